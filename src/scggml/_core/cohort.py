@@ -1,0 +1,109 @@
+"""The cohort: all samples as weighted point clouds in one flat array."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Points = NDArray[np.floating[Any]]  # single or double precision
+Integers = NDArray[np.int64]
+Names = NDArray[np.str_]
+
+BLOCK = 2**22
+"""Numbers that one block of a pass over the points holds (32 MB in double precision)."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Samples laid end to end: sample `p` owns the rows `offsets[p]:offsets[p + 1]`.
+
+    Parameters
+    ----------
+    points
+        (n_cells, d) positions of the cells, single or double precision.
+    weights
+        (n_cells,) non-negative, with sum 1 within each sample.
+    offsets
+        (P + 1,) where each sample begins.
+    labels
+        (P,) code of each sample's class, an index into `classes`.
+    names
+        (P,) names of the samples.
+    classes
+        (C,) names of the classes.
+    """
+
+    points: Points
+    weights: Floats
+    offsets: Integers
+    labels: Integers
+    names: Names
+    classes: Names
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples, P."""
+        return len(self.names)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return int(self.points.shape[1])
+
+    @property
+    def sizes(self) -> Integers:
+        """(P,) number of cells of each sample."""
+        return np.diff(self.offsets)
+
+    def take(self, samples: Integers) -> "Cohort":
+        """Cohort of the given samples only, in the given order."""
+        rows = np.concatenate([np.arange(self.offsets[p], self.offsets[p + 1]) for p in samples])
+        return replace(
+            self,
+            points=self.points[rows],
+            weights=self.weights[rows],
+            offsets=np.concatenate([[0], np.cumsum(self.sizes[samples])]),
+            labels=self.labels[samples],
+            names=self.names[samples],
+        )
+
+
+def from_clouds(clouds: list[Points], labels: Integers | None = None) -> Cohort:
+    """Cohort of plain point clouds with uniform weights, named by their position."""
+    sizes = np.array([len(cloud) for cloud in clouds])
+    codes = np.zeros(len(clouds), dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
+    return Cohort(
+        points=np.concatenate(clouds),
+        weights=np.repeat(1 / sizes, sizes),
+        offsets=np.concatenate([[0], np.cumsum(sizes)]),
+        labels=codes,
+        names=np.arange(len(clouds)).astype(str),
+        classes=np.arange(codes.max() + 1).astype(str),
+    )
+
+
+def blocks(points: Points) -> Iterator[slice]:
+    """Slices of rows that are small enough to be held in double precision beside the points."""
+    n, d = points.shape
+    step = max(1, BLOCK // max(d, 1))
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
+
+
+def project(points: Points, components: Floats) -> Floats:
+    """Z = X W^T in double precision, whatever the precision of X: (n, d), (k, d) -> (n, k)."""
+    out = np.empty((len(points), len(components)))
+    for rows in blocks(points):
+        out[rows] = points[rows].astype(np.float64, copy=False) @ components.T
+    return out
+
+
+def pull_back(gradient: Floats, points: Points) -> Floats:
+    """dL/dW = (dL/dZ)^T X, the one matrix product of a step: (n, k), (n, d) -> (k, d)."""
+    out = np.zeros((gradient.shape[1], points.shape[1]))
+    for rows in blocks(points):
+        out += gradient[rows].T @ points[rows].astype(np.float64, copy=False)
+    return out

@@ -1,0 +1,19 @@
+"""The door to an AnnData of samples."""
+
+import numpy as np
+from anndata import AnnData
+
+from scggml._core.cohort import Floats
+from scggml._keys import Keys
+from scggml._read import choices
+
+
+def read_distances(samples: AnnData, key: str) -> Floats:
+    """(P, P) stored distances; missing ones are answered with those that are there."""
+    slot = Keys(key).distances
+    if slot not in samples.obsp:
+        ending = Keys("").distances
+        stored = [name.removesuffix(ending) for name in samples.obsp if name.endswith(ending)]
+        hint = "Compute them with samples = sg.tl.distances(adata)." if not stored else "Pass one of these as key."
+        raise KeyError(f"No {slot!r} in samples.obsp; distances are stored for {choices(stored)}. {hint}")
+    return np.asarray(samples.obsp[slot], dtype=np.float64)

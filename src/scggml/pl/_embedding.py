@@ -1,0 +1,178 @@
+"""Samples in the plane."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+
+from scggml._keys import MDS, N_CELLS
+from scggml._read import choices
+from scggml.pl._figure import (
+    MISSING,
+    NUMBERS,
+    OKABE_ITO,
+    embolden,
+    finish,
+    groups,
+    heading,
+    is_number,
+    marks,
+    obs_column,
+    palette,
+    panels,
+)
+
+SMALLEST, LARGEST = 25.0, 220.0
+"""Areas of the points of the samples with fewest and most cells, in square points."""
+
+
+def embedding(
+    samples: AnnData,
+    *,
+    basis: str = "mds",
+    color: str | None = None,
+    components: tuple[int, int] = (1, 2),
+    size_by_cells: bool = True,
+    ax: Axes | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> Axes:
+    """Samples as points, by default larger the more cells stand for them.
+
+    Parameters
+    ----------
+    samples
+        AnnData of samples with coordinates, from `tl.mds` or, after `tl.neighbors`, `sc.tl.umap`.
+    basis
+        Coordinates in `.obsm`, without the leading `X_`.
+    color
+        Column of `.obs`: groups (ordered ones on a scale), or numbers.
+    components
+        Which two coordinates to draw, from 1.
+    size_by_cells
+        Let the area of a point grow with the number of cells (`.obs["n_cells"]`).
+    ax
+        Axes to draw on.
+    show
+        Call `plt.show()`.
+    save
+        File to write.
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    KeyError
+        No such coordinates or column.
+    ValueError
+        A component that is not there.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    >>> samples = sg.tl.distances(adata, metric="euclidean", sample_key="sample_id", progress=False)
+    >>> sg.tl.mds(samples, key="euclidean")
+    >>> ax = sg.pl.embedding(samples, color="label")
+    >>> len(ax.collections[0].get_offsets())
+    9
+
+    References
+    ----------
+    Okabe and Ito, *Color universal design*, 2008, for the colors.
+    """
+    table = embedding_table(samples, basis, color, components)
+    (ax,) = panels(1, ax, (4.8, 3.6))
+    sized = size_by_cells and N_CELLS in samples.obs
+    area = table["area"] if sized else 60.0
+    style: dict[str, Any] = {"s": area, "alpha": 0.9, "linewidths": 0.5, "edgecolors": "white"}
+    entries: list[Artist] = []
+    if color is not None and is_number(samples.obs[color]):
+        scale = mpl.colormaps[NUMBERS].with_extremes(bad=MISSING)
+        drawn = ax.scatter(
+            table["x"], table["y"], c=table["color"].astype(float), cmap=scale, plotnonfinite=True, **style
+        )
+        ax.figure.colorbar(drawn, ax=ax, label=color, shrink=0.8)
+    else:
+        colors = {} if color is None else palette(samples, color)
+        paint = [OKABE_ITO[0]] * len(table) if color is None else [colors.get(name, MISSING) for name in table["color"]]
+        ax.scatter(table["x"], table["y"], c=paint, **style)
+        if color is not None:
+            missing = {"missing": MISSING} if table["color"].isna().any() else {}
+            entries += [heading(color), *marks(colors | missing)]
+    if sized:
+        entries += _size_entries(ax, samples.obs[N_CELLS].to_numpy())
+    if entries:
+        columns = 1 + (len(entries) - 1) // 16
+        embolden(
+            ax.legend(
+                handles=entries,
+                loc="upper left",
+                bbox_to_anchor=(1.01, 1.0),
+                frameon=False,
+                fontsize="small",
+                ncols=columns,
+            )
+        )
+    share = samples.uns["mds"]["variance_ratio"] if f"X_{basis}" == MDS and "mds" in samples.uns else None
+    for axis, i in zip((ax.xaxis, ax.yaxis), components, strict=True):
+        extent = "" if share is None else f" ({share[i - 1]:.0%})"
+        axis.set_label_text(f"{basis.upper()}{i}{extent}")
+    if f"X_{basis}" == MDS:
+        ax.set_aspect("equal", adjustable="datalim")  # these coordinates are distances
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[["top", "right"]].set_visible(False)
+    finish(ax.figure, show=show, save=save)
+    return ax
+
+
+def embedding_table(samples: AnnData, basis: str, color: str | None, components: tuple[int, int]) -> pd.DataFrame:
+    """What is drawn: `x`, `y`, `color` (value or group) and `area`, a row for each sample."""
+    slot = f"X_{basis}"
+    if slot not in samples.obsm:
+        made = {"X_mds": "sg.tl.mds(samples)", "X_umap": "sg.tl.neighbors(samples); sc.tl.umap(samples)"}.get(slot)
+        hint = f" Compute it with {made}." if made else ""
+        raise KeyError(f"basis={basis!r}: no {slot!r} in samples.obsm, which holds {choices(samples.obsm)}.{hint}")
+    coordinates = np.asarray(samples.obsm[slot])
+    if len(components) != 2 or not all(1 <= i <= coordinates.shape[1] for i in components):
+        raise ValueError(
+            f"components={components!r}: samples.obsm[{slot!r}] has components 1 to {coordinates.shape[1]}."
+        )
+    table = pd.DataFrame(
+        {"x": coordinates[:, components[0] - 1], "y": coordinates[:, components[1] - 1]}, index=samples.obs_names
+    )
+    if color is not None:
+        values = obs_column(samples, color)
+        table["color"] = values if is_number(values) else groups(values).astype(object)
+    if N_CELLS in samples.obs:
+        table["area"] = areas(samples.obs[N_CELLS].to_numpy(), samples.obs[N_CELLS].to_numpy())
+    return table
+
+
+def areas(n_cells: np.ndarray, cohort: np.ndarray) -> np.ndarray:
+    """Areas of points that grow linearly from the smallest to the largest sample of the cohort."""
+    low, high = cohort.min(), cohort.max()
+    if low == high:
+        return np.full(len(n_cells), 60.0)
+    return SMALLEST + (LARGEST - SMALLEST) * (n_cells - low) / (high - low)
+
+
+def _size_entries(ax: Axes, n_cells: np.ndarray) -> list[Artist]:
+    """Legend entries: points of the smallest, a middle and the largest sample, if these differ."""
+    low, high = n_cells.min(), n_cells.max()
+    if low == high:
+        return []
+    steps = np.unique(np.array([low, (low + high) // 2, high]))
+    points = [
+        ax.scatter([], [], s=area, color="#888888", linewidths=0, label=f"{n:,}")
+        for n, area in zip(steps, areas(steps, n_cells), strict=True)
+    ]
+    return [heading("cells"), *points]

@@ -1,0 +1,112 @@
+"""What all plots share: panels, colors that everybody can tell apart, and saving."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+
+from scggml._read import choices
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+"""Colors that stay apart for color-blind readers (Okabe and Ito 2008)."""
+
+MISSING = "#BBBBBB"
+NUMBERS = "viridis"
+
+
+def panels(n: int, ax: Axes | Sequence[Axes] | None, size: tuple[float, float]) -> list[Axes]:
+    """The given axes, or `n` new ones side by side (at most four in a row), each of `size` inches."""
+    if ax is not None:
+        given = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
+        if len(given) != n:
+            raise ValueError(f"ax has {len(given)} axes; this plot has {n} panels.")
+        return given
+    n_columns = min(n, 4)
+    n_rows = -(-n // n_columns)
+    figure = plt.figure(figsize=(size[0] * n_columns, size[1] * n_rows), layout="constrained")
+    return [figure.add_subplot(n_rows, n_columns, i + 1) for i in range(n)]
+
+
+def finish(figure: Figure | SubFigure, *, show: bool, save: str | Path | None) -> None:
+    """Write the figure to a file and show it, as far as that is asked for."""
+    if save is not None:
+        whole = figure.figure.figure if isinstance(figure, SubFigure) else figure
+        whole.savefig(save, bbox_inches="tight", dpi=200)
+    if show:
+        plt.show()
+
+
+def obs_column(samples: AnnData, key: str) -> pd.Series:
+    """A column of `.obs`; a missing one is answered with those that are there."""
+    if key not in samples.obs:
+        raise KeyError(f"color={key!r} is not a column of samples.obs, which has {choices(samples.obs)}.")
+    return samples.obs[key]
+
+
+def is_number(values: pd.Series) -> bool:
+    """Whether values are drawn on a color scale rather than as groups."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def groups(values: pd.Series) -> pd.Series:
+    """Values as text categories, in their own order if they have one; missing values stay missing."""
+    as_category = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
+    used: pd.Series = as_category.cat.remove_unused_categories()
+    return used.cat.rename_categories([str(name) for name in used.cat.categories])
+
+
+def palette(samples: AnnData, key: str, *, used: int = 0) -> dict[str, str]:
+    """Color of each group: those in `.uns["<key>_colors"]`, a scale for ordered groups, else ones that stay apart.
+
+    Where `used` colors of the latter are taken by another key, the next ones are given as far as they go.
+    """
+    column = obs_column(samples, key)
+    values = groups(column)
+    names = list(values.cat.categories)
+    every = [str(name) for name in column.cat.categories] if isinstance(column.dtype, pd.CategoricalDtype) else names
+    stored: Any = samples.uns.get(f"{key}_colors")
+    if stored is not None and len(stored) in (len(every), len(names)):
+        by_name = dict(zip(every if len(stored) == len(every) else names, stored, strict=True))
+        colors = [to_hex(by_name[name]) for name in names]
+    elif values.cat.ordered:
+        colors = [to_hex(color) for color in mpl.colormaps[NUMBERS](np.linspace(0.1, 0.9, len(names)))]
+    elif len(names) <= len(OKABE_ITO):
+        first = used if used + len(names) <= len(OKABE_ITO) else 0
+        colors = list(OKABE_ITO[first : first + len(names)])
+    else:
+        colors = [to_hex(color) for color in mpl.colormaps["turbo"](np.linspace(0.05, 0.95, len(names)))]
+    return dict(zip(names, colors, strict=True))
+
+
+def heading(text: str) -> Line2D:
+    """Legend entry that heads a section."""
+    return Line2D([], [], linestyle="", label=text)
+
+
+def embolden(legend: Legend) -> None:
+    """Print the headings of a legend in bold."""
+    for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+        if (
+            isinstance(handle, Line2D)
+            and handle.get_linestyle() == "None"
+            and handle.get_marker() in ("", "None", None)
+        ):
+            text.set_fontweight("bold")
+
+
+def marks(colors: dict[str, str], *, marker: str = "o") -> list[Line2D]:
+    """Legend entries of groups."""
+    return [
+        Line2D([], [], marker=marker, linestyle="", markersize=7, color=color, markeredgecolor="none", label=name)
+        for name, color in colors.items()
+    ]

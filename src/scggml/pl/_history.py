@@ -1,0 +1,92 @@
+"""How learning went."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from scggml._stored import read_stored
+from scggml.pl._figure import OKABE_ITO, finish, panels
+
+TITLES = {"loss": "objective", "gradient_norm": "gradient norm", "active": "active triplets"}
+
+
+def history(
+    adata: AnnData,
+    *,
+    key: str = "ggml",
+    ax: Sequence[Axes] | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> list[Axes]:
+    """Objective, norm of its gradient and share of active triplets for each pass of learning.
+
+    The dotted line marks the pass whose metric was kept where the stopping rule was on.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `tl.ggml` has written to.
+    key
+        Key of the metric.
+    ax
+        Three axes to draw on.
+    show
+        Call `plt.show()`.
+    save
+        File to write.
+
+    Returns
+    -------
+    The three axes.
+
+    Raises
+    ------
+    KeyError
+        No such metric.
+    ValueError
+        A metric without a pass (`max_iter=0`) has no history.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> [ax.get_title() for ax in sg.pl.history(adata)]
+    ['objective', 'gradient norm', 'active triplets']
+
+    References
+    ----------
+    Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
+    """
+    table = history_table(adata, key)
+    kept = int(table["loss"].argmin()) if float(adata.uns[key]["params"]["tol"]) > 0 else None
+    axes = panels(3, ax, (3.2, 2.7))
+    for panel, column in zip(axes, TITLES, strict=True):
+        panel.plot(table.index, table[column], color=OKABE_ITO[0], linewidth=1.5)
+        if kept is not None:
+            panel.axvline(kept, color="#888888", linewidth=1, linestyle=":")
+        panel.set(title=TITLES[column], xlabel="pass")
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+        panel.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylim(bottom=0)
+    axes[2].set_ylim(0, 1)
+    axes[2].yaxis.set_major_formatter(PercentFormatter(1.0))
+    if (table["gradient_norm"] > 0).all():
+        axes[1].set_yscale("log")
+    finish(axes[0].figure, show=show, save=save)
+    return axes
+
+
+def history_table(adata: AnnData, key: str) -> pd.DataFrame:
+    """What is drawn: `loss`, `gradient_norm`, `active`, a row for each pass."""
+    stored = read_stored(adata, key)
+    record = adata.uns[key]["history"]
+    table = pd.DataFrame({column: np.asarray(record[column]) for column in TITLES})
+    if table.empty:
+        raise ValueError(f"The metric {stored.key!r} was kept as it started (max_iter=0), so it has no history.")
+    return table

@@ -1,0 +1,68 @@
+"""Coordinates of samples by multidimensional scaling."""
+
+import numpy as np
+from anndata import AnnData
+
+from scggml._core.mds import classical_mds
+from scggml._keys import MDS
+from scggml._samples import read_distances
+
+
+def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = False) -> AnnData | None:
+    r"""Coordinates of the samples by classical multidimensional scaling (principal coordinates).
+
+    The leading eigenvectors of :math:`-\frac12 J D^{(2)} J` (squared distances, doubly centred), scaled by the roots
+    of their eigenvalues. Closed form: no seed, no local optimum.
+
+    Parameters
+    ----------
+    samples
+        AnnData of samples from `distances`.
+    key
+        Distances in `.obsp`: `"ggml"` for `"ggml_distances"`.
+    n_comps
+        Number of coordinates.
+    copy
+        Write into a copy and return it.
+
+    Returns
+    -------
+    None, or the copy if `copy`. Written are `.obsm["X_mds"]` (P, n_comps) float64, in units of the distances, and
+    `.uns["mds"]`: `eigenvalues` (P,), falling (negative ones tell how far the distances are from Euclidean),
+    `variance_ratio` (n_comps,), share of the sum of the positive ones, and `key`.
+
+    Raises
+    ------
+    KeyError
+        No such distances.
+    ValueError
+        `n_comps` is not between 1 and P - 1.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    >>> samples = sg.tl.distances(adata, metric="euclidean", sample_key="sample_id", progress=False)
+    >>> sg.tl.mds(samples, key="euclidean")
+    >>> samples.obsm["X_mds"].shape
+    (9, 2)
+
+    References
+    ----------
+    Gower, *Some distance properties of latent root and vector methods*, Biometrika 1966.
+    """
+    D = read_distances(samples, key)
+    if not isinstance(n_comps, int | np.integer) or not 1 <= n_comps < len(D):
+        raise ValueError(
+            f"n_comps={n_comps!r} must be between 1 and {len(D) - 1}, one less than the number of samples."
+        )
+    samples = samples.copy() if copy else samples
+    coordinates, eigenvalues = classical_mds(D, n_comps)
+    positive = eigenvalues[eigenvalues > 0].sum()
+    samples.obsm[MDS] = coordinates
+    samples.uns["mds"] = {
+        "key": key,
+        "eigenvalues": eigenvalues,
+        "variance_ratio": eigenvalues[:n_comps].clip(0) / (positive if positive > 0 else 1.0),
+    }
+    return samples if copy else None

@@ -1,0 +1,116 @@
+"""New cells in the space of a stored metric."""
+
+from copy import deepcopy
+
+import numpy as np
+from anndata import AnnData
+
+from scggml._core.cohort import Floats
+from scggml._keys import Keys
+from scggml._read import read_features
+from scggml._stored import Stored, pick, read_stored, stored_features
+from scggml._write import embed_cells, write_metric
+
+
+def project(
+    adata: AnnData, reference: AnnData, *, key: str = "ggml", layer: str | None = None, copy: bool = False
+) -> AnnData | None:
+    r"""Put new cells into a metric that was learned on a reference: :math:`z = W x`.
+
+    Features are matched by name, whatever their order. A metric that was learned on a PCA takes the same slot of
+    `.obsm` where the new data have it; where they do not, the genes are taken through the loadings of the reference's
+    PCA, which needs `.X` (or `layer`) to be on the scale that the reference's PCA saw, and a reference that still has
+    this `.X`.
+
+    Parameters
+    ----------
+    adata
+        New cells x genes.
+    reference
+        AnnData with the learned metric.
+    key
+        Key of the metric in `reference.uns`; also the key of what is written.
+    layer
+        Layer of both AnnData with the genes on the scale of the PCA, instead of `.X`. Only for a metric on a PCA that
+        the new data lack.
+    copy
+        Write into a copy and return it.
+
+    Returns
+    -------
+    None, or the copy if `copy`. Written are `.obsm["X_ggml"]` (n_obs, k) float64, and the metric itself
+    (`.uns["ggml"]`, and `.varm["ggml"]` by gene name), so that `distances(adata)` works on the new samples.
+
+    Raises
+    ------
+    KeyError
+        The reference has no such metric.
+    ValueError
+        Features are missing (they are named), or the reference cannot tell the scale that its PCA saw.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> new = sg.datasets.synthetic(n_noise=3, n_samples=2, n_cells=10, rng=1)[:, ::-1].copy()
+    >>> sg.tl.project(new, adata)
+    >>> new.obsm["X_ggml"].shape
+    (180, 2)
+
+    References
+    ----------
+    Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
+    """
+    stored = read_stored(reference, key)
+    keys = Keys(key)
+    use_rep = stored.param("use_rep")
+    through_genes = use_rep is not None and use_rep not in adata.obsm and use_rep in reference.obsm
+    if through_genes:
+        embedded = _project_genes(adata, reference, stored, layer)
+    else:
+        if layer is not None:
+            raise ValueError(
+                f"layer={layer!r} has no part here: the metric {key!r} takes the slot that it was learned on."
+            )
+        embedded = embed_cells(stored_features(adata, stored), stored.components)
+    loadings = _match_loadings(adata, reference, keys)
+    adata = adata.copy() if copy else adata
+    write_metric(adata, keys, entry=deepcopy(reference.uns[keys.metric]), embedded=embedded, loadings=loadings)
+    return adata if copy else None
+
+
+def _project_genes(adata: AnnData, reference: AnnData, stored: Stored, layer: str | None) -> Floats:
+    """Embed through gene loadings, with the shift (the centring of the PCA) that the reference's own cells tell."""
+    keys, use_rep = Keys(stored.key), stored.param("use_rep")
+    lacking = f"adata.obsm lacks {use_rep!r}, the features of the metric {stored.key!r},"
+    if keys.loadings not in reference.varm:
+        raise ValueError(
+            f"{lacking} and reference.varm has no gene loadings {keys.loadings!r} to go "
+            f"through; compute {use_rep!r} for the new cells first."
+        )
+    loadings = np.asarray(reference.varm[keys.loadings])
+    used = ~np.isnan(loadings).any(axis=1)
+    genes, weights = reference.var_names[used].to_numpy().astype(str), loadings[used].T
+    what = f"genes that carry the metric {stored.key!r}"
+    seen = pick(read_features(reference, layer=layer), genes, what)
+    through = embed_cells(seen, weights)
+    known = np.asarray(reference.obsm[keys.cells])
+    shift = (known - through).mean(axis=0)
+    if np.abs(through + shift - known).max() > 1e-2 * max(np.ptp(known, axis=0).max(), np.finfo(float).tiny):
+        raise ValueError(
+            f"{lacking} and {seen.slot} of the reference is not on the scale that its PCA saw (its cells do not come "
+            f"out where they are). Pass the layer of both AnnData that holds this scale, or compute {use_rep!r} for "
+            "the new cells."
+        )
+    return embed_cells(pick(read_features(adata, layer=layer), genes, what), weights) + shift
+
+
+def _match_loadings(adata: AnnData, reference: AnnData, keys: Keys) -> Floats | None:
+    """Gene loadings of the reference in the order of the new genes, NaN for genes that the reference lacks."""
+    if keys.loadings not in reference.varm:
+        return None
+    loadings = np.asarray(reference.varm[keys.loadings])
+    position = reference.var_names.get_indexer(adata.var_names)
+    out: Floats = np.where((position >= 0)[:, None], loadings[position], np.nan)
+    return out

@@ -1,0 +1,19 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no failure because a machine is slow.
+settings.register_profile("scggml", deadline=None, derandomize=True)
+settings.load_profile("scggml")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real cohorts, which are not part of the repository."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("SCGGML_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no real cohorts: {folder} is not a folder; set SCGGML_TEST_DATA to one that holds them")
+    return folder

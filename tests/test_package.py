@@ -1,0 +1,48 @@
+"""What is declared is what is there."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from importlib.resources import files
+from pathlib import Path
+
+import scggml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# scanpy is a dependency for the users' sake: the neighbor graph and the samples are made for its functions.
+FOR_USERS = {"scanpy"}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported() -> set[str]:
+    """Distributions behind the imports at the top of modules; what is imported inside a function is optional."""
+    tops = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                tops |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                tops.add(node.module.split(".")[0])
+    known = packages_distributions()
+    return {canonical(known[top][0]) for top in tops - sys.stdlib_module_names - {"scggml"}}
+
+
+def test_dependencies_are_the_imports() -> None:
+    declared = {canonical(re.match(r"[\w.-]+", text).group()) for text in PROJECT["dependencies"]}
+    assert declared - FOR_USERS == imported() - FOR_USERS
+
+
+def test_versions_agree() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert scggml.__version__ == PROJECT["version"]
+    assert f"\nversion: {scggml.__version__}\n" in citation
+
+
+def test_types_are_marked() -> None:
+    assert (files("scggml") / "py.typed").is_file()
