@@ -48,6 +48,7 @@ copybutton_prompt_is_regexp = True
 myst_enable_extensions = ["amsmath", "dollarmath"]
 nb_execution_mode = "force"  # a cached output would hide that the package has changed
 nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_in_temp = True
 nb_execution_timeout = 600
 
