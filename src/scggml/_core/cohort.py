@@ -70,6 +70,12 @@ class Cohort:
             names=self.names[samples],
         )
 
+    def spans(self, samples: Integers | None) -> list[slice]:
+        """Runs of rows that hold the given samples, or all of them."""
+        if samples is None:
+            return [slice(0, len(self.points))]
+        return [slice(int(self.offsets[p]), int(self.offsets[p + 1])) for p in samples]
+
 
 def from_clouds(clouds: list[Points], labels: Integers | None = None) -> Cohort:
     """Cohort of plain point clouds with uniform weights, named by their position."""
@@ -91,19 +97,3 @@ def blocks(points: Points) -> Iterator[slice]:
     step = max(1, BLOCK // max(d, 1))
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
-
-
-def project(points: Points, components: Floats) -> Floats:
-    """Z = X W^T in double precision, whatever the precision of X: (n, d), (k, d) -> (n, k)."""
-    out = np.empty((len(points), len(components)))
-    for rows in blocks(points):
-        out[rows] = points[rows].astype(np.float64, copy=False) @ components.T
-    return out
-
-
-def pull_back(gradient: Floats, points: Points) -> Floats:
-    """dL/dW = (dL/dZ)^T X, the one matrix product of a step: (n, k), (n, d) -> (k, d)."""
-    out = np.zeros((gradient.shape[1], points.shape[1]))
-    for rows in blocks(points):
-        out += gradient[rows].T @ points[rows].astype(np.float64, copy=False)
-    return out

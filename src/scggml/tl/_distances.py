@@ -4,8 +4,9 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._core.cohort import Floats, project
+from scggml._core.cohort import Floats
 from scggml._core.pairs import all_pairs, solve_distances, square
+from scggml._core.products import project
 from scggml._core.transport import GROUND_COSTS, Exact, GroundCost, SolverName, as_solver
 from scggml._keys import Keys
 from scggml._read import AUTO, Features, Mask, choices, read_cohort, read_features
