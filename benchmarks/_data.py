@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,10 +42,22 @@ def start(k: int, d: int, seed: int = 0) -> np.ndarray:
     return rows.astype(np.float32).astype(np.float64)
 
 
-def save(path: Path, n_samples: int, n_cells: int, d: int, k: int, seed: int = 0) -> None:
-    """Write a cohort and a start, so that rivals read the same bytes."""
-    clouds = np.stack(list(mixtures(n_samples, n_cells, d, seed)))
-    np.savez(path, clouds=clouds, labels=labels_of(n_samples), W0=start(k, d, seed))
+class Setting(NamedTuple):
+    """Samples, cells in each, dimensions, components."""
+
+    P: int
+    n: int
+    d: int
+    k: int
+
+
+def save(folder: Path, setting: Setting) -> str:
+    """Path of a cohort with a start in a folder, written if it is not there: rivals read the same bytes."""
+    path = folder / f"{'_'.join(map(str, setting))}.npz"
+    if not path.exists():
+        clouds = np.stack(list(mixtures(setting.P, setting.n, setting.d)))
+        np.savez(path, clouds=clouds, labels=labels_of(setting.P), W0=start(setting.k, setting.d))
+    return str(path)
 
 
 def load(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -68,9 +68,7 @@ def train(cohort: Cohort, W0: np.ndarray, config: Mapping[str, Any], steps: int)
     """Plain Adam on all samples, as the reference does it."""
     schedule = Schedule(lr=config["lr"], max_iter=steps, tol=0.0, batch_size=None)
     rng = np.random.default_rng(0)
-    return fit(
-        cohort, W0, objective_of(config), schedule, n_comps=len(W0), scale_free=False, rng=rng, progress=True
-    )
+    return fit(cohort, W0, objective_of(config), schedule, n_comps=len(W0), scale_free=False, rng=rng, progress=True)
 
 
 def first_call(config: Mapping[str, Any], k: int, d: int) -> float:

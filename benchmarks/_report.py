@@ -2,11 +2,11 @@
 
 import argparse
 import csv
-import datetime
+import datetime as dt
 import importlib.metadata
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def versions(names: Sequence[str] = PACKAGES) -> str:
 
 def heading(title: str) -> None:
     """Print what is measured, when, where and with what."""
-    print(f"{title}\n{datetime.date.today()}, {processor()}, {cores()} cores, Python {platform.python_version()}")
+    print(f"{title}\n{dt.date.today()}, {processor()}, {cores()} cores, Python {platform.python_version()}")
     print(versions(), flush=True)
 
 
@@ -63,11 +63,11 @@ def cell(value: Any) -> str:
     return f"{value:.{max(0, 2 - int(np.floor(np.log10(abs(value)))))}f}"
 
 
-def print_table(rows: Sequence[Row], title: str = "") -> None:
-    """Print rows with the same keys as columns, numbers to the right."""
+def print_table(rows: Sequence[Row], title: str = "", hide: Collection[str] = ()) -> None:
+    """Print rows with the same keys as columns, numbers to the right; some columns need not be shown."""
     if not rows:
         return
-    columns = [[str(key), *(cell(row[key]) for row in rows)] for key in rows[0]]
+    columns = [[str(key), *(cell(row[key]) for row in rows)] for key in rows[0] if key not in hide]
     widths = [max(map(len, column)) for column in columns]
     print(f"\n{title}" if title else "")
     for line in zip(*columns, strict=True):
@@ -91,7 +91,7 @@ def append_csv(path: Path | None, rows: Sequence[Row], table: str) -> None:
         return
     new = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
-    origin = [str(datetime.date.today()), processor(), cores(), versions(), table]
+    origin = [str(dt.date.today()), processor(), cores(), versions(), table]
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if new:

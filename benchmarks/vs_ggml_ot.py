@@ -14,10 +14,10 @@ import tempfile
 import venv
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from _data import save
+from _data import Setting, save
 from _learn import add_learning_options, learning
 from _report import Row, add_csv_option, append_csv, heading, print_table
 from _worker import HERE, Worker, alternate, run
@@ -28,17 +28,10 @@ REFERENCE = "ggml-ot==0.9.94"
 ENVIRONMENT = HERE / ".venv-ggml-ot"
 
 
-class Setting(NamedTuple):
-    """Samples, cells in each, dimensions, components."""
-
-    P: int
-    n: int
-    d: int
-    k: int
-
-
 SETTINGS = (Setting(20, 100, 50, 5), Setting(40, 200, 50, 5), Setting(20, 1000, 50, 5), Setting(40, 200, 2000, 5))
 QUICK = SETTINGS[:1]
+SHOWN = (*Setting._fields, "squared")
+SUMMARY = ("threads", "ref mean s", "mean s", "x mean", "ref MB", "MB", "x memory")
 
 
 def reference_python() -> str:
@@ -136,10 +129,7 @@ def measure(
     setting: Setting, *, squared: bool, options: argparse.Namespace, python: str | None, folder: Path
 ) -> tuple[list[Row], list[Row]]:
     """Speed and parity of one setting."""
-    path = folder / f"{'_'.join(map(str, setting))}.npz"
-    if not path.exists():
-        save(path, *setting)
-    config = learning(options) | {"data": str(path), "squared": squared, "threads": 1}
+    config = learning(options) | {"data": save(folder, setting), "squared": squared, "threads": 1}
     shown = setting._asdict() | {"squared": squared}
     sides = timed(config, options.threads, options.reference_steps, python)
     speed = speed_rows(shown, options.threads, sides)
@@ -188,10 +178,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for setting, cost in product(settings, options.costs):
             found = measure(setting, squared=cost == "squared", options=options, python=python, folder=Path(folder))
-            print_table(found[0], f"speed, {cost}: seconds per step, extra MB")
-            print_table(found[1], "result: relative differences after the last step")
+            name = ", ".join(f"{key} {size}" for key, size in setting._asdict().items())
+            print_table(found[0], f"{name}, {cost}: seconds per step, extra MB of learning", hide=SHOWN)
+            print_table(found[1], "relative differences of the result", hide=SHOWN)
             speed += found[0]
             parity += found[1]
+    if len(speed) > len(options.threads):
+        print_table(speed, "all settings", hide=speed[0].keys() - {*SHOWN, *SUMMARY})
     append_csv(options.csv, speed, "vs_ggml_ot speed")
     append_csv(options.csv, parity, "vs_ggml_ot result")
 
