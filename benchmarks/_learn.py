@@ -89,12 +89,17 @@ def steps(config: dict[str, Any], gate: Gate) -> dict[str, Any]:
     gate()
     with stop_at_passes(gate):
         result = train(cohort, W0, config, config["steps"])
+    extra = memory.extra
+    began = time.perf_counter()
+    if config.get("distances", False):
+        objective_of(config).distances(cohort, result.components)
     return {
         "W": result.components.tolist(),
         "loss": result.loss.tolist(),
         "active": result.active.tolist(),
-        "memory": memory.extra,
+        "memory": extra,
         "first_call": warm_up,
+        "distances": time.perf_counter() - began,
     }
 
 
