@@ -6,6 +6,7 @@ import datetime as dt
 import importlib.metadata
 import os
 import platform
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,15 +65,20 @@ def cell(value: Any) -> str:
 
 
 def print_table(rows: Sequence[Row], title: str = "", hide: Collection[str] = ()) -> None:
-    """Print rows with the same keys as columns, numbers to the right; some columns need not be shown."""
+    """Print rows with the same keys as columns, words to the left and numbers to the right; `hide` leaves some out."""
     if not rows:
         return
-    columns = [[str(key), *(cell(row[key]) for row in rows)] for key in rows[0] if key not in hide]
-    widths = [max(map(len, column)) for column in columns]
     print(f"\n{title}" if title else "")
+    columns = []
+    for key in rows[0]:
+        if key not in hide:
+            texts = [str(key), *(cell(row[key]) for row in rows)]
+            words = all(isinstance(row[key], str) for row in rows)
+            width = max(map(len, texts))
+            columns.append([text.ljust(width) if words else text.rjust(width) for text in texts])
     for line in zip(*columns, strict=True):
-        print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))
-    print(end="", flush=True)
+        print("  ".join(line).rstrip())
+    sys.stdout.flush()
 
 
 def exponent(sizes: Sequence[float], amounts: Sequence[float]) -> float:
