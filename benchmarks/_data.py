@@ -10,24 +10,29 @@ N_TYPES = 4
 """Cell types of each sample."""
 
 SIGNAL = 3
-"""Leading dimensions in which classes differ."""
+"""Leading dimensions in which classes differ, by 1."""
+
+NUISANCE = 6
+"""Leading dimensions, those with signal among them, in which samples differ by chance, with standard deviation 1."""
 
 
 def mixtures(n_samples: int, n_cells: int, d: int, seed: int = 0) -> Iterator[np.ndarray]:
     """Clouds (n_cells, d) in single precision, sample by sample; the classes 0 and 1 take turns.
 
-    A sample mixes the same four types in proportions of its own. The classes differ by the abundance of a type and by
-    a shift of 1 in three dimensions; samples differ by a nuisance shift in all others.
+    A sample mixes the same four types in proportions of its own, and class 1 has more of the first. Shifts by chance
+    cover the dimensions with signal, so that learning is not over after a few steps (in 50 dimensions; with more
+    dimensions than samples any classes come apart).
     """
     shared = np.random.default_rng(seed)
     centers = 2.0 * shared.standard_normal((N_TYPES, d))
     for p in range(n_samples):
         rng = np.random.default_rng([seed, p])
         label = p % 2
-        proportions = rng.dirichlet(np.array([6.0 + 6.0 * label, 6.0, 6.0, 6.0]))
+        proportions = rng.dirichlet(np.array([2.0 + label, 2.0, 2.0, 2.0]))
         types = rng.choice(N_TYPES, n_cells, p=proportions)
-        shift = 0.5 * rng.standard_normal(d)
-        shift[:SIGNAL] = label
+        shift = np.zeros(d)
+        shift[:NUISANCE] = rng.standard_normal(min(NUISANCE, d))
+        shift[:SIGNAL] += label
         yield (centers[types] + shift + rng.standard_normal((n_cells, d))).astype(np.float32)
 
 

@@ -49,14 +49,15 @@ class Worker:
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
-            [python, str(HERE / "_worker.py"), job, json.dumps(config)],
+            [python, str(HERE / "_worker.py"), job],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
         )
-        self.setup = self._receive()["setup"]  # seconds until the first gate
+        self._send(json.dumps(config))
+        self._receive()  # it stands at its first gate
 
     @property
     def running(self) -> bool:
@@ -65,8 +66,7 @@ class Worker:
 
     def step(self) -> float:
         """Let the worker go to its next gate or its end; the seconds that it took."""
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+        self._send("go")
         message = self._receive()
         self.seconds.append(message["seconds"])
         if "result" in message:
@@ -80,6 +80,11 @@ class Worker:
             self._process.kill()
             self._process.communicate()
         self._errors.close()
+
+    def _send(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # a process that has died says why in `_receive`
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
 
     def _receive(self) -> dict[str, Any]:
         line = self._process.stdout.readline()
@@ -173,7 +178,8 @@ def stop_at_passes(gate: Gate) -> Iterator[None]:
         tqdm.update = update
 
 
-def _main(job: str, config: str) -> None:
+def _main(job: str) -> None:
+    config = json.loads(sys.stdin.readline())
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no reply
     began = time.perf_counter()
@@ -185,15 +191,14 @@ def _main(job: str, config: str) -> None:
 
     def gate() -> None:
         nonlocal began, passed
-        took = time.perf_counter() - began
-        send({"seconds": took} if passed else {"setup": took})
+        send({"seconds": time.perf_counter() - began} if passed else {})
         if sys.stdin.readline() != "go\n":
             sys.exit("the parent has gone")
         passed = True
         began = time.perf_counter()
 
     module, _, function = job.partition(":")
-    result = getattr(importlib.import_module(module), function)(json.loads(config), gate)
+    result = getattr(importlib.import_module(module), function)(config, gate)
     send({"seconds": time.perf_counter() - began, "result": result})
 
 

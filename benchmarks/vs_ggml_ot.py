@@ -14,7 +14,7 @@ import tempfile
 import venv
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from _data import Setting, save
@@ -61,6 +61,13 @@ def component_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 
+class Parity(NamedTuple):
+    """Whether the reference runs in double precision too, and our solver in that comparison if not the timed one."""
+
+    double: bool
+    solver: str | None
+
+
 def mean(numbers: list[float]) -> float:
     """Mean as a plain number."""
     return float(statistics.fmean(numbers))
@@ -95,6 +102,7 @@ def speed_rows(setting: dict[str, Any], threads: list[int], sides: dict[str, lis
         row["median s"] = statistics.median(steps["ours"][i])
         row["mean s"] = mean(steps["ours"][i])
         row["first s"], row["last s"] = steps["ours"][i][0], steps["ours"][i][-1]
+        row["active"] = mean(ours.result["active"])
         row["first call s"] = ours.result["first_call"]
         for name, average in (("median", statistics.median), ("mean", mean)):
             best = min(map(average, steps["reference"])) if theirs else None
@@ -125,25 +133,17 @@ def parity_row(
     }
 
 
-def measure(
-    setting: Setting, *, squared: bool, options: argparse.Namespace, python: str | None, folder: Path
-) -> tuple[list[Row], list[Row]]:
-    """Speed and parity of one setting."""
-    config = learning(options) | {"data": save(folder, setting), "squared": squared, "threads": 1}
-    shown = setting._asdict() | {"squared": squared}
-    sides = timed(config, options.threads, options.reference_steps, python)
-    speed = speed_rows(shown, options.threads, sides)
-    parity = []
-    if python is not None and options.reference_steps >= options.steps:
-        ours = sides["ours"][0].result
-        parity.append(parity_row(shown, config, "float32", ours, sides["reference"][0].result))
-        if not options.no_parity:
-            exact = config | {"solver": options.parity_solver or options.solver}
-            theirs = run("_reference:steps", config | {"dtype": "float64"}, threads=1, python=python)
-            if options.parity_solver is not None:
-                ours = run("_learn:steps", exact, threads=1)
-            parity.append(parity_row(shown, exact, "float64", ours, theirs))
-    return speed, parity
+def compare(config: dict[str, Any], shown: Row, sides: dict[str, list[Worker]], python: str, how: Parity) -> list[Row]:
+    """Our result beside that of the timed reference, and beside that of the reference in double precision."""
+    ours, theirs = sides["ours"][0].result, sides["reference"][0].result
+    rows = [parity_row(shown, config, "float32", ours, theirs)]
+    if how.double:
+        if how.solver is not None:
+            config = config | {"solver": how.solver}
+            ours = run("_learn:steps", config, threads=1)
+        theirs = run("_reference:steps", config | {"dtype": "float64"}, threads=1, python=python)
+        rows.append(parity_row(shown, config, "float64", ours, theirs))
+    return rows
 
 
 def main() -> None:
@@ -177,12 +177,19 @@ def main() -> None:
     parity: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for setting, cost in product(settings, options.costs):
-            found = measure(setting, squared=cost == "squared", options=options, python=python, folder=Path(folder))
+            shown = setting._asdict() | {"squared": cost == "squared"}
+            config = learning(options) | {"squared": shown["squared"], "threads": 1}
+            config["data"] = save(Path(folder), setting)
+            sides = timed(config, options.threads, options.reference_steps, python)
+            rows = speed_rows(shown, options.threads, sides)
             name = ", ".join(f"{key} {size}" for key, size in setting._asdict().items())
-            print_table(found[0], f"{name}, {cost}: seconds per step, extra MB of learning", hide=SHOWN)
-            print_table(found[1], "relative differences of the result", hide=SHOWN)
-            speed += found[0]
-            parity += found[1]
+            print_table(rows, f"{name}, {cost}: seconds per step, extra MB of learning", hide=SHOWN)
+            speed += rows
+            if python is not None and options.reference_steps >= options.steps:
+                how = Parity(not options.no_parity, options.parity_solver)
+                rows = compare(config, shown, sides, python, how)
+                print_table(rows, "relative differences of the result", hide=SHOWN)
+                parity += rows
     if len(speed) > len(options.threads):
         print_table(speed, "all settings", hide=speed[0].keys() - {*SHOWN, *SUMMARY})
     append_csv(options.csv, speed, "vs_ggml_ot speed")
