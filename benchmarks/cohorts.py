@@ -7,6 +7,7 @@ cohort sample by sample, opens it backed and does the same; the phase "read and 
 
 import argparse
 import contextlib
+import os
 import tempfile
 import time
 import warnings
@@ -22,9 +23,12 @@ import scanpy as sc
 from _data import labels_of, mixtures, start
 from _learn import arguments
 from _report import Row, add_csv_option, append_csv, heading, print_table
-from _worker import Gate, Memory, run
+from _worker import HERE, Gate, Memory, run
 
 import scggml as sg
+
+DOWNLOADS = HERE.parents[1] / "shared" / "data" / "downloads"
+"""Where the file of the real cohort is taken from if `SCGGML_DATA` does not say."""
 
 ASIDE = ("write", "read and embed")
 """Phases that a user's job does not have."""
@@ -166,6 +170,8 @@ def main() -> None:
 
     heading(f"The whole job on {options.cohort}, {options.threads} threads: seconds and memory of this process")
     config = {name: getattr(options, name) for name in ("samples", "threads", "learn", "distances")}
+    if DOWNLOADS.is_dir():
+        os.environ.setdefault("SCGGML_DATA", str(DOWNLOADS))
     if options.cohort == "disk":
         config |= {"cells": options.cells, "dimensions": options.dimensions, "samples": options.samples or 1000}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:

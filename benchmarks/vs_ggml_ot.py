@@ -25,6 +25,7 @@ from _worker import HERE, Worker, alternate, run
 from scggml._core.metric import canonical_form
 
 REFERENCE = "ggml-ot==0.9.94"
+THEIR_PACKAGES = ("ggml-ot", "torch", "POT", "numpy")
 ENVIRONMENT = HERE / ".venv-ggml-ot"
 
 
@@ -173,6 +174,9 @@ def main() -> None:
 
     heading(f"scggml against {REFERENCE}: alpha {options.alpha:g}, reg {options.reg:g}, lr {options.lr:g}")
     python = None if options.ours_only else reference_python()
+    if python is not None:
+        what = f"from _report import versions; print('reference:', versions({THEIR_PACKAGES}))"
+        subprocess.run([python, "-c", what], cwd=HERE, check=True)
     speed: list[Row] = []
     parity: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
