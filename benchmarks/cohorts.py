@@ -65,12 +65,13 @@ def learn(adata: ad.AnnData, sample_key: str, label_key: str, **options: Any) ->
 
 
 def kidney_igan(config: dict[str, Any], gate: Gate) -> list[Row]:
-    """The real cohort, or its first samples."""
+    """The real cohort, or the first samples of each of its three classes."""
     phase = Phases(gate)
     with phase("read and scale") as row:
         adata = sg.datasets.kidney_igan()
         if config["samples"] is not None:
-            kept = adata.obs["sampleID"].unique()[: config["samples"]]
+            biopsies = adata.obs[["sampleID", "status"]].drop_duplicates("sampleID")
+            kept = biopsies.groupby("status", observed=True).head(max(2, config["samples"] // 3))["sampleID"]
             adata = adata[adata.obs["sampleID"].isin(kept)].copy()
         sc.pp.scale(adata)
         row["note"] = f"{adata.obs['sampleID'].nunique()} samples, {adata.n_obs} observations, {adata.n_vars} features"
