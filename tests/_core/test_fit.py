@@ -10,7 +10,8 @@ from scggml._core.initial import InitialName, principal_axes
 from scggml._core.metric import canonical_form
 from scggml._core.objective import Objective, Problem, typical_distance
 from scggml._core.penalty import PenaltyName, penalize
-from scggml._core.transport import Exact, Solver
+from scggml._core.solver import Solver
+from scggml._core.transport import Exact
 
 PENALTIES = get_args(PenaltyName)
 W0 = np.random.default_rng(3).standard_normal((2, 4))

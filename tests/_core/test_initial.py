@@ -170,7 +170,9 @@ def test_the_scatter_of_plans_is_the_sum_over_pairs_of_cells(monkeypatch, held, 
     transport.solve(COHORT.points, pairs, "euclidean")
     truth = lp_plans(COHORT)
     truth = {(p, q): truth[p, q] for p, q in pairs}
-    np.testing.assert_allclose(scatter(COHORT.points, transport, pairs, weights), scatter_by_loops(COHORT, truth, weights))
+    np.testing.assert_allclose(
+        scatter(COHORT.points, transport, pairs, weights), scatter_by_loops(COHORT, truth, weights)
+    )
 
 
 # Canonical variates

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from _oracles import cloud, cost_by_loops, finite_differences, lp_ot, random_cohort, relative_error
 
-from scggml._core import cold, pairs as module, warm
-from scggml._core.cold import plan_gradient
+from scggml._core import pairs as module
+from scggml._core import solver as solver_module
+from scggml._core import warm
 from scggml._core.pairs import all_pairs, solve_distances, solve_plans, square
+from scggml._core.solver import Solver, plan_gradient
 from scggml._core.threads import n_threads
-from scggml._core.transport import Exact, Solver
+from scggml._core.transport import Exact
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_a_single_sample_has_no_distances(cohort):
 def test_neither_threads_nor_pieces_of_work_change_a_bit(cohort, monkeypatch, work, exact):
     truth = solve_plans(cohort, cohort.points, PAIRS, "euclidean", solver=exact, n_jobs=1)
     distances = solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=exact, n_jobs=1)
-    monkeypatch.setattr(cold, "CHUNK", int(min(work, 64)))
+    monkeypatch.setattr(solver_module, "CHUNK", int(min(work, 64)))
     monkeypatch.setattr(warm, "LEAST", work)
     monkeypatch.setattr(warm, "MOST", work)
     for n_jobs in (1, 2):
@@ -156,7 +158,9 @@ def test_pairs_that_stop_early_are_named_in_one_warning(solve, n_jobs):
     (warning,) = caught
     assert warning.category is UserWarning
     text = str(warning.message)
-    assert text.startswith("Exact(max_iter=1, backend='pot', cache_size=512.0) stopped before the optimum for 6 pair(s) of ")
+    assert text.startswith(
+        "Exact(max_iter=1, backend='pot', cache_size=512.0) stopped before the optimum for 6 pair(s) of "
+    )
     assert "('s1', 's3') and 1 more. Their distances are " in text
     assert text.endswith("; raise max_iter.")
 
@@ -190,7 +194,9 @@ def test_the_warning_does_not_say_that_distances_are_too_large_where_they_are_to
     """The first pivots of the network simplex leave mass where it is, so the cost may fall below the optimum."""
     cohort = random_cohort((6, 8))
     with pytest.warns(UserWarning, match="stopped before the optimum") as caught:
-        found = solve_distances(cohort, cohort.points, all_pairs(2), "euclidean", solver=Exact(max_iter=1, backend="pot"))
+        found = solve_distances(
+            cohort, cohort.points, all_pairs(2), "euclidean", solver=Exact(max_iter=1, backend="pot")
+        )
     truth = solve_distances(cohort, cohort.points, all_pairs(2), "euclidean", solver=Exact())
     assert found[0] < truth[0]
     assert "too large" not in str(caught[0].message)
@@ -229,7 +235,9 @@ def gradient_by_loops(points, plans, slopes, *, squared):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_pair_that_runs_out_of_pivots_is_named_in_an_error(solve, n_jobs):
     cohort = random_cohort((1, 9, 7))
-    match = r"Exact\(max_iter=1\) did not reach the optimal plan between samples 's1' and 's2' within 1 pivots; raise max_"
+    match = (
+        r"Exact\(max_iter=1\) did not reach the optimal plan between samples 's1' and 's2' within 1 pivots; raise max_"
+    )
     with pytest.raises(RuntimeError, match=match):
         solve(cohort, cohort.points, all_pairs(3), "euclidean", solver=Exact(max_iter=1), n_jobs=n_jobs)
 
@@ -237,7 +245,7 @@ def test_a_pair_that_runs_out_of_pivots_is_named_in_an_error(solve, n_jobs):
 @pytest.mark.parametrize("atoms", [1, 7, 2**20])
 @pytest.mark.parametrize("squared", [False, True])
 def test_the_gradient_of_plans_is_the_sum_over_their_entries(cohort, monkeypatch, squared, atoms):
-    monkeypatch.setattr(cold, "ATOMS", atoms)
+    monkeypatch.setattr(solver_module, "ATOMS", atoms)
     plans = solve_plans(cohort, cohort.points, PAIRS, "euclidean", solver=Exact())
     slopes = np.random.default_rng(0).standard_normal(len(PAIRS))
     slopes[[1, 4]] = 0.0

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from _oracles import assignment_ot, cost_by_loops, line_ot, lp_ot
 
-from scggml._core.transport import GROUND_COSTS, Backend, Exact, GroundCost, Plan, as_solver, ground_cost
+from scggml._core.plans import GROUND_COSTS, GroundCost, Plan, ground_cost
+from scggml._core.transport import Backend, Exact, as_solver
 
 
 def problem(n, m, seed=0, *, weighted=True):
@@ -109,7 +110,9 @@ def test_too_few_pivots_are_told_of():
         warnings.simplefilter("ignore")  # of POT; the solver of many pairs has its own
         stopped = Exact(max_iter=1, backend="pot").solve(a, b, cost)
     assert not stopped.optimal
-    with pytest.raises(RuntimeError, match=r"Exact\(max_iter=1\) did not reach the optimal plan between the two samples"):
+    with pytest.raises(
+        RuntimeError, match=r"Exact\(max_iter=1\) did not reach the optimal plan between the two samples"
+    ):
         Exact(max_iter=1).solve(a, b, cost)
 
 

@@ -17,6 +17,18 @@ BLOCK = 2**22
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What the samples were made of: mean features of their cells (P, d), and how many there were (P,)."""
+
+    profiles: Floats
+    counts: Integers
+
+    def take(self, samples: Integers) -> "Origin":
+        """The same of the given samples only."""
+        return Origin(self.profiles[samples], self.counts[samples])
+
+
+@dataclass(frozen=True)
 class Cohort:
     """Samples laid end to end: sample `p` owns the rows `offsets[p]:offsets[p + 1]`.
 
@@ -34,6 +46,8 @@ class Cohort:
         (P,) names of the samples.
     classes
         (C,) names of the classes.
+    origin
+        The cells that were read, where the points are others.
     """
 
     points: Points
@@ -42,6 +56,7 @@ class Cohort:
     labels: Integers
     names: Names
     classes: Names
+    origin: Origin | None = None
 
     @property
     def n_samples(self) -> int:
@@ -58,6 +73,11 @@ class Cohort:
         """(P,) number of cells of each sample."""
         return np.diff(self.offsets)
 
+    @property
+    def counts(self) -> Integers:
+        """(P,) number of cells that each sample was made of."""
+        return self.sizes if self.origin is None else self.origin.counts
+
     def take(self, samples: Integers) -> "Cohort":
         """Cohort of the given samples only, in the given order."""
         rows = np.concatenate([np.arange(self.offsets[p], self.offsets[p + 1]) for p in samples])
@@ -68,6 +88,7 @@ class Cohort:
             offsets=np.concatenate([[0], np.cumsum(self.sizes[samples])]),
             labels=self.labels[samples],
             names=self.names[samples],
+            origin=None if self.origin is None else self.origin.take(samples),
         )
 
     def spans(self, samples: Integers | None) -> list[slice]:

@@ -76,6 +76,8 @@ class Fit:
         over the mini-batches of the pass, if there are any).
     stop
         Why learning ended.
+    refined
+        How many of the last passes were over all cells, after learning on a summary of them.
     """
 
     components: Floats
@@ -86,6 +88,7 @@ class Fit:
     gradient_norm: Floats
     active: Floats
     stop: StopReason
+    refined: int = 0
 
     @property
     def converged(self) -> bool:
@@ -128,6 +131,42 @@ def fit(
     components, singular_values = canonical_form(W * unit)
     loss, gradient_norm, active = np.array(records, dtype=np.float64).reshape(-1, 3).T
     return Fit(components, singular_values, objective.margin, objective.reg, loss, gradient_norm, active, stop)
+
+
+def refine(
+    result: Fit,
+    cohort: Cohort,
+    objective: Objective,
+    schedule: Schedule,
+    *,
+    passes: int,
+    rng: np.random.Generator,
+    progress: bool = False,
+) -> Fit:
+    """Go on from a metric with small steps on a cohort with all cells; the best by its objective there is kept."""
+    objective = replace(objective, margin=result.margin, reg=result.reg)
+    unit = float(np.sqrt(np.mean(result.components**2))) or 1.0
+    small = replace(schedule, lr=schedule.lr / 8, max_iter=passes + 1, tol=max(schedule.tol, np.finfo(float).tiny))
+    W, records, _ = _minimize(
+        Problem(objective, cohort),
+        result.components / unit,
+        unit,
+        objective=objective,
+        schedule=small,
+        rng=rng,
+        progress=progress,
+    )
+    components, singular_values = canonical_form(W * unit)
+    loss, gradient_norm, active = np.array(records, dtype=np.float64).T
+    return replace(
+        result,
+        components=components,
+        singular_values=singular_values,
+        loss=np.append(result.loss, loss),
+        gradient_norm=np.append(result.gradient_norm, gradient_norm),
+        active=np.append(result.active, active),
+        refined=len(records),
+    )
 
 
 def _rescale(W: Floats, problem: Problem, samples: Integers | None, objective: Objective) -> tuple[Floats, Objective]:

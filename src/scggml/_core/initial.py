@@ -10,8 +10,9 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points, blocks
 from scggml._core.pairs import all_pairs
+from scggml._core.plans import Transport
 from scggml._core.products import project
-from scggml._core.transport import Solver, Transport
+from scggml._core.solver import Solver
 
 FAINT = 0.001
 """Least scale of a canonical variate, as a share of the largest eigenvalue: a row of zeros could never be learned."""

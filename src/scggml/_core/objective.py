@@ -11,9 +11,11 @@ from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.loss import Anchors, triplet_hinge
 from scggml._core.pairs import all_pairs, solve_distances, square
 from scggml._core.penalty import PenaltyName, penalize
+from scggml._core.plans import GroundCost
 from scggml._core.products import project, project_samples, pull_back_samples
+from scggml._core.solver import Solver
 from scggml._core.threads import n_threads
-from scggml._core.transport import Exact, GroundCost, Solver
+from scggml._core.transport import Exact
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
-from scggml._core.cold import warn_not_optimal
+from scggml._core.plans import GroundCost, Plans
+from scggml._core.solver import Solver, warn_not_optimal
 from scggml._core.threads import n_threads
-from scggml._core.transport import GroundCost, Plans, Solver
 
 TILE = 5e6
 """Costs (cells times cells) in one piece of work; how the pairs are split decides nothing about the result."""

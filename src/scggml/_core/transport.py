@@ -1,98 +1,19 @@
-"""Solvers of optimal transport between samples, and what they answer."""
+"""The solvers that there are."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import ot
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Cohort, Floats, Integers, Points
+from scggml._core.plans import GroundCost, Plan, Transport
+from scggml._core.solver import Solver
+from scggml._core.warm import Warm, solve_matrix, solve_once
 
-GroundCost = Literal["euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev"]
-GROUND_COSTS: tuple[GroundCost, ...] = get_args(GroundCost)
 Backend = Literal["simplex", "pot"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Sparse coupling of two samples of n and m cells; `mass[e]` goes from cell `source[e]` to cell `target[e]`."""
-
-    cost: float
-    source: NDArray[np.int32]
-    target: NDArray[np.int32]
-    mass: Floats
-    optimal: bool
-
-
-@dataclass(frozen=True)
-class Plans:
-    """Plans of many pairs, entry by entry; `source` and `target` are rows of the cohort.
-
-    Parameters
-    ----------
-    pairs
-        (n_pairs, 2) samples.
-    values
-        (n_pairs,) optimal transport cost of each pair.
-    source, target, mass, owner
-        (n_entries,) cells, mass moved between them, and the pair that the entry belongs to.
-    """
-
-    pairs: Integers
-    values: Floats
-    source: NDArray[np.int32]
-    target: NDArray[np.int32]
-    mass: Floats
-    owner: NDArray[np.int32]
-
-
-class Transport(Protocol):
-    """Transport within one cohort, again and again while its cells move."""
-
-    def solve(self, points: Points, pairs: Integers, cost: GroundCost) -> Floats:
-        """(n_pairs,) costs of different pairs (n_pairs, 2) of samples, the cells being at `points` (n_cells, k)."""
-        ...
-
-    def gradient(self, slopes: Floats) -> Floats:
-        """dL/dpoints (n_cells, k) of the last `solve`, given dL/dcost of its pairs (n_pairs,)."""
-        ...
-
-    def plans(self, part: slice = slice(None)) -> Plans:
-        """Plans of the last `solve`, or of some of its pairs."""
-        ...
-
-
-class Solver(ABC):
-    """What every solver answers; only `solve` depends on how it works, the rest can be done faster."""
-
-    @abstractmethod
-    def solve(self, a: Floats, b: Floats, cost: Floats) -> Plan:
-        """Couple weights `a` (n,) and `b` (m,), each of sum 1, under `cost` (n, m)."""
-
-    def distances(
-        self, cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost
-    ) -> tuple[Floats, NDArray[np.bool_]]:
-        """(n_pairs,) costs of the pairs, and whether each is optimal: one piece of work for one thread or machine."""
-        plans = [self.solve_pair(cohort, points, p, q, cost) for p, q in pairs]
-        return (
-            np.array([plan.cost for plan in plans], dtype=np.float64),
-            np.array([plan.optimal for plan in plans], dtype=np.bool_),
-        )
-
-    def solve_pair(self, cohort: Cohort, points: Points, p: int, q: int, cost: GroundCost) -> Plan:
-        """Couple two samples of a cohort."""
-        a, b = (slice(cohort.offsets[s], cohort.offsets[s + 1]) for s in (p, q))
-        return self.solve(cohort.weights[a], cohort.weights[b], ground_cost(points[a], points[b], cost))
-
-    def transport(self, cohort: Cohort, *, n_jobs: int | None = None) -> Transport:
-        """Transport within a cohort, on `n_jobs` threads."""
-        from scggml._core.cold import Cold  # noqa: PLC0415 - it is built on this module
-
-        return Cold(self, cohort, n_jobs=n_jobs)
 
 
 @dataclass(frozen=True)
@@ -157,8 +78,6 @@ class Exact(Solver):
         )
 
     def _simplex(self, a: Floats, b: Floats, cost: Floats, unit: float) -> Plan:
-        from scggml._core.warm import solve_matrix  # noqa: PLC0415 - numba takes a while
-
         value, source, target, mass = solve_matrix(a, b, cost, self.max_iter)
         return Plan(value * unit, source, target, mass, optimal=True)
 
@@ -168,16 +87,12 @@ class Exact(Solver):
         """(n_pairs,) costs of the pairs, and whether each is optimal: one piece of work for one thread or machine."""
         if self.backend == "pot":
             return super().distances(cohort, points, pairs, cost)
-        from scggml._core.warm import solve_once  # noqa: PLC0415 - numba takes a while
-
         return solve_once(cohort, points, pairs, cost, self.max_iter), np.ones(len(pairs), dtype=np.bool_)
 
     def transport(self, cohort: Cohort, *, n_jobs: int | None = None) -> Transport:
         """Transport within a cohort, on `n_jobs` threads."""
         if self.backend == "pot":
             return super().transport(cohort, n_jobs=n_jobs)
-        from scggml._core.warm import Warm  # noqa: PLC0415 - numba takes a while
-
         return Warm(cohort, max_iter=self.max_iter, cache_size=self.cache_size, n_jobs=n_jobs)
 
 
@@ -191,17 +106,6 @@ def as_solver(solver: SolverName | Solver) -> Solver:
             raise ValueError(f"solver={solver!r} is not known; choose from {get_args(SolverName)} or pass an Exact().")
         return Exact()
     if not isinstance(solver, Exact):
-        raise TypeError(f"solver is a {type(solver).__name__}; pass a name of {get_args(SolverName)} or an Exact().")
+        kind = "class" if isinstance(solver, type) else type(solver).__name__
+        raise TypeError(f"solver is a {kind}; pass a name of {get_args(SolverName)} or an Exact().")
     return solver
-
-
-def ground_cost(x: Points, y: Points, metric: GroundCost) -> Floats:
-    """(n, m) cost of moving each point of `x` (n, d) to each point of `y` (m, d).
-
-    The cosine distance to the origin, which has no direction, is 1 (0 from the origin itself).
-    """
-    cost: Floats = cdist(x, y, metric)
-    if metric != "cosine":
-        return cost
-    origin = ~np.logical_or.outer(x.any(axis=1), y.any(axis=1))
-    return np.where(origin, 0.0, np.maximum(np.nan_to_num(cost, nan=1.0), 0.0))

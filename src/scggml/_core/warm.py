@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scggml._core import simplex
 from scggml._core.clouds import Clouds, Scaled, clouds_of, directions, scaled
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
+from scggml._core.plans import GroundCost, Plans
 from scggml._core.threads import in_threads, n_threads, split
-from scggml._core.transport import GroundCost, Plans
 
 MODES: dict[GroundCost, int] = {
     "euclidean": simplex.EUCLIDEAN,

@@ -1,18 +1,47 @@
-"""Transport pair by pair with any solver, without memory."""
+"""What a solver is, and transport pair by pair with any of them, without memory."""
 
 import warnings
+from abc import ABC, abstractmethod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
+from scggml._core.plans import GroundCost, Plan, Plans, Transport, ground_cost
 from scggml._core.threads import in_threads
-from scggml._core.transport import GroundCost, Plan, Plans, Solver
 
 CHUNK = 64
 """Pairs that a thread solves at a time."""
 
 ATOMS = 2**20
 """Entries of plans that are turned into gradients at a time."""
+
+
+class Solver(ABC):
+    """What every solver answers; only `solve` depends on how it works, the rest can be done faster."""
+
+    @abstractmethod
+    def solve(self, a: Floats, b: Floats, cost: Floats) -> Plan:
+        """Couple weights `a` (n,) and `b` (m,), each of sum 1, under `cost` (n, m)."""
+
+    def distances(
+        self, cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """(n_pairs,) costs of the pairs, and whether each is optimal: one piece of work for one thread or machine."""
+        plans = [self.solve_pair(cohort, points, p, q, cost) for p, q in pairs]
+        return (
+            np.array([plan.cost for plan in plans], dtype=np.float64),
+            np.array([plan.optimal for plan in plans], dtype=np.bool_),
+        )
+
+    def solve_pair(self, cohort: Cohort, points: Points, p: int, q: int, cost: GroundCost) -> Plan:
+        """Couple two samples of a cohort."""
+        a, b = (slice(cohort.offsets[s], cohort.offsets[s + 1]) for s in (p, q))
+        return self.solve(cohort.weights[a], cohort.weights[b], ground_cost(points[a], points[b], cost))
+
+    def transport(self, cohort: Cohort, *, n_jobs: int | None = None) -> Transport:
+        """Transport within a cohort, on `n_jobs` threads."""
+        return Cold(self, cohort, n_jobs=n_jobs)
 
 
 class Cold:
