@@ -29,8 +29,8 @@ PRICED = 3000
 BIG = np.int64(2**62)
 INFINITE = np.float32(1e38)
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-_INNER = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # halves the time of compiling
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_INNER = _OPTIONS | {"no_cpython_wrapper": True}  # what is not needed takes time to compile
 _jit = njit(**_INNER)
 _fast = njit(fastmath=True, **_INNER)
 _entry = njit(**_OPTIONS)
