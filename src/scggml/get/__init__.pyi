@@ -1,2 +1,3 @@
 from ._metric import Metric as Metric
 from ._metric import metric as metric
+from ._rank_genes_df import rank_genes_df as rank_genes_df
