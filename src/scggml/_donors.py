@@ -18,15 +18,17 @@ def read_groups(adata: AnnData, groups_key: str | None, sample_key: str, samples
     table = table[table["sample"].isin(samples)]
     if table["group"].isna().any():
         missing = table.index[table["group"].isna()][0]
-        raise ValueError(f"adata.obs[{groups_key!r}] (groups_key) is missing for cell {missing!r}; every cell has a donor.")
+        raise ValueError(
+            f"adata.obs[{groups_key!r}] (groups_key) is missing for cell {missing!r}; every cell has a donor."
+        )
     table = table.assign(group=table["group"].astype(str)).drop_duplicates()
     torn = table["sample"][table["sample"].duplicated()]
     if len(torn):
         name = torn.iloc[0]
         found = choices(table["group"][table["sample"] == name])
         raise ValueError(
-            f"{torn.nunique()} of {len(samples)} samples have cells of more than one donor: sample {name!r} has {found} "
-            f"in adata.obs[{groups_key!r}] (groups_key). A sample comes from one donor."
+            f"{torn.nunique()} of {len(samples)} samples have cells of more than one donor: sample {name!r} has "
+            f"{found} in adata.obs[{groups_key!r}] (groups_key). A sample comes from one donor."
         )
-    donors = table.set_index("sample")["group"].loc[samples]
+    donors = table.set_index("sample")["group"].loc[list(samples)]
     return pd.factorize(donors.to_numpy())[0].astype(np.int64)

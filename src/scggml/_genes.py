@@ -53,7 +53,8 @@ def read_genes(adata: AnnData, stored: Stored, gene_symbols: str | None = None) 
             raise KeyError(
                 f"gene_symbols={gene_symbols!r} is not a column of adata.var, which has {choices(adata.var)}."
             )
-        names = adata.var[gene_symbols].astype(str).to_numpy()
+        column = adata.var[gene_symbols]
+        names = np.where(column.isna(), names, column.astype(object)).astype(str)  # a gene without one keeps its own
     matrix = np.asarray(adata.varm[slot], dtype=np.float64)
     used = ~np.isnan(matrix).any(axis=1)
     return Genes(names[used], matrix[used], known=True)

@@ -348,7 +348,9 @@ def raise_faults(features: Features, faults: list[tuple[int, int, int]]) -> None
     )
 
 
-def read_rows(adata: AnnData, cohort: Cohort, sample_key: str, *, n_cells: int | None, rng: np.random.Generator) -> Integers:
+def read_rows(
+    adata: AnnData, cohort: Cohort, sample_key: str, *, n_cells: int | None, rng: np.random.Generator
+) -> Integers:
     """(n_cells,) rows of `adata` that the cells of a cohort come from; `rng` as `read_cohort` got it."""
     codes, names = _factorize(adata, sample_key, "sample_key")
     position = {str(name): p for p, name in enumerate(names)}

@@ -23,22 +23,28 @@ def entry_distances(points: Floats, plans: Plans, *, squared: bool) -> Floats:
 def cell_contributions(points: Floats, plans: Plans, weights: Floats, *, squared: bool) -> Floats:
     r"""(n_cells,) what each cell adds to the weighted sum of the distances of the pairs.
 
-    An entry of mass T_ij pays :math:`T_{ij} d_{ij}`, half of it on account of either cell, so that with the weight 1 for
-    one pair the cells of its two samples add up to its distance.
+    An entry of mass T_ij pays :math:`T_{ij} d_{ij}`, half of it on account of either cell, so that with the weight 1
+    for one pair the cells of its two samples add up to its distance.
     """
     paid = 0.5 * plans.mass * entry_distances(points, plans, squared=squared) * weights[plans.owner]
     n = len(points)
-    out: Floats = np.bincount(plans.source, paid, n) + np.bincount(plans.target, paid, n)
-    return out
+    return np.bincount(plans.source, paid, n).astype(float) + np.bincount(plans.target, paid, n)
 
 
 def feature_contributions(
-    cohort: Cohort, points: Floats, components: Floats, plans: Plans, weights: Floats, *, squared: bool, axes: Floats | None
+    cohort: Cohort,
+    points: Floats,
+    components: Floats,
+    plans: Plans,
+    weights: Floats,
+    *,
+    squared: bool,
+    axes: Floats | None,
 ) -> Floats:
     r"""(n_genes,) what each gene adds to the weighted sum of the distances of the pairs.
 
-    D is homogeneous in W (of degree 1, or 2 if squared), so by Euler's theorem :math:`D = \sum_{ig} W_{ig}\,\partial D /
-    \partial W_{ig}` (halved if squared), and the sum over i is the part of gene g.
+    D is homogeneous in W (of degree 1, or 2 if squared), so by Euler's theorem :math:`D = \sum_{ig} W_{ig}\,\partial D
+    / \partial W_{ig}` (halved if squared), and the sum over i is the part of gene g.
 
     Parameters
     ----------
@@ -95,9 +101,9 @@ def type_flows(
     share = plans.mass / counts[kind[plans.owner]]
     shape = (len(kinds), n_types, n_types)
     size = int(np.prod(shape))
-    mass = np.bincount(cell, share, size).reshape(shape)
+    mass: Floats = np.bincount(cell, share, size).astype(float).reshape(shape)
     paid = share * entry_distances(points, plans, squared=squared)
-    distance = np.bincount(cell, paid, size).reshape(shape)
+    distance: Floats = np.bincount(cell, paid, size).astype(float).reshape(shape)
     classes = np.stack([kinds // n_classes, kinds % n_classes], axis=1)
     own = classes[:, 0] == classes[:, 1]
     for flows in (mass, distance):

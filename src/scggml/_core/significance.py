@@ -58,7 +58,7 @@ def align(loadings: Floats, reference: Floats) -> Floats:
 
 
 def in_top(strengths: Floats, n_top: int) -> Floats:
-    """(..., n) 1 where a number is among the `n_top` largest of the last axis and not 0, else 0; the first ones of equals."""
+    """(..., n) 1 where a number is among the `n_top` largest of the last axis and above 0, else 0; equals in order."""
     order = np.argsort(-strengths, axis=-1, kind="stable")[..., :n_top]
     out = np.zeros(strengths.shape)
     np.put_along_axis(out, order, 1.0, axis=-1)

@@ -40,13 +40,14 @@ def attribute(
 
     .. math:: D_{pq} = \sum_{i \in p} c_i + \sum_{j \in q} c_j, \qquad c_i = \tfrac12 \sum_j T_{ij}\, d_{ij}
 
-    The contribution of a cell to the **gap**, the mean distance between classes less the mean distance within them (classes
-    and pairs of classes count equally), is the mean of its :math:`c_i` over the pairs between less that over the pairs within.
-    It is negative for a cell that is as far from its own class as from others. All cells add up to the gap, exactly.
+    The contribution of a cell to the **gap**, the mean distance between classes less the mean distance within them
+    (classes and pairs of classes count equally), is the mean of its :math:`c_i` over the pairs between less that over
+    the pairs within. It is negative for a cell that is as far from its own class as from others. All cells add up to
+    the gap, exactly.
 
     With cell types, what a type adds is split by where its mass goes: to the same type of the other sample (the type
-    itself looks different) or to another one (there is more or less of it). Plans are optimal for samples, not for cells: with
-    many equal cells another plan may be as good. Sums over types are sturdier than single cells.
+    itself looks different) or to another one (there is more or less of it). Plans are optimal for samples, not for
+    cells: with many equal cells another plan may be as good. Sums over types are sturdier than single cells.
 
     Parameters
     ----------
@@ -81,8 +82,8 @@ def attribute(
     `.obs["ggml_attribution"]`
         float64, contribution of each cell to the gap, in units of the distance; NaN for cells that took no part.
     `.obs["ggml_excess"]`
-        float64, the same for one whole sample's mass: how much farther the cell travels to other classes than within its
-        own. Unlike the contribution it does not shrink with the number of cells and samples, so it is what to
+        float64, the same for one whole sample's mass: how much farther the cell travels to other classes than within
+        its own. Unlike the contribution it does not shrink with the number of cells and samples, so it is what to
         draw. Its mean over cells, samples and classes is the gap.
     `.uns["ggml_attribution"]`
         dict: `between`, `within`, `gap` (floats), `params`, and with `cell_type_key` two DataFrames:
@@ -90,11 +91,12 @@ def attribute(
         `types`
             a row for each pair of classes (`class_a`, `class_b`) and type (`cell_type`): `mass`, its share of the cells
             (mean of both classes); `moved`, the share of that mass that goes to or comes from another type;
-            `distance`, what it adds to the mean distance, as a sum of `same_type` and `other_type`; `excess`, what it adds
-            beyond the mean of the distances within the two classes (0 within a class), as a sum of `excess_same_type` and
-            `excess_other_type`.
+            `distance`, what it adds to the mean distance, as a sum of `same_type` and `other_type`; `excess`, what it
+            adds beyond the mean of the distances within the two classes (0 within a class), as a sum of
+            `excess_same_type` and `excess_other_type`.
         `flows`
-            the same by pair of types (`type_a`, `type_b`): `mass` and `distance`, which add up to 1 and the mean distance.
+            the same by pair of types (`type_a`, `type_b`): `mass` and `distance`, which add up to 1 and the mean
+            distance.
 
     Raises
     ------
@@ -165,7 +167,9 @@ def attribute(
         "params": {name: value for name, value in given.items() if value is not None},
     }
     if types is not None:
-        entry["types"], entry["flows"] = _type_tables(cohort, types[0][rows], types[1], Z, plans, stored.squared)
+        entry["types"], entry["flows"] = _type_tables(
+            cohort, types[0][rows], types[1], Z, plans, squared=stored.squared
+        )
 
     adata = adata.copy() if copy else adata
     write_cells(adata, Keys(key).attribution, rows, contributions)
@@ -175,7 +179,7 @@ def attribute(
 
 
 def _type_tables(
-    cohort: Cohort, codes: Integers, names: Names, Z: Floats, plans: Plans, squared: bool
+    cohort: Cohort, codes: Integers, names: Names, Z: Floats, plans: Plans, *, squared: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables of cell types and of flows between them."""
     classes, mass, distance = type_flows(cohort, codes, len(names), Z, plans, squared=squared)

@@ -8,7 +8,6 @@ from anndata import AnnData
 
 from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Floats, Integers
-from scggml._core.metric import importance
 from scggml._core.resample import deal_labels, draw_donors, n_dealings
 from scggml._core.significance import align, in_top, pooled_significance
 from scggml._core.transport import Exact, SolverName, as_solver
@@ -38,12 +37,12 @@ def gene_stability(
     r"""Learn the metric again on other donors and under labels that mean nothing, and see what becomes of the genes.
 
     **Other donors.** `n_boot` times as many donors are drawn with replacement, those of one label among themselves, and
-    the metric is learned on them with the parameters that are stored. W is known up to a rotation, so the gene loadings of
-    each refit are first turned onto the stored ones (orthogonal Procrustes) and brought to their norm. The spread of
+    the metric is learned on them with the parameters that are stored. W is known up to a rotation, so the gene loadings
+    of each refit are first turned onto the stored ones (orthogonal Procrustes) and brought to their norm. The spread of
     an aligned loading gives its interval; how often a gene is among the `n_top` strongest gives its frequency.
 
-    **Labels that mean nothing.** `n_perm` times the labels are dealt anew among the donors, and the metric is learned on
-    them. (A donor whose samples have different labels keeps them, in another order.) A gene is judged by what it
+    **Labels that mean nothing.** `n_perm` times the labels are dealt anew among the donors, and the metric is learned
+    on them. (A donor whose samples have different labels keeps them, in another order.) A gene is judged by what it
     adds to the gap between classes, as a share of the distance between them:
 
     .. math::
@@ -53,12 +52,12 @@ def gene_stability(
 
     with mean distances in which classes count equally. (A distance is homogeneous in W, so by Euler's theorem it is the
     sum of such parts.) It has no unit and is large only for genes that the metric weighs and in which classes differ;
-    a metric weighs many other genes too, whatever the labels are, which makes the loading alone a poor judge. The p-value
-    of a gene is the share of all such numbers, of all genes, under the dealt and the true labels, that are as large;
-    false discovery rates are Benjamini and Hochberg's. Pooling holds the expected number of false discoveries also if genes
-    differ in their distribution, but the single p-value is then right only on average. Because genes hang together, the
-    smallest rate is itself compared with those that dealt labels give, and no rate is let below the p-value of this
-    comparison: if labels mean nothing, at most 5 % of cohorts report any gene at 5 %, exactly.
+    a metric weighs many other genes too, whatever the labels are, which makes the loading alone a poor judge. The
+    p-value of a gene is the share of all such numbers, of all genes, under the dealt and the true labels, that are as
+    large; false discovery rates are Benjamini and Hochberg's. Pooling holds the expected number of false discoveries
+    also if genes differ in their distribution, but the single p-value is then right only on average. Because genes hang
+    together, the smallest rate is itself compared with those that dealt labels give, and no rate is let below the
+    p-value of this comparison: if labels mean nothing, at most 5 % of cohorts report any gene at 5 %, exactly.
 
     A gene that follows the planted ones (through the same regulation, or because few principal components cannot tell
     them apart) is a finding here. Significance says that labels and gene hang together in these donors; not why.
@@ -118,19 +117,24 @@ def gene_stability(
 
     Examples
     --------
+    >>> import scanpy as sc
     >>> import scggml as sg
-    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=5)
-    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=1, max_iter=0, progress=False)
-    >>> sg.tl.gene_stability(adata, 10, n_perm=30, n_top=1, n_jobs=1, progress=False)
-    >>> sg.get.rank_genes_df(adata, max_p_adjusted=0.05)[["gene", "frequency"]]
-         gene  frequency
-    0  signal        1.0
+    >>> sizes = {"n_samples": 8, "n_cells": 12, "n_genes": 40, "n_planted": 4, "n_types": 1}
+    >>> adata = sg.datasets.synthetic_counts(log_fold_change=3.0, rng=1, **sizes)
+    >>> sc.pp.log1p(adata)
+    >>> start = sg.tl.Canonical(ridge=1.0)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=1, init=start, max_iter=0, progress=False)
+    >>> sg.tl.gene_stability(adata, 10, n_perm=40, n_top=4, n_jobs=1, progress=False)
+    >>> genes = sg.get.rank_genes_df(adata, max_p_adjusted=0.05)["gene"]
+    >>> len(genes), bool(adata.var.loc[genes, "planted"].all())
+    (3, True)
 
     References
     ----------
     Tusher, Tibshirani and Chu, *Significance analysis of microarrays*, PNAS 2001, for pooled permutations; Westfall and
-    Young, *Resampling-based multiple testing*, 1993, for tests of the smallest p-value; Meinshausen and Bühlmann, *Stability
-    selection*, JRSS B 2010; Schönemann, *A generalized solution of the orthogonal Procrustes problem*, Psychometrika 1966.
+    Young, *Resampling-based multiple testing*, 1993, for tests of the smallest p-value; Meinshausen and Bühlmann,
+    *Stability selection*, JRSS B 2010; Schönemann, *A generalized solution of the orthogonal Procrustes problem*,
+    Psychometrika 1966.
     """
     check_whole("n_boot", n_boot, 0)
     check_whole("n_perm", n_perm, 0)
@@ -210,7 +214,9 @@ def _warn_of_few(labels: Integers, groups: Integers, n_perm: int) -> None:
     """Say so where no rate can be below 5 %."""
     ways = n_dealings(labels, groups)
     if min(ways, n_perm + 1) < 20:
-        reason = f"n_perm={n_perm}" if n_perm + 1 <= ways else f"labels can be dealt to these donors in {ways} ways only"
+        reason = (
+            f"n_perm={n_perm}" if n_perm + 1 <= ways else f"labels can be dealt to these donors in {ways} ways only"
+        )
         warnings.warn(
             f"No false discovery rate can be below {1 / min(ways, n_perm + 1):.2g}, since {reason}. "
             + ("Raise n_perm." if n_perm + 1 <= ways else "More donors are needed."),

@@ -1,13 +1,12 @@
 """The coupling of two samples."""
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
 from scggml._core.attribution import entry_distances
 from scggml._core.pairs import solve_plans
-from scggml._core.transport import Exact, SolverName, as_solver
+from scggml._core.transport import Exact, GroundCost, SolverName, as_solver
 from scggml._keys import Keys
 from scggml._read import choices, read_cohort, read_features, read_rows
 from scggml._stored import read_stored
@@ -36,7 +35,8 @@ def plan(
     key
         Key of the metric.
     sample_key, weights_key
-        Columns of `.obs` with the sample and the weight of each cell; by default those that the metric was learned with.
+        Columns of `.obs` with the sample and the weight of each cell; by default those that the metric was learned
+        with.
     solver
         Solver of optimal transport, by name or as an object with options.
 
@@ -96,13 +96,13 @@ def plan(
     rows = np.concatenate([rows[cohort.offsets[p] : cohort.offsets[p + 1]] for p in order])
     cohort = cohort.take(order)
     Z = cohort.points.astype(np.float64)
-    cost = "sqeuclidean" if stored.squared else "euclidean"
+    cost: GroundCost = "sqeuclidean" if stored.squared else "euclidean"
     plans = solve_plans(cohort, Z, np.array([[0, 1]]), cost, solver=as_solver(solver), n_jobs=1)
 
     n_a, n_b = (int(n) for n in cohort.sizes)
     places = (plans.source, plans.target - n_a)
     distance = entry_distances(Z, plans, squared=stored.squared)
-    obs: pd.DataFrame = both.obs.iloc[rows]
+    obs = both.obs.iloc[rows]
     return AnnData(
         csr_matrix((plans.mass, places), shape=(n_a, n_b)),
         obs=obs.iloc[:n_a].copy(),

@@ -11,9 +11,9 @@ def rank_genes(adata: AnnData, *, key: str = "ggml", copy: bool = False) -> AnnD
     r"""Rank the genes of a learned metric, on each of its components and as a whole.
 
     On component i a gene weighs :math:`|L_{ig}|`, in the whole metric :math:`\sqrt{\theta_{gg}}` with
-    :math:`\theta = L^T L`, where L (k x genes) are the gene loadings; a metric learned on a PCA is carried back to genes
-    by its loadings. Shares are parts of the trace of theta: those of a gene on all components add up to its share of the
-    whole, and these add up to 1.
+    :math:`\theta = L^T L`, where L (k x genes) are the gene loadings; a metric learned on a PCA is carried back to
+    genes by its loadings. Shares are parts of the trace of theta: those of a gene on all components add up to its share
+    of the whole, and these add up to 1.
 
     The sign of a component as a whole is arbitrary (its largest loading is made positive). A large loading is no
     evidence yet: `gene_stability` says whether another draw of donors, or labels that mean nothing, would give it too.

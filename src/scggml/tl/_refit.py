@@ -146,7 +146,8 @@ def _as_init(stored: Stored) -> InitialName | Canonical:
             'again. Learn it with init="canonical".'
         )
     numbers = re.findall(r"(\w+)=(?:np\.\w+\()?([-+\d.e]+)", text)
-    return Canonical(**{name: int(value) if value.isdigit() else float(value) for name, value in numbers})
+    options: dict[str, Any] = {name: int(value) if value.isdigit() else float(value) for name, value in numbers}
+    return Canonical(**options)
 
 
 def run_all(
