@@ -9,7 +9,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scggml._core.metric import shares
-from scggml._genes import pick_components, read_genes
+from scggml._genes import pick_components, read_genes, read_stability
 from scggml._stored import read_stored
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
@@ -23,6 +23,7 @@ def loadings(
     components: Sequence[int] | None = None,
     n_genes: int = 10,
     gene_symbols: str | None = None,
+    stability: bool = True,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool = False,
     save: str | Path | None = None,
@@ -44,6 +45,8 @@ def loadings(
         Most genes of each sign.
     gene_symbols
         Column of `.var` with names to show instead of `.var_names`.
+    stability
+        Draw the intervals that `tl.gene_stability` found, where it has run for this metric.
     ax
         Axes to draw on, one for each component.
     show
@@ -85,6 +88,8 @@ def loadings(
         places = np.arange(len(part))
         colors = np.where(part["loading"] > 0, POSITIVE, NEGATIVE)
         panel.barh(places, part["loading"], color=colors, height=0.75)
+        if stability and "lower" in part:
+            panel.hlines(places, part["lower"], part["upper"], color="#333333", linewidth=1.0)
         panel.set_yticks(places, part["gene"], fontsize="small")
         panel.set_ylim(tallest - 0.5, -0.5)
         panel.axvline(0, color="black", linewidth=0.8)
@@ -103,20 +108,27 @@ def loadings_table(
     n_genes: int,
     gene_symbols: str | None,
 ) -> pd.DataFrame:
-    """What is drawn: `component`, `gene`, `loading`, `share`; falling positive loadings, then the negative ones."""
+    """What is drawn: `component`, `gene`, `loading`, `share`; falling positive loadings, then the negative ones.
+
+    With `lower` and `upper` where `tl.gene_stability` has drawn donors for this metric.
+    """
     stored = read_stored(adata, key)
     if n_genes < 1:
         raise ValueError(f"n_genes={n_genes!r} must be at least 1.")
     share = shares(stored.singular_values)
     components = pick_components(stored, components, "no loadings to draw")
     genes = read_genes(adata, stored, gene_symbols)
+    found = read_stability(adata, stored)
     parts = []
     for component in components:
-        column = pd.Series(genes.loadings[:, component - 1], index=genes.names)
+        column = pd.Series(genes.loadings[:, component - 1])
         up = column[column > 0].nlargest(n_genes)
         down = column[column < 0].nsmallest(n_genes)[::-1]
         both = pd.concat([up, down])
-        parts.append(pd.DataFrame({"component": component, "gene": both.index, "loading": both.to_numpy()}))
+        part = pd.DataFrame({"component": component, "gene": genes.names[both.index], "loading": both.to_numpy()})
+        for name in ("lower", "upper") if found is not None and "lower" in found else ():
+            part[name] = np.asarray(found[name])[both.index, component - 1]
+        parts.append(part)
     table = pd.concat(parts, ignore_index=True)
-    table["share"] = share[table["component"] - 1]
+    table.insert(3, "share", share[table["component"] - 1])
     return table
