@@ -29,7 +29,7 @@ def attribution(
 ) -> list[Axes]:
     """Cells in the learned space by what they add to the gap between classes, and the same for cell types.
 
-    Left, orange cells are farther from other classes than from their own, blue ones nearer. Right, bars of cell types
+    Left, orange cells are farther from other classes than from their own, violet ones nearer. Right, bars of cell types
     are split by where the mass goes: to the same type (the type looks different) or to another one (its abundance
     differs).
 

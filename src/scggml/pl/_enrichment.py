@@ -1,5 +1,6 @@
 """Gene sets of the components."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def enrichment(
     Kolberg et al., *g:Profiler (2023 update)*, Nucleic Acids Research 2023.
     """
     table = enrichment_table(adata, key=key, n_terms=n_terms, max_p_adjusted=max_p_adjusted, sources=sources)
-    terms, sides = list(dict.fromkeys(table["term"])), list(dict.fromkeys(table["side"]))
+    terms, sides = list(dict.fromkeys(table["term"])), list(table["side"].cat.categories)
     widest = max(len(term) for term in terms)
     size = (2.2 + 0.075 * widest + 0.42 * len(sides), 1.2 + 0.24 * max(len(terms), 5))
     (ax,) = panels(1, ax, size)
@@ -103,7 +104,8 @@ def enrichment(
     ax.grid(color="#E5E5E5", linewidth=0.6)
     ax.tick_params(length=0)
     ax.spines[:].set_color("#BBBBBB")
-    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.6, aspect=12, anchor=(0.0, 0.0), pad=0.03)
+    # beside the legend, not beyond it
+    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 0.48)))
     bar.set_label(r"$-\log_{10}$ adjusted $p$", fontsize="small")
     bar.ax.tick_params(labelsize="small")
     embolden(
@@ -139,7 +141,8 @@ def enrichment_table(
     if kept.empty:
         raise ValueError(
             f"No gene set has an adjusted p-value of at most {max_p_adjusted} ({len(table)} of {len(full)} rows are "
-            f"of these sources; sources: {choices(full['source'].unique())}). Raise max_p_adjusted, or n_genes in the query."
+            f"of these sources; sources: {choices(full['source'].unique())}). Raise max_p_adjusted, or ask again "
+            "with other n_genes."
         )
     best = kept.groupby(["component", "side"], sort=False).head(n_terms)
     chosen = list(dict.fromkeys(zip(best["source"], best["native"], strict=True)))
@@ -147,19 +150,18 @@ def enrichment_table(
     rows = [pair in position for pair in zip(kept["source"], kept["native"], strict=True)]
     kept = kept[rows]
     order = [position[pair] for pair in zip(kept["source"], kept["native"], strict=True)]
-    columns = {side: i for i, side in enumerate(dict.fromkeys(_sides(kept)))}
+    found = _sides(kept)
+    columns = [side for side in dict.fromkeys(_sides(full)) if side in set(found)]
     smallest = np.finfo(float).tiny
     out = pd.DataFrame(
         {
             "term": [shortened(name) for name in kept["name"]],
-            "side": _sides(kept),
+            "side": pd.Categorical(found, categories=columns),
             "size": kept["intersection_size"].to_numpy(),
             "log_p": -np.log10(np.maximum(kept["p_adjusted"].to_numpy(), smallest)) + 0.0,
         }
     )
-    place = np.argsort([columns[side] for side in out["side"]], kind="stable")
-    by_term = out.assign(order=order).iloc[place]
-    return by_term.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
+    return out.assign(order=order).sort_values(["order", "side"]).drop(columns="order").reset_index(drop=True)
 
 
 def _sides(table: pd.DataFrame) -> list[str]:
@@ -167,7 +169,8 @@ def _sides(table: pd.DataFrame) -> list[str]:
 
 
 def shortened(name: str) -> str:
-    """A name of a term as it is shown: without the collection's capitals and underscores, and not too long."""
+    """A name of a term as it is shown: without its id, a collection's capitals and underscores, and not too long."""
+    name = re.sub(r"\s*\(GO:\d+\)$", "", name)
     words = name.split("_")
     if len(words) > 1 and name == name.upper():
         text = " ".join(words[1:]).lower()

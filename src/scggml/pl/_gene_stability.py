@@ -81,7 +81,7 @@ def gene_stability(
         adata, key=key, component=component, n_genes=n_genes, alpha=alpha, gene_symbols=gene_symbols
     )
     params = adata.uns[f"{key}_stability"]["params"]
-    axes = panels(2, ax, (2.7, 1.2 + 0.19 * max(len(table), 4)))
+    axes = panels(2, ax, (3.0, 1.2 + 0.19 * max(len(table), 4)))
     places = np.arange(len(table))
     colors = np.where(table["significant"], SURE, UNSURE)
     left, right = axes
@@ -95,11 +95,15 @@ def gene_stability(
         panel.set_ylim(len(table) - 0.4, -0.6)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(axis="y", length=0)
+        panel.tick_params(axis="x", labelsize="small")
     left.axvline(0, color="black", linewidth=0.8)
     left.locator_params(axis="x", nbins=4)
     name = "whole metric" if component is None else f"{key}{component}"
-    left.set(title=name, xlabel=f"loading, {float(params['level']):.0%} interval")
-    right.set(title="stability", xlabel=f"in the top {int(params['n_top'])}", xlim=(0, 1))
+    left.set_title(name)
+    right.set_title("stability")
+    left.set_xlabel(f"loading, {float(params['level']):.0%} interval", fontsize="small")
+    right.set_xlabel(f"refits with it in the top {int(params['n_top'])}", fontsize="small")
+    right.set_xlim(0, 1)
     right.xaxis.set_major_formatter(PercentFormatter(1.0))
     if table["p_adjusted"].notna().any():
         entries = [(SURE, f"FDR ≤ {alpha:g}"), (UNSURE, f"FDR > {alpha:g}")]
