@@ -76,7 +76,7 @@ def gene_stability(
     key
         Key of the metric.
     n_perm
-        Deals of labels; 0 for none. No rate can be below 1 / (n_perm + 1).
+        Deals of labels; 0 for none. No rate can be below 1 / (n_perm + 1), nor below 1 / (number of different deals).
     n_top
         Size of the top that `frequency` counts.
     level
@@ -207,7 +207,9 @@ def _significance(
     dealt = run_all(refit.excess, tasks, n_jobs=n_jobs, progress="deals of labels" if progress else None)
     observed = refit.excess_under(components, refit.cohort)
     p_value, p_adjusted = pooled_significance(observed, np.stack(dealt))
-    return {"excess": observed, "p_value": p_value, "p_adjusted": p_adjusted}
+    # deals that happen to miss the true labeling must not look like more ways than there are
+    floor = 1 / n_dealings(refit.cohort.labels, groups)
+    return {"excess": observed, "p_value": p_value, "p_adjusted": np.maximum(p_adjusted, floor)}
 
 
 def _warn_of_few(labels: Integers, groups: Integers, n_perm: int) -> None:
