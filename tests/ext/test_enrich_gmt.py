@@ -218,7 +218,12 @@ def test_bad_input_is_refused_and_nothing_is_written(adata, sets, options, error
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("A B C\n", r"line 1: 'A B C' has 1 field"), ("\n\n", "holds no gene sets")]
+    ("text", "message"),
+    [
+        ("A B C\n", r"line 1: 'A B C' has 1 field"),
+        ("\n\n", "holds no gene sets"),
+        ("A\t\tX\nA\t\tY\n", "has 1 names twice, such as 'A'"),
+    ],
 )
 def test_a_faulty_file_is_told_with_its_line(tmp_path, text, message):
     path = tmp_path / "bad.gmt"

@@ -93,6 +93,12 @@ def test_bad_input_is_refused(adata, options, error, message):
         sg.get.rank_genes_df(adata, **options)
 
 
+def test_genes_of_a_metric_that_was_learned_again_are_refused(adata):
+    adata.varm["ggml"] = adata.varm["ggml"] * 2
+    with pytest.raises(ValueError, match=r"ranks the genes of another metric .* sg\.tl\.rank_genes"):
+        sg.get.rank_genes_df(adata)
+
+
 def test_missing_numbers_are_told(adata):
     del adata.uns["ggml_stability"]
     sg.tl.rank_genes(adata)

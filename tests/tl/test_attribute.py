@@ -202,6 +202,15 @@ def test_bad_input_is_refused_and_nothing_is_written(learned, options, error, me
     assert_same(slots(learned), before)
 
 
+def test_a_view_becomes_an_adata_of_its_own(learned):
+    view = learned[learned.obs["label"] != "class2"]
+    sg.tl.attribute(view, cell_type_key="mode", **QUIET)
+    sg.tl.rank_genes(view)
+    assert not view.is_view
+    assert view.obs["ggml_attribution"].sum() == pytest.approx(view.uns["ggml_attribution"]["gap"], rel=1e-9)
+    assert "ggml_attribution" not in learned.obs
+
+
 def test_a_copy_leaves_the_original_alone(learned):
     before = slots(learned)
     copied = sg.tl.attribute(learned, copy=True, **QUIET)

@@ -1,9 +1,11 @@
 """Gene sets from a file or a dict."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scggml._read import choices
 from scggml.ext._query import plain_name, unique
 
 
@@ -39,4 +41,9 @@ def read_gene_sets(gene_sets: str | Path | Mapping[str, Iterable[str]]) -> tuple
         sets.append(GeneSet(fields[0], fields[1], unique(plain_name(gene) for gene in fields[2:])))
     if not sets:
         raise ValueError(f"{path} holds no gene sets; a GMT file has one on each line.")
+    twice = [name for name, times in Counter(s.name for s in sets).items() if times > 1]
+    if twice:
+        raise ValueError(
+            f"{path} has {len(twice)} names twice, such as {choices(twice[:3])}; each set needs its own name."
+        )
     return path.stem, sets

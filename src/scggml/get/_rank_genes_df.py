@@ -2,10 +2,11 @@
 
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._genes import component_names, pick_components
+from scggml._genes import component_names, gene_table, pick_components
 from scggml._keys import Keys
 from scggml._read import choices
 from scggml._stored import read_stored
@@ -54,7 +55,8 @@ def rank_genes_df(
     KeyError
         Genes were not ranked, or no such metric or column.
     ValueError
-        A component or side that is not there; a filter by numbers that were not computed.
+        A component or side that is not there; a filter by numbers that were not computed; genes that were ranked before
+        the metric was learned again.
 
     Examples
     --------
@@ -70,10 +72,7 @@ def rank_genes_df(
     Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
     """
     stored = read_stored(adata, key)
-    slot = Keys(key).genes
-    if slot not in adata.uns:
-        raise KeyError(f"No {slot!r} in adata.uns; rank the genes first with sg.tl.rank_genes(adata, key={key!r}).")
-    table: pd.DataFrame = adata.uns[slot]
+    table = _ranked(adata, key)
     if component is None:
         if side is not None:
             raise ValueError(f"side={side!r} goes with a component; the whole metric (component=None) has no sides.")
@@ -105,3 +104,18 @@ def rank_genes_df(
         symbols = dict(zip(adata.var_names, adata.var[gene_symbols].astype(str), strict=True))
         table.insert(2, "symbol", [symbols.get(gene, gene) for gene in table["gene"]])
     return table if n_genes is None else table.head(n_genes)
+
+
+def _ranked(adata: AnnData, key: str) -> pd.DataFrame:
+    """The stored table of all genes, if it is one of the metric as it is now."""
+    slot = Keys(key).genes
+    if slot not in adata.uns:
+        raise KeyError(f"No {slot!r} in adata.uns; rank the genes first with sg.tl.rank_genes(adata, key={key!r}).")
+    table: pd.DataFrame = adata.uns[slot]
+    fresh = gene_table(adata, key)
+    if len(table) != len(fresh) or not np.allclose(table["loading"], fresh["loading"]):
+        raise ValueError(
+            f"adata.uns[{slot!r}] ranks the genes of another metric than adata.uns[{key!r}] is now; call "
+            f"sg.tl.rank_genes(adata, key={key!r}) again."
+        )
+    return table

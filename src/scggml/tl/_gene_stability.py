@@ -59,8 +59,8 @@ def gene_stability(
     together, the smallest rate is itself compared with those that dealt labels give, and no rate is let below the
     p-value of this comparison: if labels mean nothing, at most 5 % of cohorts report any gene at 5 %, exactly.
 
-    A gene that follows the planted ones (through the same regulation, or because few principal components cannot tell
-    them apart) is a finding here. Significance says that labels and gene hang together in these donors; not why.
+    A gene that follows others (through the same regulation, or because few principal components cannot tell them
+    apart) is found with them. Significance says that labels and gene hang together in these donors; not why.
 
     This takes `n_boot + n_perm` fits. With a metric learned with `max_iter=0` (canonical variates, see `Canonical`) a
     fit takes a second or less; with gradient steps it takes as long as `ggml` did.
