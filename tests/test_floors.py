@@ -29,7 +29,7 @@ FLOORS = {
 }
 FACE = 3
 # `_core` computes on arrays: besides the standard library it may import these alone.
-ARRAYS = {"numba", "numpy", "ot", "scipy", "torch", "tqdm"}
+ARRAYS = {"joblib", "llvmlite", "numba", "numpy", "ot", "scipy", "sklearn", "threadpoolctl", "torch", "tqdm"}
 # Optional or heavy packages that may be imported inside a function.
 INSIDE = {"dask", "decoupler", "torch"}
 

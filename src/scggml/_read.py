@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scggml._core.checks import check_whole
-from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
+from scggml._core.cohort import Cohort, Floats, Integers, Names, Origin, Points
+from scggml._core.products import project
+from scggml._core.summary import Summary, as_summary
 
 ROWS = 4096
 """Cells that are read at a time where the order of the samples does not matter."""
@@ -159,11 +161,14 @@ def read_cohort(
     weights_key: str | None = None,
     n_cells: int | None = None,
     min_cells: int = 1,
+    summary: Summary = None,
+    components: Floats | None = None,
     rng: np.random.Generator,
 ) -> Cohort:
     """Cells of an AnnData as a cohort, samples in order of first appearance, one sample in memory at a time.
 
-    Without `label_key` all samples have one label.
+    Without `label_key` all samples have one label. With `components` (k, d) the points are the projected cells. A
+    `summary` is taken of the points, sample by sample.
     """
     if not adata.obs_names.is_unique:
         twice = adata.obs_names[adata.obs_names.duplicated()]
@@ -181,23 +186,34 @@ def read_cohort(
     cell_weights = _cell_weights(adata, weights_key)
     members = _members(codes, len(names))
     kept = _large_enough(members, names, min_cells)
-
     chosen = [_subsample(members[p], n_cells, rng) for p in kept]
-    sizes = np.array([len(rows) for rows in chosen], dtype=np.int64)
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    points: Points = np.empty((int(offsets[-1]), len(features.names)), dtype=features.dtype)
+    for p, rows in zip(kept, chosen, strict=True):
+        if cell_weights[rows].sum() <= 0:
+            raise ValueError(f"The weights of sample {str(names[p])!r} in adata.obs[{weights_key!r}] sum to 0.")
+
+    coreset = as_summary(summary, np.array([len(rows) for rows in chosen]))
+    most = [len(rows) if coreset is None else min(len(rows), coreset.n_points) for rows in chosen]
+    width, dtype = (len(features.names), features.dtype) if components is None else (len(components), np.float64)
+    points: Points = np.empty((sum(most), width), dtype=dtype)
     weights = np.empty(len(points))
+    profiles = np.empty((len(kept), len(features.names)))
+    offsets = np.zeros(len(kept) + 1, dtype=np.int64)
     faults: list[tuple[int, int, int]] = []
     for p, rows in enumerate(chosen):
-        own = slice(offsets[p], offsets[p + 1])
-        points[own] = features.rows(rows)
-        faults += not_finite(points[own], rows)
-        total = cell_weights[rows].sum()
-        if total <= 0:
-            raise ValueError(f"The weights of sample {str(names[kept[p]])!r} in adata.obs[{weights_key!r}] sum to 0.")
-        weights[own] = cell_weights[rows] / total
+        block = features.rows(rows)
+        found = not_finite(block, rows)
+        faults += found
+        own = cell_weights[rows] / cell_weights[rows].sum()
+        profiles[p] = own @ block
+        cells = block if components is None else project(block, components)
+        if coreset is not None and not found:
+            cells, own = coreset.summarize(cells, own, rng)
+        start, stop = offsets[p], offsets[p] + min(len(cells), most[p])
+        points[start:stop], weights[start:stop], offsets[p + 1] = cells[: most[p]], own[: most[p]], stop
     raise_faults(features, faults)
-    return Cohort(points, weights, offsets, labels[kept], names[kept], classes)
+    n = int(offsets[-1])
+    origin = Origin(profiles, np.array([len(rows) for rows in chosen], dtype=np.int64))
+    return Cohort(points[:n], weights[:n], offsets, labels[kept], names[kept], classes, origin)
 
 
 def check_classes(cohort: Cohort, label_key: str) -> None:

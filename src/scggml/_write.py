@@ -65,6 +65,9 @@ def gene_loadings(adata: AnnData, features: Features, components: Floats, use_re
 
 def samples_adata(adata: AnnData, cohort: Cohort, features: Features, sample_key: str) -> AnnData:
     """AnnData of samples: mean profile in `.X`, every column that is constant within samples in `.obs`."""
+    origin = cohort.origin
+    if origin is None:
+        raise ValueError("cohort.origin is None; the cohort must come from an AnnData.")
     codes = pd.Categorical(adata.obs[sample_key].astype(str), categories=cohort.names).codes
     inside = codes >= 0  # cells of samples that min_cells left out are not
     cells, owner = adata.obs.loc[inside], codes[inside]
@@ -75,14 +78,8 @@ def samples_adata(adata: AnnData, cohort: Cohort, features: Features, sample_key
     for name in obs.columns:
         if isinstance(obs[name].dtype, pd.CategoricalDtype):
             obs[name] = obs[name].cat.remove_unused_categories()
-    obs[N_CELLS] = cohort.sizes
-    means = np.stack(
-        [
-            cohort.weights[start:stop] @ cohort.points[start:stop]
-            for start, stop in zip(cohort.offsets[:-1], cohort.offsets[1:], strict=True)
-        ]
-    )
-    return AnnData(X=means, obs=obs, var=pd.DataFrame(index=pd.Index(features.names.astype(str))))
+    obs[N_CELLS] = origin.counts
+    return AnnData(X=origin.profiles, obs=obs, var=pd.DataFrame(index=pd.Index(features.names.astype(str))))
 
 
 def _is_constant(column: pd.Series, owner: np.ndarray, first: np.ndarray) -> bool:

@@ -13,8 +13,9 @@ from scggml._core.attribution import (
     gap_weights,
     type_flows,
 )
-from scggml._core.cohort import from_clouds, project
+from scggml._core.cohort import from_clouds
 from scggml._core.pairs import all_pairs, solve_plans
+from scggml._core.products import project
 from scggml._core.transport import Exact
 
 COST = {False: "euclidean", True: "sqeuclidean"}

@@ -5,7 +5,7 @@ import pytest
 from _oracles import random_cohort
 
 from scggml._core import cohort as module
-from scggml._core.cohort import Cohort, blocks, from_clouds, project, pull_back
+from scggml._core.cohort import Cohort, blocks, from_clouds
 
 
 @pytest.fixture(scope="module")
@@ -60,35 +60,9 @@ def test_blocks_cut_all_rows_once_and_keep_to_the_limit(cohort, monkeypatch, blo
     assert max(map(len, cut)) == step
 
 
-@pytest.mark.parametrize("block", [1, 6, 2**22])
-@pytest.mark.parametrize("precision", [np.float32, np.float64])
-def test_projection_and_its_transpose_are_the_matrix_products(cohort, monkeypatch, block, precision):
-    monkeypatch.setattr(module, "BLOCK", block)
-    X = cohort.points.astype(precision)
-    rng = np.random.default_rng(0)
-    W, G = rng.standard_normal((2, 3)), rng.standard_normal((10, 2))
-    Z, back = project(X, W), pull_back(G, X)
-    assert Z.dtype == back.dtype == np.float64
-    np.testing.assert_allclose(Z, np.einsum("nd,kd->nk", X.astype(np.float64), W), rtol=1e-13, atol=1e-14)
-    np.testing.assert_allclose(back, np.einsum("nk,nd->kd", G, X.astype(np.float64)), rtol=1e-13, atol=1e-14)
-
-
-@pytest.mark.parametrize("block", [7, 64, 2**22])
-def test_single_precision_points_give_the_bits_of_the_same_double_precision_points(monkeypatch, block):
-    monkeypatch.setattr(module, "BLOCK", block)
-    rng = np.random.default_rng(0)
-    single = rng.standard_normal((50, 7)).astype(np.float32)
-    W, G = rng.standard_normal((3, 7)), rng.standard_normal((50, 3))
-    assert (single.astype(np.float64) @ W.T != single @ W.T.astype(np.float32)).any()
-    np.testing.assert_array_equal(project(single, W), project(single.astype(np.float64), W))
-    np.testing.assert_array_equal(pull_back(G, single), pull_back(G, single.astype(np.float64)))
-
-
-def test_projection_leaves_the_points_alone(cohort):
-    before = cohort.points.copy()
-    Z = project(cohort.points, np.eye(3))
-    Z[:] = 0
-    np.testing.assert_array_equal(cohort.points, before)
+def test_spans_are_the_rows_of_samples(cohort):
+    assert cohort.spans(None) == [slice(0, 10)]
+    assert cohort.spans(np.array([3, 1])) == [slice(8, 10), slice(3, 4)]
 
 
 def test_a_cohort_cannot_be_changed_by_accident(cohort):

@@ -8,7 +8,8 @@ from scggml._core.cohort import Cohort, from_clouds
 from scggml._core.objective import Objective
 from scggml._core.pairs import all_pairs, solve_distances, square
 from scggml._core.penalty import penalize
-from scggml._core.transport import GROUND_COSTS, Exact
+from scggml._core.plans import GROUND_COSTS
+from scggml._core.transport import Exact
 
 pytestmark = pytest.mark.real
 

@@ -8,8 +8,9 @@ from _oracles import planted_cohort, random_cohort, relative_error, theta
 from scggml._core.fit import HALVINGS, PATIENCE, Schedule, fit
 from scggml._core.initial import InitialName, principal_axes
 from scggml._core.metric import canonical_form
-from scggml._core.objective import Objective, typical_distance
+from scggml._core.objective import Objective, Problem, typical_distance
 from scggml._core.penalty import PenaltyName, penalize
+from scggml._core.solver import Solver
 from scggml._core.transport import Exact
 
 PENALTIES = get_args(PenaltyName)
@@ -151,13 +152,13 @@ def test_a_run_converges_when_passes_with_smaller_and_smaller_steps_bring_no_pro
 
 
 def test_steps_become_small_before_a_run_converges(monkeypatch):
-    places, evaluate = [], Objective.evaluate
+    places, evaluate = [], Problem.evaluate
 
-    def watched(self, cohort, W):
+    def watched(self, objective, W, samples):
         places.append(W.copy())
-        return evaluate(self, cohort, W)
+        return evaluate(self, objective, W, samples)
 
-    monkeypatch.setattr(Objective, "evaluate", watched)
+    monkeypatch.setattr(Problem, "evaluate", watched)
     found = learn(lr=0.1)
     assert found.converged
     lengths = np.abs(np.diff(places, axis=0)).max(axis=(1, 2))
@@ -326,7 +327,7 @@ def test_single_precision_points_give_the_bits_of_the_same_double_precision_poin
 
 
 @dataclass(frozen=True)
-class Counted:
+class Counted(Solver):
     """Exact, counting its pairs."""
 
     calls: list = field(default_factory=list)
@@ -356,14 +357,14 @@ def test_the_record_of_a_pass_is_the_mean_over_its_batches():
     for value in found.loss:
         assert abs(value - objective.evaluate(cohort, start).value) > 1e-6
     hand_over = []
-    evaluate = Objective.evaluate
+    evaluate = Problem.evaluate
 
-    def watched(self, part, W):
-        hand_over.append(evaluate(self, part, W))
+    def watched(self, objective, W, samples):
+        hand_over.append(evaluate(self, objective, W, samples))
         return hand_over[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Objective, "evaluate", watched)
+        patch.setattr(Problem, "evaluate", watched)
         again = learn(cohort, start, batch_size=6, lr=1e-12, max_iter=3, tol=0.0)
     assert len(hand_over) == 6
     pairs = [hand_over[i : i + 2] for i in (0, 2, 4)]

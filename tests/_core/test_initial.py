@@ -16,6 +16,7 @@ from _oracles import (
 from sklearn.decomposition import PCA
 
 from scggml._core import cohort as cohort_module
+from scggml._core import initial as module
 from scggml._core.cohort import Cohort, from_clouds
 from scggml._core.initial import (
     FAINT,
@@ -27,7 +28,7 @@ from scggml._core.initial import (
     principal_axes,
     scatter,
 )
-from scggml._core.pairs import all_pairs, solve_plans
+from scggml._core.pairs import all_pairs
 from scggml._core.transport import Exact
 
 COHORT = random_cohort((4, 5, 3, 4, 6), labels=(0, 0, 1, 1, 2), weighted=True)
@@ -159,13 +160,19 @@ def test_classes_of_one_sample_have_no_weight_within():
     np.testing.assert_array_equal(between, [1.0])
 
 
-def test_the_scatter_of_plans_is_the_sum_over_pairs_of_cells():
+@pytest.mark.parametrize("held", [1, 4, 4096])
+@pytest.mark.parametrize("backend", ["simplex", "pot"])
+def test_the_scatter_of_plans_is_the_sum_over_pairs_of_cells(monkeypatch, held, backend):
+    monkeypatch.setattr(module, "PAIRS", held)
     pairs = all_pairs(5)
     weights = np.array([0.5, 0.0, 1.0, 0.2, 0.0, 0.3, 0.1, 0.7, 0.9, 0.4])
-    plans = solve_plans(COHORT, COHORT.points, pairs, "euclidean", solver=Exact())
+    transport = Exact(backend=backend).transport(COHORT)
+    transport.solve(COHORT.points, pairs, "euclidean")
     truth = lp_plans(COHORT)
     truth = {(p, q): truth[p, q] for p, q in pairs}
-    np.testing.assert_allclose(scatter(COHORT.points, plans, weights), scatter_by_loops(COHORT, truth, weights))
+    np.testing.assert_allclose(
+        scatter(COHORT.points, transport, pairs, weights), scatter_by_loops(COHORT, truth, weights)
+    )
 
 
 # Canonical variates

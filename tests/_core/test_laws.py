@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from scggml._core.objective import Objective
 from scggml._core.pairs import all_pairs, solve_distances, square
-from scggml._core.transport import GROUND_COSTS, Exact
+from scggml._core.plans import GROUND_COSTS
+from scggml._core.transport import Exact
 
 
 def by_cost(cost):

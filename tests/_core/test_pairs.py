@@ -8,7 +8,11 @@ import pytest
 from _oracles import cloud, cost_by_loops, finite_differences, lp_ot, random_cohort, relative_error
 
 from scggml._core import pairs as module
-from scggml._core.pairs import all_pairs, n_threads, plan_gradient, solve_distances, solve_plans, square
+from scggml._core import solver as solver_module
+from scggml._core import warm
+from scggml._core.pairs import all_pairs, solve_distances, solve_plans, square
+from scggml._core.solver import Solver, plan_gradient
+from scggml._core.threads import n_threads
 from scggml._core.transport import Exact
 
 
@@ -47,10 +51,15 @@ def test_a_number_of_threads_that_means_nothing_is_refused(n_jobs):
         n_threads(n_jobs)
 
 
+@pytest.fixture(params=["simplex", "pot"])
+def exact(request):
+    return Exact(backend=request.param)
+
+
 @pytest.mark.parametrize("squared", [False, True])
-def test_values_are_those_of_the_linear_program(cohort, squared):
+def test_values_are_those_of_the_linear_program(cohort, squared, exact):
     cost = "sqeuclidean" if squared else "euclidean"
-    values = solve_distances(cohort, cohort.points, PAIRS, cost, solver=Exact(), n_jobs=1)
+    values = solve_distances(cohort, cohort.points, PAIRS, cost, solver=exact, n_jobs=1)
     truth = []
     for p, q in PAIRS:
         (x, a), (y, b) = cloud(cohort, p), cloud(cohort, q)
@@ -58,9 +67,9 @@ def test_values_are_those_of_the_linear_program(cohort, squared):
     np.testing.assert_allclose(values, truth, rtol=1e-9)
 
 
-def test_plans_couple_the_rows_of_their_pairs(cohort):
-    plans = solve_plans(cohort, cohort.points, PAIRS, "euclidean", solver=Exact(), n_jobs=1)
-    values = solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=Exact(), n_jobs=1)
+def test_plans_couple_the_rows_of_their_pairs(cohort, exact):
+    plans = solve_plans(cohort, cohort.points, PAIRS, "euclidean", solver=exact, n_jobs=1)
+    values = solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=exact, n_jobs=1)
     np.testing.assert_array_equal(plans.values, values)
     np.testing.assert_array_equal(np.unique(plans.owner), np.arange(len(PAIRS)))
     for e, (p, q) in enumerate(PAIRS):
@@ -75,10 +84,10 @@ def test_plans_couple_the_rows_of_their_pairs(cohort):
         assert (mass * lengths).sum() == pytest.approx(values[e], rel=1e-12)
 
 
-def test_any_pairs_in_any_order_may_be_asked_for(cohort):
+def test_any_pairs_in_any_order_may_be_asked_for(cohort, exact):
     asked = np.array([[1, 4], [0, 2], [1, 4]])
-    every = square(solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=Exact()), PAIRS, 5)
-    found = solve_distances(cohort, cohort.points, asked, "euclidean", solver=Exact())
+    every = square(solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=exact), PAIRS, 5)
+    found = solve_distances(cohort, cohort.points, asked, "euclidean", solver=exact)
     np.testing.assert_array_equal(found, [every[1, 4], every[0, 2], every[1, 4]])
 
 
@@ -87,18 +96,23 @@ def test_a_single_sample_has_no_distances(cohort):
     assert solve_distances(alone, alone.points, all_pairs(1), "euclidean", solver=Exact()).shape == (0,)
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 64])
-def test_neither_threads_nor_chunks_change_a_bit(cohort, monkeypatch, chunk):
-    truth = solve_plans(cohort, cohort.points, PAIRS, "euclidean", solver=Exact(), n_jobs=1)
-    monkeypatch.setattr(module, "CHUNK", chunk)
+@pytest.mark.parametrize("work", [1, 60, 1e9])
+def test_neither_threads_nor_pieces_of_work_change_a_bit(cohort, monkeypatch, work, exact):
+    truth = solve_plans(cohort, cohort.points, PAIRS, "euclidean", solver=exact, n_jobs=1)
+    distances = solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=exact, n_jobs=1)
+    monkeypatch.setattr(solver_module, "CHUNK", int(min(work, 64)))
+    monkeypatch.setattr(warm, "LEAST", work)
+    monkeypatch.setattr(warm, "MOST", work)
     for n_jobs in (1, 2):
-        plans = solve_plans(cohort, cohort.points, PAIRS, "euclidean", solver=Exact(), n_jobs=n_jobs)
+        plans = solve_plans(cohort, cohort.points, PAIRS, "euclidean", solver=exact, n_jobs=n_jobs)
         for name in ("pairs", "values", "source", "target", "mass", "owner"):
             assert getattr(plans, name).tobytes() == getattr(truth, name).tobytes()
+        found = solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=exact, n_jobs=n_jobs)
+        assert found.tobytes() == distances.tobytes()
 
 
 @dataclass(frozen=True)
-class Watched:
+class Watched(Solver):
     """Exact, noting the thread of each pair; a barrier holds the first pairs until both threads are there."""
 
     threads: list
@@ -112,14 +126,14 @@ class Watched:
 
 
 def test_pairs_are_solved_at_the_same_time(cohort, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 2)
+    monkeypatch.setattr(module, "TILE", 1)
     watched = Watched([], threading.Barrier(2))
     solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=watched, n_jobs=2)
     assert len(set(watched.threads)) == 2
 
 
 @dataclass(frozen=True)
-class Broken:
+class Broken(Solver):
     """A solver that fails."""
 
     def solve(self, a, b, cost):
@@ -128,10 +142,10 @@ class Broken:
 
 @pytest.mark.parametrize("solve", [solve_distances, solve_plans])
 def test_a_fault_in_a_thread_reaches_the_caller_and_leaves_no_thread(cohort, solve):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(RuntimeError, match="out of luck"):
         solve(cohort, cohort.points, PAIRS, "euclidean", solver=Broken(), n_jobs=2)
-    assert threading.active_count() == before
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("ThreadPool")]
 
 
 @pytest.mark.parametrize("solve", [solve_distances, solve_plans])
@@ -140,35 +154,37 @@ def test_pairs_that_stop_early_are_named_in_one_warning(solve, n_jobs):
     cohort = random_cohort((8, 9, 7, 8))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        solve(cohort, cohort.points, all_pairs(4), "euclidean", solver=Exact(max_iter=1), n_jobs=n_jobs)
+        solve(cohort, cohort.points, all_pairs(4), "euclidean", solver=Exact(max_iter=1, backend="pot"), n_jobs=n_jobs)
     (warning,) = caught
     assert warning.category is UserWarning
     text = str(warning.message)
-    assert text.startswith("Exact(max_iter=1) stopped before the optimum for 6 pair(s) of samples: ('s0', 's1'), ")
+    assert text.startswith(
+        "Exact(max_iter=1, backend='pot', cache_size=512.0) stopped before the optimum for 6 pair(s) of "
+    )
     assert "('s1', 's3') and 1 more. Their distances are " in text
     assert text.endswith("; raise max_iter.")
 
 
 @dataclass(frozen=True)
-class Sometimes:
+class Sometimes(Solver):
     """Exact, except that pairs whose second sample has `size` cells stop early."""
 
     size: int
 
     def solve(self, a, b, cost):
-        return Exact(max_iter=1 if len(b) == self.size else 10**6).solve(a, b, cost)
+        return Exact(max_iter=1 if len(b) == self.size else 10**6, backend="pot").solve(a, b, cost)
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 64])
-def test_only_the_pairs_that_stop_early_are_named(monkeypatch, chunk):
-    monkeypatch.setattr(module, "CHUNK", chunk)
+@pytest.mark.parametrize("work", [1, 100, 1e9])
+def test_only_the_pairs_that_stop_early_are_named(monkeypatch, work):
+    monkeypatch.setattr(module, "TILE", work)
     cohort = random_cohort((6, 8, 6, 7, 9))
     with pytest.warns(UserWarning, match="stopped before the optimum") as caught:
         found = solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=Sometimes(7), n_jobs=2)
     assert len(caught) == 1
     text = str(caught[0].message)
     assert "for 3 pair(s) of samples: ('s0', 's3'), ('s1', 's3'), ('s2', 's3'). Their" in text
-    truth = solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=Exact())
+    truth = solve_distances(cohort, cohort.points, PAIRS, "euclidean", solver=Exact(backend="pot"))
     stopped = PAIRS[:, 1] == 3
     assert (found[stopped] != truth[stopped]).all()
     np.testing.assert_array_equal(found[~stopped], truth[~stopped])
@@ -178,7 +194,9 @@ def test_the_warning_does_not_say_that_distances_are_too_large_where_they_are_to
     """The first pivots of the network simplex leave mass where it is, so the cost may fall below the optimum."""
     cohort = random_cohort((6, 8))
     with pytest.warns(UserWarning, match="stopped before the optimum") as caught:
-        found = solve_distances(cohort, cohort.points, all_pairs(2), "euclidean", solver=Exact(max_iter=1))
+        found = solve_distances(
+            cohort, cohort.points, all_pairs(2), "euclidean", solver=Exact(max_iter=1, backend="pot")
+        )
     truth = solve_distances(cohort, cohort.points, all_pairs(2), "euclidean", solver=Exact())
     assert found[0] < truth[0]
     assert "too large" not in str(caught[0].message)
@@ -213,10 +231,21 @@ def gradient_by_loops(points, plans, slopes, *, squared):
     return out
 
 
+@pytest.mark.parametrize("solve", [solve_distances, solve_plans])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_pair_that_runs_out_of_pivots_is_named_in_an_error(solve, n_jobs):
+    cohort = random_cohort((1, 9, 7))
+    match = (
+        r"Exact\(max_iter=1\) did not reach the optimal plan between samples 's1' and 's2' within 1 pivots; raise max_"
+    )
+    with pytest.raises(RuntimeError, match=match):
+        solve(cohort, cohort.points, all_pairs(3), "euclidean", solver=Exact(max_iter=1), n_jobs=n_jobs)
+
+
 @pytest.mark.parametrize("atoms", [1, 7, 2**20])
 @pytest.mark.parametrize("squared", [False, True])
 def test_the_gradient_of_plans_is_the_sum_over_their_entries(cohort, monkeypatch, squared, atoms):
-    monkeypatch.setattr(module, "ATOMS", atoms)
+    monkeypatch.setattr(solver_module, "ATOMS", atoms)
     plans = solve_plans(cohort, cohort.points, PAIRS, "euclidean", solver=Exact())
     slopes = np.random.default_rng(0).standard_normal(len(PAIRS))
     slopes[[1, 4]] = 0.0

@@ -293,7 +293,7 @@ def test_an_interruption_comes_through_and_leaves_no_thread(learned):
 
     before, threads = slots(learned), threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        sg.tl.distances(learned, solver=Interrupting(), n_jobs=2, **QUIET)
+        sg.tl.distances(learned, solver=Interrupting(backend="pot"), n_jobs=2, **QUIET)
     assert_same(slots(learned), before)
     assert threading.active_count() == threads
 

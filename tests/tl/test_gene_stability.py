@@ -134,6 +134,24 @@ def test_a_refit_starts_as_the_metric_did(small, init):
     np.testing.assert_allclose(refit.components(refit.cohort, 0), stored.components, rtol=1e-7, atol=1e-10)
 
 
+def test_a_metric_of_coresets_is_learned_again_on_the_same_coresets(small):
+    options = {
+        "use_rep": "X_pca",
+        "n_comps": 2,
+        "max_iter": 0,
+        "progress": False,
+        "summary": sg.tl.Coreset(4, max_iter=3),
+    }
+    sg.tl.ggml(small, "sample_id", "label", rng=2, **options)
+    stored = read_stored(small, "ggml")
+    refit = read_refit(small, stored, sg.tl.Exact())
+    assert refit.cohort.sizes.tolist() == [4] * 10
+    np.testing.assert_allclose(refit.components(refit.cohort, 0), stored.components, rtol=1e-7, atol=1e-10)
+    sg.tl.ggml(small, "sample_id", "label", refine=1, **(options | {"max_iter": 2, "tol": 0}))
+    with pytest.raises(ValueError, match=r"was refined on all cells after learning on Coreset\(n_points=4"):
+        sg.tl.gene_stability(small, **QUICK)
+
+
 def test_intervals_and_frequencies_are_those_of_metrics_learned_by_hand(small):
     sg.tl.gene_stability(small, 4, n_perm=0, n_top=5, level=0.5, rng=3, **QUICK)
     found = small.uns["ggml_stability"]
@@ -221,7 +239,7 @@ def test_features_that_are_no_genes_are_tested_themselves(small):
 
 def test_a_pair_that_was_not_solved_is_told(small):
     with pytest.warns(UserWarning, match="stopped before the optimum"):
-        sg.tl.gene_stability(small, 2, n_perm=0, solver=sg.tl.Exact(max_iter=3), **QUICK)
+        sg.tl.gene_stability(small, 2, n_perm=0, solver=sg.tl.Exact(max_iter=3, backend="pot"), **QUICK)
 
 
 def _warn(number):

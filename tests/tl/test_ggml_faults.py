@@ -195,7 +195,7 @@ def test_numbers_of_numpy_are_numbers(adata, number):
         ("init", None, "init=None is not known"),
         ("solver", "sinkhorn", r"solver='sinkhorn' is not known; choose from \('exact',\) or pass an Exact\(\)"),
         ("solver", 3, r"solver is a int; pass a name of \('exact',\) or an Exact\(\)"),
-        ("solver", sg.tl.Exact, r"solver is a type; pass a name of \('exact',\) or an Exact\(\)"),
+        ("solver", sg.tl.Exact, r"solver is a class; pass a name of \('exact',\) or an Exact\(\)"),
     ],
 )
 def test_a_choice_that_is_none_is_answered_with_the_choices(adata, name, value, message):
@@ -233,8 +233,12 @@ def test_bad_options_of_canonical_variates_are_named(options, message):
 
 @pytest.mark.parametrize("number", [0, -1])
 def test_bad_options_of_the_solver_are_named(number):
-    with pytest.raises(ValueError, match=rf"Exact\(max_iter={number}\): at least one pivot is needed"):
+    with pytest.raises(ValueError, match=rf"Exact: max_iter={number} must be at least 1 pivot"):
         sg.tl.Exact(max_iter=number)
+    with pytest.raises(ValueError, match=r"Exact\(backend='cplex'\) is not known; choose from \('simplex', 'pot'\)"):
+        sg.tl.Exact(backend="cplex")
+    with pytest.raises(ValueError, match=r"Exact: cache_size=-1 must be a number of megabytes"):
+        sg.tl.Exact(cache_size=-1)
 
 
 # Rank

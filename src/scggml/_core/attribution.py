@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from scggml._core.cohort import Cohort, Floats, Integers, pull_back
+from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.initial import pair_weights
-from scggml._core.pairs import Plans, plan_gradient
+from scggml._core.plans import Plans
+from scggml._core.products import pull_back
+from scggml._core.solver import plan_gradient
 
 
 def gap_weights(cohort: Cohort, pairs: Integers) -> tuple[Floats, Floats]:

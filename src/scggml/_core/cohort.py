@@ -17,6 +17,18 @@ BLOCK = 2**22
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What the samples were made of: mean features of their cells (P, d), and how many there were (P,)."""
+
+    profiles: Floats
+    counts: Integers
+
+    def take(self, samples: Integers) -> "Origin":
+        """The same of the given samples only."""
+        return Origin(self.profiles[samples], self.counts[samples])
+
+
+@dataclass(frozen=True)
 class Cohort:
     """Samples laid end to end: sample `p` owns the rows `offsets[p]:offsets[p + 1]`.
 
@@ -34,6 +46,8 @@ class Cohort:
         (P,) names of the samples.
     classes
         (C,) names of the classes.
+    origin
+        The cells that were read, where the points are others.
     """
 
     points: Points
@@ -42,6 +56,7 @@ class Cohort:
     labels: Integers
     names: Names
     classes: Names
+    origin: Origin | None = None
 
     @property
     def n_samples(self) -> int:
@@ -58,6 +73,11 @@ class Cohort:
         """(P,) number of cells of each sample."""
         return np.diff(self.offsets)
 
+    @property
+    def counts(self) -> Integers:
+        """(P,) number of cells that each sample was made of."""
+        return self.sizes if self.origin is None else self.origin.counts
+
     def take(self, samples: Integers) -> "Cohort":
         """Cohort of the given samples only, in the given order."""
         rows = np.concatenate([np.arange(self.offsets[p], self.offsets[p + 1]) for p in samples])
@@ -68,7 +88,14 @@ class Cohort:
             offsets=np.concatenate([[0], np.cumsum(self.sizes[samples])]),
             labels=self.labels[samples],
             names=self.names[samples],
+            origin=None if self.origin is None else self.origin.take(samples),
         )
+
+    def spans(self, samples: Integers | None) -> list[slice]:
+        """Runs of rows that hold the given samples, or all of them."""
+        if samples is None:
+            return [slice(0, len(self.points))]
+        return [slice(int(self.offsets[p]), int(self.offsets[p + 1])) for p in samples]
 
 
 def from_clouds(clouds: list[Points], labels: Integers | None = None) -> Cohort:
@@ -91,19 +118,3 @@ def blocks(points: Points) -> Iterator[slice]:
     step = max(1, BLOCK // max(d, 1))
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
-
-
-def project(points: Points, components: Floats) -> Floats:
-    """Z = X W^T in double precision, whatever the precision of X: (n, d), (k, d) -> (n, k)."""
-    out = np.empty((len(points), len(components)))
-    for rows in blocks(points):
-        out[rows] = points[rows].astype(np.float64, copy=False) @ components.T
-    return out
-
-
-def pull_back(gradient: Floats, points: Points) -> Floats:
-    """dL/dW = (dL/dZ)^T X, the one matrix product of a step: (n, k), (n, d) -> (k, d)."""
-    out = np.zeros((gradient.shape[1], points.shape[1]))
-    for rows in blocks(points):
-        out += gradient[rows].T @ points[rows].astype(np.float64, copy=False)
-    return out

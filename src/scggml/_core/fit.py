@@ -10,11 +10,11 @@ from tqdm.auto import tqdm
 from scggml._core.adam import Adam
 from scggml._core.batches import stratified_batches
 from scggml._core.checks import check_number, check_whole
-from scggml._core.cohort import Cohort, Floats
+from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.initial import Canonical, InitialName, initial_components
 from scggml._core.loss import triplet_hinge
 from scggml._core.metric import canonical_form
-from scggml._core.objective import Evaluation, Objective, typical_distance
+from scggml._core.objective import Evaluation, Objective, Problem, typical_distance
 from scggml._core.penalty import penalize
 
 StopReason = Literal["converged", "max_iter", "no active triplet"]
@@ -76,6 +76,8 @@ class Fit:
         over the mini-batches of the pass, if there are any).
     stop
         Why learning ended.
+    refined
+        How many of the last passes were over all cells, after learning on a summary of them.
     """
 
     components: Floats
@@ -86,6 +88,7 @@ class Fit:
     gradient_norm: Floats
     active: Floats
     stop: StopReason
+    refined: int = 0
 
     @property
     def converged(self) -> bool:
@@ -110,29 +113,70 @@ def fit(
     units of that margin at the start, and `schedule.lr` in root mean squares of the start, which is first brought to
     the scale that serves the objective best. Rescaling the data then changes nothing but the units of W.
     """
-    start = cohort
+    problem = Problem(objective, cohort)
+    solver, n_jobs = objective.solver, objective.n_jobs
     if schedule.batch_size is not None and schedule.batch_size < cohort.n_samples:
-        start = cohort.take(np.sort(stratified_batches(cohort.labels, schedule.batch_size, rng)[0]))
-    W = initial_components(init, start, n_comps, solver=objective.solver, rng=rng, n_jobs=objective.n_jobs)
+        some = np.sort(stratified_batches(cohort.labels, schedule.batch_size, rng)[0])
+        W = initial_components(init, cohort.take(some), n_comps, solver=solver, rng=rng, n_jobs=n_jobs)
+    else:
+        some = None
+        W = initial_components(init, cohort, n_comps, solver=solver, rng=rng, transport=problem.transport)
     unit = 1.0
     if scale_free:
-        W, objective = _rescale(W, start, objective)
+        W, objective = _rescale(W, problem, some, objective)
         unit = float(np.sqrt(np.mean(W**2)))
     W, records, stop = _minimize(
-        cohort, W / unit, unit, objective=objective, schedule=schedule, rng=rng, progress=progress
+        problem, W / unit, unit, objective=objective, schedule=schedule, rng=rng, progress=progress
     )
     components, singular_values = canonical_form(W * unit)
     loss, gradient_norm, active = np.array(records, dtype=np.float64).reshape(-1, 3).T
     return Fit(components, singular_values, objective.margin, objective.reg, loss, gradient_norm, active, stop)
 
 
-def _rescale(W: Floats, cohort: Cohort, objective: Objective) -> tuple[Floats, Objective]:
+def refine(
+    result: Fit,
+    cohort: Cohort,
+    objective: Objective,
+    schedule: Schedule,
+    *,
+    passes: int,
+    rng: np.random.Generator,
+    progress: bool = False,
+) -> Fit:
+    """Go on from a metric with small steps on a cohort with all cells; the best by its objective there is kept."""
+    objective = replace(objective, margin=result.margin, reg=result.reg)
+    unit = float(np.sqrt(np.mean(result.components**2))) or 1.0
+    small = replace(schedule, lr=schedule.lr / 8, max_iter=passes + 1, tol=max(schedule.tol, np.finfo(float).tiny))
+    W, records, _ = _minimize(
+        Problem(objective, cohort),
+        result.components / unit,
+        unit,
+        objective=objective,
+        schedule=small,
+        rng=rng,
+        progress=progress,
+    )
+    components, singular_values = canonical_form(W * unit)
+    loss, gradient_norm, active = np.array(records, dtype=np.float64).T
+    return replace(
+        result,
+        components=components,
+        singular_values=singular_values,
+        loss=np.append(result.loss, loss),
+        gradient_norm=np.append(result.gradient_norm, gradient_norm),
+        active=np.append(result.active, active),
+        refined=len(records),
+    )
+
+
+def _rescale(W: Floats, problem: Problem, samples: Integers | None, objective: Objective) -> tuple[Floats, Objective]:
     """Put margin and penalty into units of the typical between-class distance at the start, and scale the start best.
 
     Distances scale with W (with its square if `squared`), so the best scale of the start needs no further transport.
     """
-    D = objective.distances(cohort, W)
-    typical = typical_distance(D, cohort.labels)
+    D = problem.distances(W, samples)
+    labels = problem.cohort.labels if samples is None else problem.cohort.labels[samples]
+    typical = typical_distance(D, labels)
     if typical <= 0:
         raise ValueError(
             "At the start of learning the median distance between samples of different classes is 0, so a scale-free "
@@ -145,7 +189,7 @@ def _rescale(W: Floats, cohort: Cohort, objective: Objective) -> tuple[Floats, O
 
     def scaled(log_scale: float) -> float:
         scale = np.exp(log_scale)
-        hinge = triplet_hinge(D * scale**power, cohort.labels, objective.margin, objective.anchors)
+        hinge = triplet_hinge(D * scale**power, labels, objective.margin, objective.anchors)
         return hinge.value + objective.reg * scale * norm
 
     best = minimize_scalar(scaled, bounds=SCALES, method="bounded", options={"xatol": 1e-3})
@@ -153,7 +197,7 @@ def _rescale(W: Floats, cohort: Cohort, objective: Objective) -> tuple[Floats, O
 
 
 def _minimize(
-    cohort: Cohort,
+    problem: Problem,
     V: Floats,
     unit: float,
     *,
@@ -163,6 +207,7 @@ def _minimize(
     progress: bool,
 ) -> tuple[Floats, list[tuple[float, float, float]], StopReason]:
     """Run Adam on V = W / unit; halve its step when the objective stands still, stop when that helps no more."""
+    labels = problem.cohort.labels
     adam = Adam(schedule.lr)
     records: list[tuple[float, float, float]] = []
     best, best_V = np.inf, V
@@ -170,9 +215,8 @@ def _minimize(
     with tqdm(total=schedule.max_iter, desc="learning", unit="pass", disable=not progress, leave=False) as bar:
         for _ in range(schedule.max_iter):
             before, steps = V, list[Evaluation]()
-            for batch in stratified_batches(cohort.labels, schedule.batch_size, rng):
-                part = cohort if len(batch) == cohort.n_samples else cohort.take(batch)
-                steps.append(objective.evaluate(part, V * unit))
+            for batch in stratified_batches(labels, schedule.batch_size, rng):
+                steps.append(problem.evaluate(objective, V * unit, None if len(batch) == len(labels) else batch))
                 V = adam.update(V, steps[-1].gradient * unit)
             value = float(np.mean([step.value for step in steps]))
             norm = float(np.mean([np.linalg.norm(step.gradient) for step in steps]))

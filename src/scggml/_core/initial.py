@@ -8,12 +8,17 @@ from scipy.linalg import eigh
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from scggml._core.cohort import Cohort, Floats, Points, blocks, project
-from scggml._core.pairs import Plans, all_pairs, solve_plans
-from scggml._core.transport import Solver
+from scggml._core.cohort import Cohort, Floats, Integers, Points, blocks
+from scggml._core.pairs import all_pairs
+from scggml._core.plans import Transport
+from scggml._core.products import project
+from scggml._core.solver import Solver
 
 FAINT = 0.001
 """Least scale of a canonical variate, as a share of the largest eigenvalue: a row of zeros could never be learned."""
+
+PAIRS = 4096
+"""Pairs whose plans are held at a time."""
 
 ROUNDING = 1e-10
 """Share of the scatter of the cells below which scatter along the plans is rounding; the same for eigenvalues."""
@@ -72,8 +77,18 @@ class Canonical:
         if self.max_features < 1:
             raise ValueError(f"Canonical(max_features={self.max_features!r}): at least 1; the default is 2048.")
 
-    def components(self, cohort: Cohort, n_comps: int, *, solver: Solver, n_jobs: int | None = None) -> Floats:
-        """(k, d) components for a cohort whose labels name at least two classes."""
+    def components(
+        self,
+        cohort: Cohort,
+        n_comps: int,
+        *,
+        solver: Solver,
+        n_jobs: int | None = None,
+        transport: Transport | None = None,
+    ) -> Floats:
+        """(k, d) components for a cohort whose labels name at least two classes; `transport` may know its pairs."""
+        if transport is None:
+            transport = solver.transport(cohort, n_jobs=n_jobs)
         if cohort.n_features > self.max_features:
             axes = principal_axes(cohort, min(self.max_features, len(cohort.points) - 1))
             reduced = Cohort(
@@ -86,15 +101,16 @@ class Canonical:
             )
             # the ridge stays the same share of the variance per feature
             same = replace(self, ridge=self.ridge * len(axes) / cohort.n_features)
-            return same.components(reduced, n_comps, solver=solver, n_jobs=n_jobs) @ axes
+            return same.components(reduced, n_comps, solver=solver, transport=transport) @ axes
 
         points = cohort.points.astype(np.float64) - _mean(cohort)
         pairs = all_pairs(cohort.n_samples)
         within, between = pair_weights(cohort, pairs)
         embedded = points
         for _ in range(self.n_alternations):
-            plans = solve_plans(cohort, embedded, pairs, "sqeuclidean", solver=solver, n_jobs=n_jobs)
-            W = canonical_variates(scatter(points, plans, between), scatter(points, plans, within), n_comps, self.ridge)
+            transport.solve(embedded, pairs, "sqeuclidean")
+            S_b, S_w = scatter(points, transport, pairs, between), scatter(points, transport, pairs, within)
+            W = canonical_variates(S_b, S_w, n_comps, self.ridge)
             embedded = points @ W.T
         return W
 
@@ -109,19 +125,24 @@ def pair_weights(cohort: Cohort, pairs: np.ndarray) -> tuple[Floats, Floats]:
     return within / max(within.sum(), 1.0), between / max(between.sum(), 1.0)
 
 
-def scatter(points: Floats, plans: Plans, weights: Floats) -> Floats:
-    r"""(d, d) weighted sum of :math:`T_{ij} (x_i - x_j)(x_i - x_j)^T` over the entries of the plans.
+def scatter(points: Floats, transport: Transport, pairs: Integers, weights: Floats) -> Floats:
+    r"""(d, d) weighted sum of :math:`T_{ij} (x_i - x_j)(x_i - x_j)^T` over the pairs (n_pairs, 2) just solved.
 
     It equals :math:`X^T (D - A - A^T) X` with the sparse flow matrix A (cells x cells) and its degrees D, so nothing
-    of size n x m x d arises. Centred points keep the difference accurate.
+    of size n x m x d arises; A is taken a few pairs at a time. Centred points keep the difference accurate.
     """
     n = len(points)
-    kept = weights[plans.owner] > 0
-    flow = plans.mass[kept] * weights[plans.owner[kept]]
-    A = csr_array((flow, (plans.source[kept], plans.target[kept])), shape=(n, n))
-    degrees = A.sum(axis=0) + A.sum(axis=1)
-    crossed = points.T @ (A @ points)
-    total = points.T @ (points * degrees[:, None])
+    degrees, moved = np.zeros(n), np.zeros_like(points)
+    for start in range(0, len(pairs), PAIRS):
+        part = slice(start, start + PAIRS)
+        if not weights[part].any():
+            continue
+        plans = transport.plans(part)
+        flow = plans.mass * weights[part][plans.owner]
+        A = csr_array((flow, (plans.source, plans.target)), shape=(n, n))
+        degrees += A.sum(axis=0) + A.sum(axis=1)
+        moved += A @ points
+    crossed, total = points.T @ moved, points.T @ (points * degrees[:, None])
     out: Floats = total - crossed - crossed.T
     # What is left of equal points is the rounding of the subtraction.
     return out if np.trace(out) > ROUNDING * np.trace(total) else np.zeros_like(out)
@@ -186,6 +207,7 @@ def initial_components(
     solver: Solver,
     rng: np.random.Generator,
     n_jobs: int | None = None,
+    transport: Transport | None = None,
 ) -> Floats:
     """(k, d) components that learning starts from."""
     if isinstance(init, np.ndarray):
@@ -195,4 +217,4 @@ def initial_components(
     if init == "pca":
         return principal_axes(cohort, n_comps)
     canonical = Canonical() if init == "canonical" else init
-    return canonical.components(cohort, n_comps, solver=solver, n_jobs=n_jobs)
+    return canonical.components(cohort, n_comps, solver=solver, n_jobs=n_jobs, transport=transport)

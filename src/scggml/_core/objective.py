@@ -5,12 +5,17 @@ from typing import get_args
 
 import numpy as np
 
+from scggml._core.bounds import Bounds, may_be_active
 from scggml._core.checks import check_number
-from scggml._core.cohort import Cohort, Floats, project, pull_back
+from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.loss import Anchors, triplet_hinge
-from scggml._core.pairs import all_pairs, n_threads, plan_gradient, solve_distances, solve_plans, square
+from scggml._core.pairs import all_pairs, solve_distances, square
 from scggml._core.penalty import PenaltyName, penalize
-from scggml._core.transport import Exact, GroundCost, Solver
+from scggml._core.plans import GroundCost
+from scggml._core.products import project, project_samples, pull_back_samples
+from scggml._core.solver import Solver
+from scggml._core.threads import n_threads
+from scggml._core.transport import Exact
 
 
 @dataclass(frozen=True)
@@ -69,16 +74,55 @@ class Objective:
         return square(values, pairs, cohort.n_samples)
 
     def evaluate(self, cohort: Cohort, W: Floats) -> Evaluation:
-        """Value and gradient: one projection, one plan for each pair, one product back."""
-        pairs = all_pairs(cohort.n_samples)
-        Z = project(cohort.points, W)
-        plans = solve_plans(cohort, Z, pairs, self.cost, solver=self.solver, n_jobs=self.n_jobs)
-        D = square(plans.values, pairs, cohort.n_samples)
-        hinge = triplet_hinge(D, cohort.labels, self.margin, self.anchors)
+        """Value and gradient (k, d) at one W; for many, use a `Problem`."""
+        return Problem(self, cohort).evaluate(self, W)
+
+
+class Problem:
+    """An objective on one cohort, evaluated again and again: what one evaluation learned makes the next one cheap.
+
+    Margin, penalty and its weight may change from one evaluation to the next; the ground cost may not.
+    """
+
+    def __init__(self, objective: Objective, cohort: Cohort) -> None:
+        self.cohort, self.cost = cohort, objective.cost
+        self.transport = objective.solver.transport(cohort, n_jobs=objective.n_jobs)
+        self._bounds, self._n_jobs = Bounds(cohort, squared=objective.squared), objective.n_jobs
+
+    def _project(self, W: Floats, samples: Integers | None) -> Floats:
+        return project_samples(self.cohort, W, samples, self._n_jobs)
+
+    def distances(self, W: Floats, samples: Integers | None = None) -> Floats:
+        """(P, P) transport costs of all samples, or of some."""
+        members = np.arange(self.cohort.n_samples) if samples is None else samples
+        pairs = all_pairs(len(members))
+        values = self.transport.solve(self._project(W, samples), members[pairs], self.cost)
+        return square(values, pairs, len(members))
+
+    def evaluate(self, objective: Objective, W: Floats, samples: Integers | None = None) -> Evaluation:
+        """Value and gradient (k, d) for all samples, or for some: one projection, plans, one product back.
+
+        With all samples, pairs that provably are in no active triplet are not solved; that changes no result.
+        """
+        members = np.arange(self.cohort.n_samples) if samples is None else samples
+        labels, pairs = self.cohort.labels[members], all_pairs(len(members))
+        Z = self._project(W, samples)
+        if samples is None:
+            lower, upper = self._bounds.at(Z)
+            D = np.where(labels[:, None] == labels, upper, lower)  # what a pair that takes no part may stand at
+            needed = may_be_active(lower, upper, labels, objective.margin, objective.anchors)
+            pairs = pairs[needed[pairs[:, 0], pairs[:, 1]]]
+        else:
+            D = np.zeros((len(members), len(members)))
+        values = self.transport.solve(Z, members[pairs], self.cost)
+        D[pairs[:, 0], pairs[:, 1]] = D[pairs[:, 1], pairs[:, 0]] = values
+        if samples is None:
+            self._bounds.learn(pairs, values)
+        hinge = triplet_hinge(D, labels, objective.margin, objective.anchors)
         slopes = hinge.slopes[pairs[:, 0], pairs[:, 1]]
-        gradient = pull_back(plan_gradient(Z, plans, slopes, squared=self.squared), cohort.points)
-        norm, direction = penalize(W, self.penalty)
-        return Evaluation(hinge.value + self.reg * norm, gradient + self.reg * direction, hinge.active)
+        gradient = pull_back_samples(self.transport.gradient(slopes), self.cohort, samples, self._n_jobs)
+        norm, direction = penalize(W, objective.penalty)
+        return Evaluation(hinge.value + objective.reg * norm, gradient + objective.reg * direction, hinge.active)
 
 
 def typical_distance(distances: Floats, labels: np.ndarray) -> float:

@@ -1,49 +1,39 @@
-"""Solvers of optimal transport between two samples, and the ground costs that they work on."""
+"""The solvers that there are."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import ot
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
-from scggml._core.cohort import Floats, Points
+from scggml._core.checks import check_number, check_whole
+from scggml._core.cohort import Cohort, Floats, Integers, Points
+from scggml._core.plans import GroundCost, Plan, Transport
+from scggml._core.solver import Solver
+from scggml._core.warm import Warm, solve_matrix, solve_once
 
-GroundCost = Literal["euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev"]
-GROUND_COSTS: tuple[GroundCost, ...] = get_args(GroundCost)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Sparse coupling of two samples of n and m cells; `mass[e]` goes from cell `source[e]` to cell `target[e]`."""
-
-    cost: float
-    source: NDArray[np.int32]
-    target: NDArray[np.int32]
-    mass: Floats
-    optimal: bool
-
-
-class Solver(Protocol):
-    """What every solver answers: the coupling of two weighted samples under a ground cost."""
-
-    def solve(self, a: Floats, b: Floats, cost: Floats) -> Plan:
-        """Couple weights `a` (n,) and `b` (m,) under `cost` (n, m)."""
-        ...
+Backend = Literal["simplex", "pot"]
 
 
 @dataclass(frozen=True)
-class Exact:
-    r"""Exact optimal transport by the network simplex of POT.
+class Exact(Solver):
+    r"""Exact optimal transport by the network simplex.
 
     Solves :math:`\min_T \sum_{ij} T_{ij} C_{ij}` subject to :math:`T 1 = a,\ T^T 1 = b,\ T \ge 0`. The plan is a
-    vertex of the feasible set, so it has at most n + m - 1 non-zero entries.
+    vertex of the feasible set, so it has at most n + m - 1 non-zero entries. While a metric is learned, each pair goes
+    on from the basis of its last solution.
 
     Parameters
     ----------
     max_iter
-        Limit of pivots per pair. A pair that reaches it is reported by a warning that names its two samples.
+        Limit of pivots per pair. A pair that reaches it is an error with `"simplex"`, a warning with `"pot"`; both name
+        its two samples.
+    backend
+        `"simplex"` is scggml's own, compiled at first use; `"pot"` that of POT, slower, without memory.
+    cache_size
+        Megabytes for the bases that are kept from step to step, about 2 bytes per cell and pair. Pairs that find no
+        room start anew each time: slower, with the same result.
 
     Examples
     --------
@@ -56,25 +46,28 @@ class Exact:
 
     References
     ----------
-    Bonneel et al., *Displacement interpolation using Lagrangian mass transport*, SIGGRAPH Asia 2011; Flamary et al.,
-    *POT: Python Optimal Transport*, JMLR 2021.
+    Cunningham, *A network simplex method*, Mathematical Programming 1976; Bonneel et al., *Displacement interpolation
+    using Lagrangian mass transport*, SIGGRAPH Asia 2011; Flamary et al., *POT: Python Optimal Transport*, JMLR 2021.
     """
 
     max_iter: int = 10_000_000
+    backend: Backend = "simplex"
+    cache_size: float = 512.0
 
     def __post_init__(self) -> None:
-        if self.max_iter < 1:
-            raise ValueError(
-                f"Exact(max_iter={self.max_iter!r}): at least one pivot is needed; the default is 10_000_000."
-            )
+        if self.backend not in get_args(Backend):
+            raise ValueError(f"Exact(backend={self.backend!r}) is not known; choose from {get_args(Backend)}.")
+        check_whole("Exact: max_iter", self.max_iter, 1, " pivot; the default is 10_000_000")
+        check_number("Exact: cache_size", self.cache_size, "a number of megabytes", 0, open_low=False)
 
     def solve(self, a: Floats, b: Floats, cost: Floats) -> Plan:
         """Couple weights `a` (n,) and `b` (m,), each of sum 1, under `cost` (n, m)."""
-        # POT compares reduced costs with absolute tolerances: bring the largest cost to 1.
-        unit = float(cost.max()) or 1.0
-        coupling, log = ot.emd(
-            a, b, cost / unit, numItermax=self.max_iter, log=True, center_dual=False, check_marginals=False
-        )
+        # Tolerances are absolute: bring the largest cost to 1.
+        unit = float(np.abs(cost).max()) or 1.0
+        return self._pot(a, b, cost / unit, unit) if self.backend == "pot" else self._simplex(a, b, cost / unit, unit)
+
+    def _pot(self, a: Floats, b: Floats, cost: Floats, unit: float) -> Plan:
+        coupling, log = ot.emd(a, b, cost, numItermax=self.max_iter, log=True, center_dual=False, check_marginals=False)
         source, target = np.nonzero(coupling)
         return Plan(
             cost=float(log["cost"]) * unit,
@@ -83,6 +76,24 @@ class Exact:
             mass=coupling[source, target],
             optimal=log["warning"] is None,
         )
+
+    def _simplex(self, a: Floats, b: Floats, cost: Floats, unit: float) -> Plan:
+        value, source, target, mass = solve_matrix(a, b, cost, self.max_iter)
+        return Plan(value * unit, source, target, mass, optimal=True)
+
+    def distances(
+        self, cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """(n_pairs,) costs of the pairs, and whether each is optimal: one piece of work for one thread or machine."""
+        if self.backend == "pot":
+            return super().distances(cohort, points, pairs, cost)
+        return solve_once(cohort, points, pairs, cost, self.max_iter), np.ones(len(pairs), dtype=np.bool_)
+
+    def transport(self, cohort: Cohort, *, n_jobs: int | None = None) -> Transport:
+        """Transport within a cohort, on `n_jobs` threads."""
+        if self.backend == "pot":
+            return super().transport(cohort, n_jobs=n_jobs)
+        return Warm(cohort, max_iter=self.max_iter, cache_size=self.cache_size, n_jobs=n_jobs)
 
 
 SolverName = Literal["exact"]
@@ -95,14 +106,6 @@ def as_solver(solver: SolverName | Solver) -> Solver:
             raise ValueError(f"solver={solver!r} is not known; choose from {get_args(SolverName)} or pass an Exact().")
         return Exact()
     if not isinstance(solver, Exact):
-        raise TypeError(f"solver is a {type(solver).__name__}; pass a name of {get_args(SolverName)} or an Exact().")
+        kind = "class" if isinstance(solver, type) else type(solver).__name__
+        raise TypeError(f"solver is a {kind}; pass a name of {get_args(SolverName)} or an Exact().")
     return solver
-
-
-def ground_cost(x: Points, y: Points, metric: GroundCost) -> Floats:
-    """(n, m) cost of moving each point of `x` (n, d) to each point of `y` (m, d).
-
-    The cosine distance to the origin, which has no direction, is 1.
-    """
-    cost: Floats = cdist(x, y, metric)
-    return np.maximum(np.nan_to_num(cost, nan=1.0), 0.0) if metric == "cosine" else cost

@@ -25,7 +25,8 @@ def history(
 ) -> list[Axes]:
     """Objective, norm of its gradient and share of active triplets for each pass of learning.
 
-    The dotted line marks the pass whose metric was kept where the stopping rule was on.
+    The dotted line marks the pass whose metric was kept where the stopping rule was on. Passes over all cells after
+    learning on a summary of them have a gray ground.
 
     Parameters
     ----------
@@ -64,12 +65,18 @@ def history(
     Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
     """
     table = history_table(adata, key)
-    kept = int(table["loss"].argmin()) if float(adata.uns[key]["params"]["tol"]) > 0 else None
+    refined = int(adata.uns[key].get("refined", 0))
+    first = len(table) - refined if refined else 0
+    kept = None
+    if refined or float(adata.uns[key]["params"]["tol"]) > 0:
+        kept = first + int(table["loss"].to_numpy()[first:].argmin())
     axes = panels(3, ax, (3.2, 2.7))
     for panel, column in zip(axes, TITLES, strict=True):
         panel.plot(table.index, table[column], color=OKABE_ITO[0], linewidth=1.5)
         if kept is not None:
             panel.axvline(kept, color="#888888", linewidth=1, linestyle=":")
+        if refined:
+            panel.axvspan(len(table) - refined - 0.5, len(table) - 0.5, color="#EEEEEE", linewidth=0, zorder=0)
         panel.set(title=TITLES[column], xlabel="pass")
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         panel.spines[["top", "right"]].set_visible(False)

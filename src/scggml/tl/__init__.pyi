@@ -8,4 +8,5 @@ from ._plan import plan as plan
 from ._project import project as project
 from ._rank_genes import rank_genes as rank_genes
 from ._solvers import Canonical as Canonical
+from ._solvers import Coreset as Coreset
 from ._solvers import Exact as Exact

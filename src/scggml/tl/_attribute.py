@@ -6,15 +6,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from tqdm.auto import tqdm
 
 from scggml._core.attribution import cell_contributions, excess, gap_weights, type_flows
 from scggml._core.cohort import Cohort, Floats, Integers, Names
-from scggml._core.pairs import Plans, all_pairs, solve_plans
+from scggml._core.pairs import all_pairs, solve_plans
+from scggml._core.plans import GroundCost, Plans
+from scggml._core.solver import Solver
 from scggml._core.transport import Exact, SolverName, as_solver
 from scggml._keys import Keys
 from scggml._read import check_classes, read_categories, read_cohort, read_features, read_rows
 from scggml._stored import read_stored
 from scggml._write import write_cells, write_uns
+
+PAIRS = 256
+"""Pairs of samples that are solved at a time."""
 
 
 def attribute(
@@ -142,15 +148,8 @@ def attribute(
 
     Z = cohort.points.astype(np.float64)
     pairs = all_pairs(cohort.n_samples)
-    plans = solve_plans(
-        cohort,
-        Z,
-        pairs,
-        "sqeuclidean" if stored.squared else "euclidean",
-        solver=as_solver(solver),
-        n_jobs=n_jobs,
-        progress="plans" if progress else None,
-    )
+    cost: GroundCost = "sqeuclidean" if stored.squared else "euclidean"
+    plans = _solve(cohort, Z, pairs, cost, solver=as_solver(solver), n_jobs=n_jobs, progress=progress)
     between, within = gap_weights(cohort, pairs)
     contributions = cell_contributions(Z, plans, between - within, squared=stored.squared)
     given = {
@@ -176,6 +175,33 @@ def attribute(
     write_cells(adata, Keys(key).excess, rows, excess(cohort, contributions))
     write_uns(adata, Keys(key).attribution, entry)
     return adata if copy else None
+
+
+def _solve(
+    cohort: Cohort,
+    Z: Floats,
+    pairs: Integers,
+    cost: GroundCost,
+    *,
+    solver: Solver,
+    n_jobs: int | None,
+    progress: bool,
+) -> Plans:
+    """Plans of all pairs, some at a time so that a bar can tell how far it is."""
+    parts = []
+    with tqdm(total=len(pairs), desc="plans", unit="pair", disable=not progress, leave=False) as bar:
+        for start in range(0, len(pairs), PAIRS):
+            parts.append(solve_plans(cohort, Z, pairs[start : start + PAIRS], cost, solver=solver, n_jobs=n_jobs))
+            bar.update(len(parts[-1].pairs))
+    starts = np.arange(0, len(pairs), PAIRS)
+    return Plans(
+        pairs=pairs,
+        values=np.concatenate([part.values for part in parts]),
+        source=np.concatenate([part.source for part in parts]),
+        target=np.concatenate([part.target for part in parts]),
+        mass=np.concatenate([part.mass for part in parts]),
+        owner=np.concatenate([part.owner + start for part, start in zip(parts, starts, strict=True)]).astype(np.int32),
+    )
 
 
 def _type_tables(

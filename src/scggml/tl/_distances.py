@@ -4,9 +4,11 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._core.cohort import Floats, project
+from scggml._core.cohort import Floats
 from scggml._core.pairs import all_pairs, solve_distances, square
-from scggml._core.transport import GROUND_COSTS, Exact, GroundCost, SolverName, as_solver
+from scggml._core.plans import GROUND_COSTS, GroundCost
+from scggml._core.summary import Summary
+from scggml._core.transport import Exact, SolverName, as_solver
 from scggml._keys import Keys
 from scggml._read import AUTO, Features, Mask, choices, read_cohort, read_features
 from scggml._stored import Stored, read_stored, stored_features, stored_keys
@@ -27,6 +29,7 @@ def distances(
     min_cells: int = 1,
     weights_key: str | None = None,
     solver: SolverName | Exact = "exact",
+    summary: Summary = "auto",
     rng: int | np.random.Generator = 0,
     n_jobs: int | None = None,
     progress: bool = True,
@@ -59,10 +62,14 @@ def distances(
         Leave out samples with fewer cells, with a warning that lists them.
     solver
         Solver of optimal transport, by name or as an object with options.
+    summary
+        `None` takes all cells, `Coreset(n_points)` few weighted points instead, found in the space of the metric.
+        `"auto"` takes all cells unless the median sample has 1000 or more; then it is `Coreset()`.
     rng
-        Seed or generator for `n_cells`.
+        Seed or generator for `n_cells` and `summary`.
     n_jobs
-        Threads; None for all cores.
+        Threads; None for all cores. Pairs go through joblib: inside `joblib.parallel_config(backend="dask")` they run
+        on a Dask cluster.
     progress
         Show a progress bar in pairs per second.
 
@@ -121,12 +128,14 @@ def distances(
         weights_key=_default(weights_key, stored, "weights_key"),
         n_cells=n_cells,
         min_cells=min_cells,
+        summary=summary,
+        components=W,
         rng=np.random.default_rng(rng),
     )
     pairs = all_pairs(cohort.n_samples)
     values = solve_distances(
         cohort,
-        cohort.points if W is None else project(cohort.points, W),
+        cohort.points,
         pairs,
         cost,
         solver=as_solver(solver),

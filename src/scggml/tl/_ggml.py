@@ -2,18 +2,22 @@
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort
 from scggml._core.fit import Fit, Schedule, fit
+from scggml._core.fit import refine as refine_fit
 from scggml._core.initial import Canonical, InitialName
 from scggml._core.loss import Anchors
 from scggml._core.objective import Objective
 from scggml._core.penalty import PenaltyName
+from scggml._core.summary import Summary, as_summary
 from scggml._core.transport import Exact, SolverName, as_solver
 from scggml._keys import Keys
 from scggml._read import Features, check_classes, check_finite, read_cohort, read_features
@@ -35,6 +39,8 @@ def ggml(
     squared: bool = False,
     anchors: Anchors = "all",
     solver: SolverName | Exact = "exact",
+    summary: Summary = "auto",
+    refine: int = 0,
     n_cells: int | None = None,
     min_cells: int = 1,
     weights_key: str | None = None,
@@ -91,6 +97,11 @@ def ggml(
         `"all"` includes triplets with i = j (as the paper's code does), `"distinct"` does not.
     solver
         Solver of optimal transport, by name or as an object with options.
+    summary
+        `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample. `"auto"` takes all cells
+        unless the median sample has 1000 or more; then it is `Coreset()`.
+    refine
+        Passes over all cells after learning on a summary; the best metric by its objective on all cells is kept.
     n_cells
         Draw this many cells of each sample at random; samples with fewer keep all of theirs. None takes all cells.
     min_cells
@@ -129,7 +140,8 @@ def ggml(
     `.uns["ggml"]`
         dict: `components` (k, d) in canonical form (rows by falling singular value, largest absolute loading
         positive), `singular_values` (k,), `features` (d,), `history` (`loss`, `gradient_norm`, `active` per pass),
-        `converged`, `stop` (why learning ended), `params`.
+        `converged`, `stop` (why learning ended), `refined` (how many of the last passes were over all cells),
+        `params`.
     `.obsm["X_ggml"]`
         (n_obs, k) float64, cells in the learned space; plot with `sc.pl.embedding(adata, basis="ggml")`.
     `.varm["ggml"]`
@@ -177,19 +189,13 @@ def ggml(
     features = read_features(adata, use_rep=use_rep, layer=layer, mask_var=mask_var)
     if n_cells is not None or min_cells != 1:  # cells that take no part in learning are embedded in the end, too
         check_finite(features)
+    check_whole("refine", refine, 0, " passes over all cells")
     generator = np.random.default_rng(rng)
-    cohort = read_cohort(
-        adata,
-        features,
-        sample_key,
-        label_key,
-        weights_key=weights_key,
-        n_cells=n_cells,
-        min_cells=min_cells,
-        rng=generator,
-    )
+    read = partial(read_cohort, adata, features, sample_key, label_key, weights_key=weights_key, min_cells=min_cells)
+    cohort = read(n_cells=n_cells, summary=summary, rng=generator)
     check_classes(cohort, label_key)
     _check_start(init, n_comps, cohort, features.slot)
+    coreset = as_summary(summary, cohort.counts)
 
     result = fit(
         cohort,
@@ -201,6 +207,11 @@ def ggml(
         rng=generator,
         progress=progress,
     )
+    if refine > 0 and coreset is not None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="min_cells=")  # told when the cells were read first
+            everything = read(n_cells=n_cells, rng=generator)
+        result = refine_fit(result, everything, objective, schedule, passes=refine, rng=generator, progress=progress)
 
     params = {
         "sample_key": sample_key,
@@ -215,6 +226,8 @@ def ggml(
         "squared": squared,
         "anchors": anchors,
         "solver": repr(objective.solver),
+        "summary": None if coreset is None else repr(coreset),
+        "refine": refine,
         "n_cells": n_cells,
         "min_cells": min_cells,
         "weights_key": weights_key,
@@ -277,5 +290,6 @@ def _entry(result: Fit, features: Features, params: Mapping[str, Any]) -> dict[s
         "history": {"loss": result.loss, "gradient_norm": result.gradient_norm, "active": result.active},
         "converged": result.converged,
         "stop": result.stop,
+        "refined": result.refined,
         "params": {name: value for name, value in params.items() if value is not None},
     }

@@ -6,7 +6,7 @@ from scipy.sparse import csr_matrix
 
 from scggml._core.attribution import entry_distances
 from scggml._core.pairs import solve_plans
-from scggml._core.transport import Exact, GroundCost, SolverName, as_solver
+from scggml._core.transport import Exact, SolverName, as_solver
 from scggml._keys import Keys
 from scggml._read import choices, read_cohort, read_features, read_rows
 from scggml._stored import read_stored
@@ -96,8 +96,14 @@ def plan(
     rows = np.concatenate([rows[cohort.offsets[p] : cohort.offsets[p + 1]] for p in order])
     cohort = cohort.take(order)
     Z = cohort.points.astype(np.float64)
-    cost: GroundCost = "sqeuclidean" if stored.squared else "euclidean"
-    plans = solve_plans(cohort, Z, np.array([[0, 1]]), cost, solver=as_solver(solver), n_jobs=1)
+    plans = solve_plans(
+        cohort,
+        Z,
+        np.array([[0, 1]]),
+        "sqeuclidean" if stored.squared else "euclidean",
+        solver=as_solver(solver),
+        n_jobs=1,
+    )
 
     n_a, n_b = (int(n) for n in cohort.sizes)
     places = (plans.source, plans.target - n_a)

@@ -13,12 +13,15 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from scggml._core.attribution import feature_contributions, gap_weights
-from scggml._core.cohort import Cohort, Floats, Integers, project
+from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.fit import Schedule, fit
 from scggml._core.initial import Canonical, InitialName
 from scggml._core.objective import Objective
-from scggml._core.pairs import all_pairs, n_threads, solve_plans
-from scggml._core.transport import Solver
+from scggml._core.pairs import all_pairs, solve_plans
+from scggml._core.products import project
+from scggml._core.solver import Solver
+from scggml._core.summary import Coreset
+from scggml._core.threads import n_threads
 from scggml._genes import read_axes, read_genes
 from scggml._read import check_classes, read_cohort
 from scggml._stored import Stored, stored_features
@@ -80,6 +83,12 @@ def read_refit(adata: AnnData, stored: Stored, solver: Solver) -> Refit:
     """Read the cohort and the parameters with which a metric was learned."""
     params = stored.params
     init = _as_init(stored)
+    summary = stored.param("summary")
+    if summary is not None and int(params.get("refine", 0)) > 0:
+        raise ValueError(
+            f"The metric {stored.key!r} was refined on all cells after learning on {summary}; refits would not be. "
+            "Learn it with refine=0."
+        )
     generator = np.random.default_rng(params.get("seed"))
     cohort = read_cohort(
         adata,
@@ -89,6 +98,7 @@ def read_refit(adata: AnnData, stored: Stored, solver: Solver) -> Refit:
         weights_key=stored.param("weights_key"),
         n_cells=None if params.get("n_cells") is None else int(params["n_cells"]),
         min_cells=int(params["min_cells"]),
+        summary=None if summary is None else Coreset(**_numbers(summary)),
         rng=generator,
     )
     check_classes(cohort, str(params["label_key"]))
@@ -145,9 +155,13 @@ def _as_init(stored: Stored) -> InitialName | Canonical:
             f"The metric {stored.key!r} was learned from an array (init), which is not stored, so it cannot be learned "
             'again. Learn it with init="canonical".'
         )
-    numbers = re.findall(r"(\w+)=(?:np\.\w+\()?([-+\d.e]+)", text)
-    options: dict[str, Any] = {name: int(value) if value.isdigit() else float(value) for name, value in numbers}
-    return Canonical(**options)
+    return Canonical(**_numbers(text))
+
+
+def _numbers(text: str) -> dict[str, Any]:
+    """Arguments of an object by its text, such as "Canonical(ridge=0.03, n_alternations=3)"."""
+    found = re.findall(r"(\w+)=(?:np\.\w+\()?([-+\d.e]+)", text)
+    return {name: int(value) if value.isdigit() else float(value) for name, value in found}
 
 
 def run_all(

@@ -1,0 +1,74 @@
+"""What is asked of optimal transport, and what it answers."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from scggml._core.cohort import Floats, Integers, Points
+
+GroundCost = Literal["euclidean", "sqeuclidean", "cosine", "cityblock", "chebyshev"]
+GROUND_COSTS: tuple[GroundCost, ...] = get_args(GroundCost)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sparse coupling of two samples of n and m cells; `mass[e]` goes from cell `source[e]` to cell `target[e]`."""
+
+    cost: float
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
+    mass: Floats
+    optimal: bool
+
+
+@dataclass(frozen=True)
+class Plans:
+    """Plans of many pairs, entry by entry; `source` and `target` are rows of the cohort.
+
+    Parameters
+    ----------
+    pairs
+        (n_pairs, 2) samples.
+    values
+        (n_pairs,) optimal transport cost of each pair.
+    source, target, mass, owner
+        (n_entries,) cells, mass moved between them, and the pair that the entry belongs to.
+    """
+
+    pairs: Integers
+    values: Floats
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
+    mass: Floats
+    owner: NDArray[np.int32]
+
+
+class Transport(Protocol):
+    """Transport within one cohort, again and again while its cells move."""
+
+    def solve(self, points: Points, pairs: Integers, cost: GroundCost) -> Floats:
+        """(n_pairs,) costs of different pairs (n_pairs, 2) of samples, the cells being at `points` (n_cells, k)."""
+        ...
+
+    def gradient(self, slopes: Floats) -> Floats:
+        """dL/dpoints (n_cells, k) of the last `solve`, given dL/dcost of its pairs (n_pairs,)."""
+        ...
+
+    def plans(self, part: slice = slice(None)) -> Plans:
+        """Plans of the last `solve`, or of some of its pairs."""
+        ...
+
+
+def ground_cost(x: Points, y: Points, metric: GroundCost) -> Floats:
+    """(n, m) cost of moving each point of `x` (n, d) to each point of `y` (m, d).
+
+    The cosine distance to the origin, which has no direction, is 1 (0 from the origin itself).
+    """
+    cost: Floats = cdist(x, y, metric)
+    if metric != "cosine":
+        return cost
+    origin = ~np.logical_or.outer(x.any(axis=1), y.any(axis=1))
+    return np.where(origin, 0.0, np.maximum(np.nan_to_num(cost, nan=1.0), 0.0))

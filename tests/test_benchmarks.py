@@ -1,0 +1,126 @@
+"""Each benchmark runs on a tiny setting, and what it prints and keeps are measurements. No time is judged."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    """Run a script; its rows by table, as dicts of the numbers and words that it kept."""
+
+    def measured(script: str, *options: str) -> dict[str, list[dict[str, str]]]:
+        path = tmp_path / "results.csv"
+        command = [sys.executable, str(BENCHMARKS / script), *options, "--csv", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+        tables: dict[str, dict[str, dict[str, str]]] = {}
+        with path.open(newline="", encoding="utf-8") as file:
+            for line in csv.DictReader(file):
+                assert int(line["cores"]) >= 1
+                assert "scggml" in line["versions"]
+                assert line["column"] in done.stdout
+                tables.setdefault(line["table"], {}).setdefault(line["row"], {})[line["column"]] = line["value"]
+        return {table: list(rows.values()) for table, rows in tables.items()}
+
+    return measured
+
+
+def test_steps_without_the_reference(numbers):
+    options = ("--ours-only", "--settings", "4,6,5,2", "--steps", "3")
+    tables = numbers("vs_ggml_ot.py", *options, "--costs", "squared", "--threads", "1")
+    (row,) = tables["vs_ggml_ot speed"]
+    assert row["squared"] == "True"
+    assert row["steps"] == "3"
+    assert float(row["first s"]) > 0
+    assert 3 * float(row["mean s"]) > float(row["first s"]) + float(row["last s"])
+    assert float(row["MB"]) >= 0
+
+
+def test_solvers_agree(numbers):
+    tables = numbers("solver.py", "--sizes", "5", "9", "--pairs", "1")
+    rows = tables["solver"]
+    assert {row["n"] for row in rows} == {"5", "9"}
+    found = [float(row["diff"]) for row in rows if "diff" in row]
+    assert len(found) == 10
+    assert max(found) < 1e-9
+    assert {row["solver"] for row in tables["solver growth"]} >= {"POT emd2", "scipy assignment", "scggml Exact"}
+
+
+def test_growth(numbers):
+    tables = numbers(
+        "scaling.py", "--base", "4,6,5,2", "--P", "4", "8", "--n", "--d", "--k", "--steps", "2", "--threads", "1"
+    )
+    few, many = tables["scaling P"]
+    assert (few["pairs"], many["pairs"]) == ("6", "28")
+    assert all(0 < float(row["outside solver"]) < 1 for row in (few, many))
+    (growth,) = tables["scaling exponents"]
+    expected = np.log2(float(many["step s"]) / float(few["step s"]))
+    assert float(growth["step s"]) == pytest.approx(expected)
+
+
+def test_memory(numbers):
+    tables = numbers("memory.py", "--base", "4,8,5,2", "--P", "4", "--n", "--d", "--threads", "1")
+    (row,) = tables["memory P"]
+    assert 0 <= float(row["learning MB"]) < 100
+    assert 0 <= float(row["distances MB"]) < 100
+
+
+def test_a_cohort_on_disk(numbers):
+    options = ("--samples", "4", "--cells", "6", "--dimensions", "5", "--threads", "1")
+    tables = numbers("cohorts.py", "disk", *options, "--learn", "n_comps=2", "max_iter=2")
+    phases = {row["phase"]: row for row in tables["disk"]}
+    assert list(phases) == ["write", "open", "read and embed", "learn", "distances", "the job"]
+    assert phases["learn"]["note"].endswith("2 passes")
+    assert phases["distances"]["note"] == "6 pairs"
+    total = sum(float(phases[name]["seconds"]) for name in ("open", "learn", "distances"))
+    assert float(phases["the job"]["seconds"]) == pytest.approx(total)
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_the_cells_on_disk_are_those_of_the_cohort(tmp_path, monkeypatch, kind):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import _data  # noqa: PLC0415
+    import cohorts  # noqa: PLC0415
+
+    cohorts.write_cohort(tmp_path / f"cohort.{kind}", 3, 4, 2)
+    adata = cohorts.open_cohort(tmp_path / f"cohort.{kind}")
+    np.testing.assert_array_equal(np.asarray(adata.X[:]), np.concatenate(list(_data.mixtures(3, 4, 2))))
+    assert list(adata.obs["sample_id"].unique()) == ["s0", "s1", "s2"]
+    adata.file.close()
+
+
+def test_an_exponent_is_that_of_a_power_law(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import _report  # noqa: PLC0415
+
+    sizes = np.array([10.0, 20.0, 80.0])
+    assert _report.exponent(sizes, 3 * sizes**2.4) == pytest.approx(2.4)
+
+
+def test_memory_that_was_used_and_freed_counts(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import _worker  # noqa: PLC0415
+
+    if not _worker.STATUS.exists():
+        pytest.skip("the kernel's mark of the peak cannot be set back here")
+    np.ones(2**23).sum()  # 64 MB, before
+    memory = _worker.Memory()
+    np.ones(2**22).sum()  # 32 MB, during
+    assert 30 < memory.extra < 48
+
+
+def test_options_are_literals_or_objects(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import _learn  # noqa: PLC0415
+
+    import scggml as sg  # noqa: PLC0415
+
+    given = _learn.arguments(["lr=0.5", "penalty=l1", "solver=Exact(max_iter=9)", "batch_size=None"])
+    assert given == {"lr": 0.5, "penalty": "l1", "solver": sg.tl.Exact(max_iter=9), "batch_size": None}
