@@ -62,7 +62,8 @@ class Features:
 
     def rows(self, index: Integers) -> Points:
         """(len(index), d) dense rows; `index` must rise, as files on disk want it."""
-        block = self.matrix[index]
+        run = len(index) > 0 and index[-1] - index[0] == len(index) - 1  # a slice is read much faster from disk
+        block = self.matrix[slice(index[0], index[-1] + 1) if run else index]
         if hasattr(block, "compute"):
             block = block.compute()
         if not sparse.issparse(block):
