@@ -19,7 +19,7 @@ from scggml._read import check_classes, read_categories, read_cohort, read_featu
 from scggml._stored import read_stored
 from scggml._write import write_cells, write_uns
 
-PAIRS = 256
+PAIRS = 2048
 """Pairs of samples that are solved at a time."""
 
 

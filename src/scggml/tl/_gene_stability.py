@@ -39,7 +39,8 @@ def gene_stability(
     **Other donors.** `n_boot` times as many donors are drawn with replacement, those of one label among themselves, and
     the metric is learned on them with the parameters that are stored. W is known up to a rotation, so the gene loadings
     of each refit are first turned onto the stored ones (orthogonal Procrustes) and brought to their norm. The spread of
-    an aligned loading gives its interval; how often a gene is among the `n_top` strongest gives its frequency.
+    an aligned loading gives its interval; how often a gene is among the `n_top` strongest gives its frequency. (A donor
+    that is drawn twice is at distance 0 from itself, so refits see a little less spread within classes than there is.)
 
     **Labels that mean nothing.** `n_perm` times the labels are dealt anew among the donors, and the metric is learned
     on them. (A donor whose samples have different labels keeps them, in another order.) A gene is judged by what it
