@@ -11,6 +11,7 @@ from scggml._core.attribution import (
     excess,
     feature_contributions,
     gap_weights,
+    mean_flows,
     type_flows,
 )
 from scggml._core.cohort import from_clouds
@@ -141,7 +142,7 @@ def test_a_cell_without_weight_has_no_excess():
 def test_flows_between_types_are_those_written_out(squared):
     cohort, _, Z, pairs, plans = make(squared, labels=(1, 0, 1, 0, 2, 2))
     types = np.random.default_rng(4).integers(0, 3, len(Z))
-    classes, mass, distance = type_flows(cohort, types, 3, Z, plans, squared=squared)
+    classes, mass, distance = mean_flows(*type_flows(cohort, types, 3, Z, plans, squared=squared))
     assert classes.tolist() == [[0, 0], [0, 1], [0, 2], [1, 1], [1, 2], [2, 2]]
     lengths = entry_distances(Z, plans, squared=squared)
     for (a, b), M, C in zip(classes, mass, distance, strict=True):

@@ -1,5 +1,7 @@
 """Which cells add to the gap: sums that must be exact, and cell types that must come out."""
 
+import importlib
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -99,6 +101,16 @@ def test_tables_of_types_add_up(learned):
     by_type = types[other].groupby("cell_type")["excess"].sum() / 3  # three pairs of classes
     of_cells = learned.obs.groupby("mode", observed=True)["ggml_attribution"].sum()
     np.testing.assert_allclose(by_type[of_cells.index], of_cells, rtol=1e-9)
+
+
+def test_pairs_can_be_solved_some_at_a_time(learned, monkeypatch):
+    whole = sg.tl.attribute(learned, cell_type_key="mode", copy=True, **QUIET)
+    monkeypatch.setattr(importlib.import_module("scggml.tl._attribute"), "PAIRS", 5)  # of 36
+    sg.tl.attribute(learned, cell_type_key="mode", **QUIET)
+    np.testing.assert_allclose(learned.obs["ggml_excess"], whole.obs["ggml_excess"], rtol=1e-9, atol=1e-12)
+    for name in ("types", "flows"):
+        found, truth = (adata.uns["ggml_attribution"][name] for adata in (learned, whole))
+        pd.testing.assert_frame_equal(found, truth, rtol=1e-9, atol=1e-12)
 
 
 def test_mass_that_moves_is_told_from_mass_that_stays(make_two):

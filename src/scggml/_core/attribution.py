@@ -77,8 +77,8 @@ def excess(cohort: Cohort, contributions: Floats) -> Floats:
 
 def type_flows(
     cohort: Cohort, types: Integers, n_types: int, points: Floats, plans: Plans, *, squared: bool
-) -> tuple[Integers, Floats, Floats]:
-    """Mass and distance that go from cell type to cell type, as means over the pairs of samples of two classes.
+) -> tuple[Floats, Floats, Floats]:
+    """Mass and distance that go from cell type to cell type, summed over the pairs of samples of two classes.
 
     Parameters
     ----------
@@ -87,27 +87,38 @@ def type_flows(
 
     Returns
     -------
-    (n_kinds, 2) classes a <= b that have pairs; (n_kinds, n_types, n_types) mass, of sum 1, from a type of class a to
-    one of class b; and distance of the same shape, of sum the mean distance of the pairs. With a = b both are
-    symmetric.
+    (C, C) number of pairs; (C, C, n_types, n_types) mass that goes from a type of class a to a type of class b, a <= b;
+    and distance of the same shape.
     """
     n_classes = len(cohort.classes)
     labels = cohort.labels[plans.pairs]
-    low, high = labels.min(axis=1), labels.max(axis=1)
-    code = low * n_classes + high
-    kinds, kind, counts = np.unique(code, return_inverse=True, return_counts=True)
+    kind = labels.min(axis=1) * n_classes + labels.max(axis=1)
     turned = (labels[:, 0] > labels[:, 1])[plans.owner]  # the first sample is of the later class
     source, target = types[plans.source], types[plans.target]
     start, end = np.where(turned, target, source), np.where(turned, source, target)
     cell = (kind[plans.owner] * n_types + start) * n_types + end
-    share = plans.mass / counts[kind[plans.owner]]
-    shape = (len(kinds), n_types, n_types)
+    shape = (n_classes, n_classes, n_types, n_types)
     size = int(np.prod(shape))
-    mass: Floats = np.bincount(cell, share, size).astype(float).reshape(shape)
-    paid = share * entry_distances(points, plans, squared=squared)
-    distance: Floats = np.bincount(cell, paid, size).astype(float).reshape(shape)
-    classes = np.stack([kinds // n_classes, kinds % n_classes], axis=1)
-    own = classes[:, 0] == classes[:, 1]
+    paid = plans.mass * entry_distances(points, plans, squared=squared)
+    counts = np.bincount(kind, minlength=n_classes**2).astype(float).reshape(n_classes, n_classes)
+    mass, distance = (np.bincount(cell, part, size).astype(float).reshape(shape) for part in (plans.mass, paid))
+    return counts, mass, distance
+
+
+def mean_flows(counts: Floats, mass: Floats, distance: Floats) -> tuple[Integers, Floats, Floats]:
+    """Means of the sums of `type_flows` over pairs of samples.
+
+    Returns
+    -------
+    (n_kinds, 2) classes a <= b that have pairs; (n_kinds, n_types, n_types) mass, of sum 1; and distance of the same
+    shape, of sum the mean distance of the pairs. With a = b both are symmetric.
+    """
+    classes = np.argwhere(counts > 0)
+    a, b = classes.T
+    own = a == b
+    out = []
     for flows in (mass, distance):
-        flows[own] = (flows[own] + flows[own].transpose(0, 2, 1)) / 2
-    return classes, mass, distance
+        means = flows[a, b] / counts[a, b, None, None]
+        means[own] = (means[own] + means[own].transpose(0, 2, 1)) / 2
+        out.append(means)
+    return classes, out[0], out[1]

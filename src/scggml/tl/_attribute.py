@@ -8,10 +8,9 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from scggml._core.attribution import cell_contributions, excess, gap_weights, type_flows
+from scggml._core.attribution import cell_contributions, excess, gap_weights, mean_flows, type_flows
 from scggml._core.cohort import Cohort, Floats, Integers, Names
 from scggml._core.pairs import all_pairs, solve_plans
-from scggml._core.plans import GroundCost, Plans
 from scggml._core.solver import Solver
 from scggml._core.transport import Exact, SolverName, as_solver
 from scggml._keys import Keys
@@ -148,10 +147,20 @@ def attribute(
 
     Z = cohort.points.astype(np.float64)
     pairs = all_pairs(cohort.n_samples)
-    cost: GroundCost = "sqeuclidean" if stored.squared else "euclidean"
-    plans = _solve(cohort, Z, pairs, cost, solver=as_solver(solver), n_jobs=n_jobs, progress=progress)
     between, within = gap_weights(cohort, pairs)
-    contributions = cell_contributions(Z, plans, between - within, squared=stored.squared)
+    own_types = None if types is None else types[0][rows]
+    values, contributions, flows = _add_up(
+        cohort,
+        Z,
+        pairs,
+        between - within,
+        types=own_types,
+        n_types=0 if types is None else len(types[1]),
+        squared=stored.squared,
+        solver=as_solver(solver),
+        n_jobs=n_jobs,
+        progress=progress,
+    )
     given = {
         "sample_key": sample_key,
         "label_key": label_key,
@@ -160,15 +169,13 @@ def attribute(
         "n_cells": n_cells,
     }
     entry: dict[str, Any] = {
-        "between": float(between @ plans.values),
-        "within": float(within @ plans.values),
-        "gap": float((between - within) @ plans.values),
+        "between": float(between @ values),
+        "within": float(within @ values),
+        "gap": float((between - within) @ values),
         "params": {name: value for name, value in given.items() if value is not None},
     }
     if types is not None:
-        entry["types"], entry["flows"] = _type_tables(
-            cohort, types[0][rows], types[1], Z, plans, squared=stored.squared
-        )
+        entry["types"], entry["flows"] = _type_tables(cohort.classes, types[1], *mean_flows(*flows))
 
     adata = adata.copy() if copy else adata
     write_cells(adata, Keys(key).attribution, rows, contributions)
@@ -177,38 +184,40 @@ def attribute(
     return adata if copy else None
 
 
-def _solve(
+def _add_up(
     cohort: Cohort,
     Z: Floats,
     pairs: Integers,
-    cost: GroundCost,
+    weights: Floats,
     *,
+    types: Integers | None,
+    n_types: int,
+    squared: bool,
     solver: Solver,
     n_jobs: int | None,
     progress: bool,
-) -> Plans:
-    """Plans of all pairs, some at a time so that a bar can tell how far it is."""
-    parts = []
+) -> tuple[Floats, Floats, list[Floats]]:
+    """Distances of all pairs, contributions of the cells, and flows between types, some pairs at a time."""
+    values, contributions, flows = np.empty(len(pairs)), np.zeros(len(Z)), list[Floats]()
     with tqdm(total=len(pairs), desc="plans", unit="pair", disable=not progress, leave=False) as bar:
         for start in range(0, len(pairs), PAIRS):
-            parts.append(solve_plans(cohort, Z, pairs[start : start + PAIRS], cost, solver=solver, n_jobs=n_jobs))
-            bar.update(len(parts[-1].pairs))
-    starts = np.arange(0, len(pairs), PAIRS)
-    return Plans(
-        pairs=pairs,
-        values=np.concatenate([part.values for part in parts]),
-        source=np.concatenate([part.source for part in parts]),
-        target=np.concatenate([part.target for part in parts]),
-        mass=np.concatenate([part.mass for part in parts]),
-        owner=np.concatenate([part.owner + start for part, start in zip(parts, starts, strict=True)]).astype(np.int32),
-    )
+            part = slice(start, start + PAIRS)
+            plans = solve_plans(
+                cohort, Z, pairs[part], "sqeuclidean" if squared else "euclidean", solver=solver, n_jobs=n_jobs
+            )
+            values[part] = plans.values
+            contributions += cell_contributions(Z, plans, weights[part], squared=squared)
+            if types is not None:
+                found = type_flows(cohort, types, n_types, Z, plans, squared=squared)
+                flows = [old + new for old, new in zip(flows, found, strict=True)] if flows else list(found)
+            bar.update(len(plans.pairs))
+    return values, contributions, flows
 
 
 def _type_tables(
-    cohort: Cohort, codes: Integers, names: Names, Z: Floats, plans: Plans, *, squared: bool
+    class_names: Names, names: Names, classes: Integers, mass: Floats, distance: Floats
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables of cell types and of flows between them."""
-    classes, mass, distance = type_flows(cohort, codes, len(names), Z, plans, squared=squared)
     same = np.eye(len(names), dtype=bool)
     ends = _by_type(mass), _by_type(np.where(same, 0.0, mass))
     parts = [_by_type(np.where(same, distance, 0.0)), _by_type(np.where(same, 0.0, distance))]
@@ -219,8 +228,8 @@ def _type_tables(
     ]
     type_names = names.astype(object)
     sides = {
-        "class_a": np.repeat(cohort.classes[classes[:, 0]].astype(object), len(names)),
-        "class_b": np.repeat(cohort.classes[classes[:, 1]].astype(object), len(names)),
+        "class_a": np.repeat(class_names[classes[:, 0]].astype(object), len(names)),
+        "class_b": np.repeat(class_names[classes[:, 1]].astype(object), len(names)),
     }
     moved = np.divide(ends[1], ends[0], out=np.zeros_like(ends[0]), where=ends[0] > 0)
     types = pd.DataFrame(
