@@ -124,3 +124,14 @@ def test_options_are_literals_or_objects(monkeypatch):
 
     given = _learn.arguments(["lr=0.5", "penalty=l1", "solver=Exact(max_iter=9)", "batch_size=None"])
     assert given == {"lr": 0.5, "penalty": "l1", "solver": sg.tl.Exact(max_iter=9), "batch_size": None}
+
+
+def test_planted_genes(numbers):
+    options = ("--designs", "small", "--seeds", "1", "--nothing", "2", "--n-perm", "19")
+    tables = numbers("interpretation.py", *options)
+    (row,) = tables["planted"]
+    assert 0 <= float(row["false"]) <= 1
+    assert float(row["recall"]) > 0.5
+    assert row["place of the type"] == "1"
+    (nothing,) = tables["nothing planted"]
+    assert nothing["cohorts"] == "2"

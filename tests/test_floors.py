@@ -14,6 +14,8 @@ FLOORS = {
     "scggml._keys": 0,
     "scggml._version": 0,
     "scggml._core": 1,
+    "scggml._donors": 2,
+    "scggml._genes": 2,
     "scggml._read": 2,
     "scggml._samples": 2,
     "scggml._stored": 2,
@@ -29,7 +31,7 @@ FACE = 3
 # `_core` computes on arrays: besides the standard library it may import these alone.
 ARRAYS = {"joblib", "llvmlite", "numba", "numpy", "ot", "scipy", "sklearn", "threadpoolctl", "torch", "tqdm"}
 # Optional or heavy packages that may be imported inside a function.
-INSIDE = {"dask", "torch"}
+INSIDE = {"dask", "decoupler", "torch"}
 
 
 class Import(NamedTuple):

@@ -4,7 +4,7 @@ import pytest
 
 from scggml._keys import Keys
 
-SLOTS = ("metric", "cells", "loadings", "distances")
+SLOTS = ("metric", "cells", "loadings", "distances", "genes", "stability", "attribution", "excess", "enrichment")
 
 
 def test_the_default_key_names_the_documented_slots():
@@ -14,6 +14,11 @@ def test_the_default_key_names_the_documented_slots():
         "cells": "X_ggml",
         "loadings": "ggml",
         "distances": "ggml_distances",
+        "genes": "ggml_genes",
+        "stability": "ggml_stability",
+        "attribution": "ggml_attribution",
+        "excess": "ggml_excess",
+        "enrichment": "ggml_enrichment",
     }
 
 

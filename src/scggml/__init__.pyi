@@ -1,4 +1,5 @@
 from . import datasets as datasets
+from . import ext as ext
 from . import get as get
 from . import pl as pl
 from . import tl as tl

@@ -33,6 +33,31 @@ class Keys:
         """`.obsp` of the samples: the distance matrix. `.uns` holds how it was computed under the same name."""
         return f"{self.key}_distances"
 
+    @property
+    def genes(self) -> str:
+        """`.uns` of the cells: the table of ranked genes."""
+        return f"{self.key}_genes"
+
+    @property
+    def stability(self) -> str:
+        """`.uns` of the cells: how stable and how significant the genes are."""
+        return f"{self.key}_stability"
+
+    @property
+    def attribution(self) -> str:
+        """`.obs` of the cells: what each adds to the gap between classes. `.uns` holds the tables of cell types."""
+        return f"{self.key}_attribution"
+
+    @property
+    def excess(self) -> str:
+        """`.obs` of the cells: how much farther each is from other classes than from its own."""
+        return f"{self.key}_excess"
+
+    @property
+    def enrichment(self) -> str:
+        """`.uns` of the cells: gene sets of the components."""
+        return f"{self.key}_enrichment"
+
 
 N_CELLS = "n_cells"
 """`.obs` of the samples: number of cells that stand for the sample."""

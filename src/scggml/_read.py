@@ -363,3 +363,21 @@ def raise_faults(features: Features, faults: list[tuple[int, int, int]]) -> None
         f"{str(features.cells[row])!r}, feature {str(features.names[column])!r}. Leave such cells or features "
         "out, or impute them."
     )
+
+
+def read_rows(
+    adata: AnnData, cohort: Cohort, sample_key: str, *, n_cells: int | None, rng: np.random.Generator
+) -> Integers:
+    """(n_cells,) rows of `adata` that the cells of a cohort come from; `rng` as `read_cohort` got it."""
+    codes, names = _factorize(adata, sample_key, "sample_key")
+    position = {str(name): p for p, name in enumerate(names)}
+    members = _members(codes, len(names))
+    return np.concatenate([_subsample(members[position[str(name)]], n_cells, rng) for name in cohort.names])
+
+
+def read_categories(adata: AnnData, key: str, argument: str) -> tuple[Integers, Names]:
+    """(n_obs,) code of each cell in a column of `.obs` without missing values, and the names in their order."""
+    codes, values = _factorize(adata, key, argument)
+    names = _class_order(adata.obs[key], values)
+    position = {str(name): i for i, name in enumerate(names)}
+    return np.array([position[str(value)] for value in values], dtype=np.int64)[codes], names

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData, ImplicitModificationWarning
 
-from scggml._core.cohort import Cohort, Floats
+from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._keys import N_CELLS, Keys
 from scggml._read import Features, not_finite, raise_faults
 
@@ -86,3 +86,19 @@ def _is_constant(column: pd.Series, owner: np.ndarray, first: np.ndarray) -> boo
     """Whether every sample has one value; two missing values are the same value."""
     codes = pd.factorize(column.to_numpy())[0]
     return bool((codes == codes[first][owner]).all())
+
+
+def write_uns(adata: AnnData, slot: str, entry: Any) -> None:
+    """Write a result into `.uns`; a view becomes an AnnData of its own, as with scanpy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImplicitModificationWarning)
+        adata.uns[slot] = entry
+
+
+def write_cells(adata: AnnData, slot: str, rows: Integers, values: Floats) -> None:
+    """Write numbers of some cells into a column of `.obs`, NaN for the others."""
+    column = np.full(adata.n_obs, np.nan)
+    column[rows] = values
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImplicitModificationWarning)
+        adata.obs[slot] = column

@@ -9,9 +9,8 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scggml._core.metric import shares
-from scggml._keys import Keys
-from scggml._read import choices
-from scggml._stored import Stored, read_stored
+from scggml._genes import pick_components, read_genes, read_stability
+from scggml._stored import read_stored
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 POSITIVE, NEGATIVE = OKABE_ITO[1], OKABE_ITO[0]
@@ -24,6 +23,7 @@ def loadings(
     components: Sequence[int] | None = None,
     n_genes: int = 10,
     gene_symbols: str | None = None,
+    stability: bool = True,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool = False,
     save: str | Path | None = None,
@@ -45,6 +45,8 @@ def loadings(
         Most genes of each sign.
     gene_symbols
         Column of `.var` with names to show instead of `.var_names`.
+    stability
+        Draw the intervals that `tl.gene_stability` found, where it has run for this metric.
     ax
         Axes to draw on, one for each component.
     show
@@ -86,6 +88,8 @@ def loadings(
         places = np.arange(len(part))
         colors = np.where(part["loading"] > 0, POSITIVE, NEGATIVE)
         panel.barh(places, part["loading"], color=colors, height=0.75)
+        if stability and "lower" in part:
+            panel.hlines(places, part["lower"], part["upper"], color="#333333", linewidth=1.0)
         panel.set_yticks(places, part["gene"], fontsize="small")
         panel.set_ylim(tallest - 0.5, -0.5)
         panel.axvline(0, color="black", linewidth=0.8)
@@ -104,48 +108,27 @@ def loadings_table(
     n_genes: int,
     gene_symbols: str | None,
 ) -> pd.DataFrame:
-    """What is drawn: `component`, `gene`, `loading`, `share`; falling positive loadings, then the negative ones."""
+    """What is drawn: `component`, `gene`, `loading`, `share`; falling positive loadings, then the negative ones.
+
+    With `lower` and `upper` where `tl.gene_stability` has drawn donors for this metric.
+    """
     stored = read_stored(adata, key)
     if n_genes < 1:
         raise ValueError(f"n_genes={n_genes!r} must be at least 1.")
     share = shares(stored.singular_values)
-    if components is None:
-        if not share.any():
-            raise ValueError(f"The metric {key!r} is zero: nothing was learned, so it has no loadings to draw.")
-        components = [int(i) + 1 for i in np.flatnonzero(share >= 0.01)]
-    components = list(dict.fromkeys(components))
-    if not components or not all(1 <= i <= len(share) for i in components):
-        raise ValueError(f"components={components!r}: the metric {key!r} has components 1 to {len(share)}.")
-    names, matrix = _named_loadings(adata, stored, gene_symbols)
+    components = pick_components(stored, components, "no loadings to draw")
+    genes = read_genes(adata, stored, gene_symbols)
+    found = read_stability(adata, stored)
     parts = []
     for component in components:
-        column = pd.Series(matrix[:, component - 1], index=names)
+        column = pd.Series(genes.loadings[:, component - 1])
         up = column[column > 0].nlargest(n_genes)
         down = column[column < 0].nsmallest(n_genes)[::-1]
         both = pd.concat([up, down])
-        parts.append(pd.DataFrame({"component": component, "gene": both.index, "loading": both.to_numpy()}))
+        part = pd.DataFrame({"component": component, "gene": genes.names[both.index], "loading": both.to_numpy()})
+        for name in ("lower", "upper") if found is not None and "lower" in found else ():
+            part[name] = np.asarray(found[name])[both.index, component - 1]
+        parts.append(part)
     table = pd.concat(parts, ignore_index=True)
-    table["share"] = share[table["component"] - 1]
+    table.insert(3, "share", share[table["component"] - 1])
     return table
-
-
-def _named_loadings(adata: AnnData, stored: Stored, gene_symbols: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Names and loadings (n, k) of the genes that took part, or of the features where genes are not known."""
-    slot = Keys(stored.key).loadings
-    if slot not in adata.varm:
-        if gene_symbols is not None:
-            raise ValueError(
-                f"gene_symbols={gene_symbols!r}: the metric {stored.key!r} is on features that cannot "
-                "be mapped to genes."
-            )
-        return stored.features, stored.components.T
-    names = adata.var_names.to_numpy()
-    if gene_symbols is not None:
-        if gene_symbols not in adata.var:
-            raise KeyError(
-                f"gene_symbols={gene_symbols!r} is not a column of adata.var, which has {choices(adata.var)}."
-            )
-        names = adata.var[gene_symbols].astype(str).to_numpy()
-    matrix = np.asarray(adata.varm[slot])
-    used = ~np.isnan(matrix).any(axis=1)
-    return names[used], matrix[used]

@@ -1,8 +1,12 @@
+from ._attribute import attribute as attribute
 from ._distances import distances as distances
+from ._gene_stability import gene_stability as gene_stability
 from ._ggml import ggml as ggml
 from ._mds import mds as mds
 from ._neighbors import neighbors as neighbors
+from ._plan import plan as plan
 from ._project import project as project
+from ._rank_genes import rank_genes as rank_genes
 from ._solvers import Canonical as Canonical
 from ._solvers import Coreset as Coreset
 from ._solvers import Exact as Exact

@@ -1,0 +1,5 @@
+"""Bridges to services and other packages: gene sets of what was learned."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

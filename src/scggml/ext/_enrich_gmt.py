@@ -1,0 +1,291 @@
+"""Enrichment in gene sets of one's own, offline."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy.stats import t as student
+
+from scggml._core.checks import check_number, check_whole
+from scggml._core.enrichment import over_representation
+from scggml._core.significance import benjamini_hochberg
+from scggml._genes import component_names
+from scggml._read import choices
+from scggml.ext._gmt import GeneSet, read_gene_sets
+from scggml.ext._query import Question, plain_name, read_question, unique, write_answer
+
+Method = Literal["hypergeometric", "ulm", "gsea"]
+Scope = Literal["custom", "custom_annotated"]
+
+
+def enrich_gmt(
+    adata: AnnData,
+    gene_sets: str | Path | Mapping[str, Iterable[str]],
+    *,
+    key: str = "ggml",
+    method: Method = "hypergeometric",
+    components: Iterable[int] | None = None,
+    n_genes: int = 100,
+    max_p_adjusted: float | None = None,
+    gene_symbols: str | None = None,
+    background: Iterable[str] | None = None,
+    domain_scope: Scope = "custom",
+    min_size: int = 5,
+    max_size: int | None = 500,
+    user_threshold: float = 0.05,
+    all_results: bool = False,
+    n_perm: int = 1000,
+    rng: int = 0,
+    copy: bool = False,
+) -> AnnData | None:
+    r"""Find gene sets of a GMT file or a dict among the genes of each component, without any network.
+
+    `"hypergeometric"` asks what `gprofiler` asks: are the genes of a set more often than by chance among the `n_genes`
+    strongest genes of one side of a component, compared with the genes that the metric could have used?
+
+    .. math:: p = P(X \ge k), \qquad X \sim \operatorname{Hypergeometric}(N, K, n)
+
+    with N genes in the background, K of them in the set, n in the query and k in both. `"ulm"` and `"gsea"` need no
+    cut: they compare the loadings of *all* genes inside and outside of a set, with their signs, by the package
+    `decoupler` (an optional one): a linear model of the loadings by membership, and the running sum over the ranks with
+    `n_perm` permutations of the genes.
+
+    P-values are adjusted after Benjamini and Hochberg for all sets of one query (of one component). They treat genes as
+    independent, which genes of one pathway are not, so they rank sets rather than prove them.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `tl.ggml` has written to.
+    gene_sets
+        GMT file, or a dict from names to lists of genes, named as the genes of `adata` are (Ensembl ids without or with
+        versions).
+    key
+        Key of the metric.
+    method
+        `"hypergeometric"`, `"ulm"` or `"gsea"`.
+    components
+        Components, from 1. By default those that carry at least 1 % of the metric.
+    n_genes
+        Most genes of each side of a component.
+    max_p_adjusted
+        Ask about genes with at most this false discovery rate (from `tl.gene_stability`). Only `"hypergeometric"`.
+    gene_symbols
+        Column of `.var` with the names of the genes instead of `.var_names`.
+    background
+        Names of the genes to compare with. None for those that the metric could have used. Only `"hypergeometric"`.
+    domain_scope
+        `"custom"` counts the background, `"custom_annotated"` those of its genes that are in any set. Only
+        `"hypergeometric"`.
+    min_size, max_size
+        Test sets with so many genes in the background.
+    user_threshold
+        Largest adjusted p-value that is significant.
+    all_results
+        Return sets that are not significant, too.
+    n_perm
+        Permutations of `"gsea"`.
+    rng
+        Seed of `"gsea"`.
+    copy
+        Write into a copy and return it.
+
+    Returns
+    -------
+    None, or the copy if `copy`. Written is `.uns["ggml_enrichment"]`, a dict with
+
+    `table`
+        DataFrame with the columns of `gprofiler`; `source` is the name of the file, `native` and `name` that of the
+        set. With `"ulm"` and `"gsea"` the `side` is that of the `score` (t-value; normalized enrichment score), and
+        `intersection` is empty.
+    `params`
+        What was asked, with the `method`.
+
+    Raises
+    ------
+    KeyError
+        No such metric or column.
+    ValueError
+        Genes and sets that have no name in common, a faulty file, arguments that do not go together.
+    ImportError
+        `"ulm"` and `"gsea"` without the package `decoupler`.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=0, progress=False)
+    >>> planted = adata.uns["synthetic"]["planted_genes"]
+    >>> sg.ext.enrich_gmt(adata, {"planted": planted, "others": adata.var_names[:8]}, n_genes=15, all_results=True)
+    >>> sg.get.enrichment_df(adata)["effective_domain_size"].unique()
+    array([80])
+
+    References
+    ----------
+    Subramanian et al., *Gene set enrichment analysis*, PNAS 2005; Badia-i-Mompel et al., *decoupleR: ensemble of
+    computational methods to infer biological activities from omics data*, Bioinformatics Advances 2022.
+    """
+    _check(method, domain_scope, background, max_p_adjusted)
+    check_whole("min_size", min_size, 1)
+    check_number("user_threshold", user_threshold, "a share in (0, 1], such as 0.05", 0, 1 + 1e-12, open_low=True)
+    source, sets = read_gene_sets(gene_sets)
+    question = read_question(
+        adata,
+        key,
+        components=None if components is None else list(components),
+        n_genes=n_genes,
+        max_p_adjusted=max_p_adjusted,
+        gene_symbols=gene_symbols,
+    )
+    universe = question.background if background is None else unique(plain_name(name) for name in background)
+    tested = _within(adata, sets, universe, min_size, max_size)
+    if method == "hypergeometric":
+        annotated = {gene for gene_set in sets for gene in gene_set.genes}
+        domain = set(universe) if domain_scope == "custom" else set(universe) & annotated
+        rows = [
+            row for query in question.queries for row in _over(tested, query.component, query.side, query.genes, domain)
+        ]
+    else:
+        rows = _ranked(tested, question, method, min_size=min_size, n_perm=n_perm, rng=rng)
+    for row in rows:
+        row |= {"source": source, "highlighted": False, "method": _title(method)}
+        row["significant"] = bool(row["p_adjusted"] <= user_threshold)
+    params = {
+        "method": _title(method),
+        "gene_sets": source,
+        "n_sets": len(tested),
+        "n_genes": n_genes,
+        "max_p_adjusted": max_p_adjusted,
+        "gene_symbols": gene_symbols,
+        "domain_scope": domain_scope,
+        "min_size": min_size,
+        "max_size": max_size,
+        "user_threshold": float(user_threshold),
+    }
+    adata = adata.copy() if copy else adata
+    write_answer(adata, key, [row for row in rows if all_results or row["significant"]], params)
+    return adata if copy else None
+
+
+def _title(method: str) -> str:
+    """The method as it stands in the table."""
+    return {"hypergeometric": "hypergeometric BH", "ulm": "decoupler ulm BH", "gsea": "decoupler gsea BH"}[method]
+
+
+def _check(method: str, scope: str, background: object, max_p_adjusted: object) -> None:
+    for name, value, known in (("method", method, get_args(Method)), ("domain_scope", scope, get_args(Scope))):
+        if value not in known:
+            raise ValueError(f"{name}={value!r} is not known; choose from {known}.")
+    given = [
+        name for name, value in (("background", background), ("max_p_adjusted", max_p_adjusted)) if value is not None
+    ]
+    if method != "hypergeometric" and given:
+        raise ValueError(f"method={method!r} ranks all genes, so {given[0]} has no part; leave it out.")
+
+
+def _within(
+    adata: AnnData, sets: list[GeneSet], universe: list[str], min_size: int, max_size: int | None
+) -> list[GeneSet]:
+    """Sets cut down to the background, of those sizes that are to be tested."""
+    known = set(universe)
+    cut = [GeneSet(s.name, s.description, [gene for gene in s.genes if gene in known]) for s in sets]
+    if not any(s.genes for s in cut):
+        every = {gene for s in sets for gene in s.genes}
+        shared = {str(name): len(every & set(adata.var[name].astype(str))) for name in adata.var}
+        best = max(shared, key=lambda name: shared[name], default=None)
+        hint = f"Pass gene_symbols={best!r}." if best and shared[best] else "Rename one of them."
+        raise ValueError(
+            f"Gene sets and genes have no name in common: sets hold names such as {choices(sorted(every)[:3])}, the "
+            f"metric {choices(universe[:3])}. {hint}"
+        )
+    tested = [s for s in cut if min_size <= len(s.genes) <= (len(known) if max_size is None else max_size)]
+    if not tested:
+        largest = max(len(s.genes) for s in cut)
+        raise ValueError(
+            f"None of the {len(sets)} gene sets has between min_size={min_size} and max_size={max_size} genes in the "
+            f"background of {len(known)}; the largest has {largest}."
+        )
+    return tested
+
+
+def _over(sets: list[GeneSet], component: str, side: str, genes: list[str], domain: set[str]) -> list[dict[str, Any]]:
+    """Rows of one query, all sets."""
+    query = [gene for gene in genes if gene in domain]
+    inside = set(query)
+    members = [domain.intersection(s.genes) for s in sets]
+    sizes = np.array([len(genes) for genes in members])
+    hits = np.array([len(inside & genes) for genes in members])
+    p = over_representation(hits, sizes, len(query), len(domain))
+    adjusted = benjamini_hochberg(p)
+    return [
+        {
+            "component": component,
+            "side": side,
+            "native": s.name,
+            "name": s.name,
+            "description": s.description,
+            "p_value": p[i],
+            "p_adjusted": adjusted[i],
+            "score": float("nan"),
+            "term_size": sizes[i],
+            "query_size": len(query),
+            "intersection_size": hits[i],
+            "effective_domain_size": len(domain),
+            "precision": hits[i] / max(len(query), 1),
+            "recall": hits[i] / max(sizes[i], 1),
+            "intersection": ",".join(gene for gene in query if gene in members[i]),
+        }
+        for i, s in enumerate(sets)
+    ]
+
+
+def _ranked(
+    sets: list[GeneSet], question: Question, method: str, *, min_size: int, n_perm: int, rng: int
+) -> list[dict[str, Any]]:
+    """Rows of the tests on all loadings: a t-value or a normalized enrichment score for each component and set."""
+    try:
+        import decoupler as dc  # noqa: PLC0415 - optional and slow to load
+    except ImportError as error:
+        raise ImportError(
+            f"method={method!r} needs the package decoupler: pip install 'scggml[enrichment]', or pass "
+            'method="hypergeometric".'
+        ) from error
+    names = pd.Series(question.names, dtype=object)
+    kept = (names.notna() & ~names.duplicated()).to_numpy()
+    components = [component_names(question.stored)[i - 1] for i in question.components]
+    data = pd.DataFrame(
+        question.loadings[kept][:, [i - 1 for i in question.components]].T, index=components, columns=names[kept]
+    )
+    net = pd.DataFrame([(s.name, gene, 1.0) for s in sets for gene in s.genes], columns=["source", "target", "weight"])
+    options = {"times": n_perm, "seed": rng + 1} if method == "gsea" else {}
+    # decoupler takes the seed 0 for "do not permute"
+    scores, adjusted = getattr(dc.mt, method)(data, net, tmin=min_size, empty=False, **options)
+    by_name = {s.name: s for s in sets}
+    rows = []
+    for component in components:
+        for name in scores.columns:
+            score, size = float(scores.loc[component, name]), len(by_name[name].genes)
+            p = 2 * student.sf(abs(score), data.shape[1] - 2) if method == "ulm" else float("nan")
+            rows.append(
+                {
+                    "component": component,
+                    "side": "up" if score >= 0 else "down",
+                    "native": name,
+                    "name": name,
+                    "description": by_name[name].description,
+                    "p_value": p,
+                    "p_adjusted": float(adjusted.loc[component, name]),
+                    "score": score,
+                    "term_size": size,
+                    "query_size": data.shape[1],
+                    "intersection_size": size,
+                    "effective_domain_size": data.shape[1],
+                    "precision": size / data.shape[1],
+                    "recall": 1.0,
+                    "intersection": "",
+                }
+            )
+    return rows

@@ -1,0 +1,293 @@
+"""Enrichment by the web service g:Profiler."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from anndata import AnnData
+
+from scggml._core.checks import check_number, check_whole
+from scggml._read import choices
+from scggml.ext._query import Query, Question, plain_name, read_question, unique, write_answer
+from scggml.ext._service import Service, answers_folder
+
+ThresholdMethod = Literal["g_SCS", "bonferroni", "fdr"]
+DomainScope = Literal["known", "annotated", "custom", "custom_annotated"]
+
+
+def gprofiler(
+    adata: AnnData,
+    *,
+    key: str = "ggml",
+    components: Sequence[int] | None = None,
+    n_genes: int = 100,
+    max_p_adjusted: float | None = None,
+    gene_symbols: str | None = None,
+    organism: str = "hsapiens",
+    sources: Sequence[str] | None = None,
+    background: Sequence[str] | None = None,
+    domain_scope: DomainScope = "custom",
+    ordered: bool = True,
+    significance_threshold_method: ThresholdMethod = "g_SCS",
+    user_threshold: float = 0.05,
+    no_iea: bool = False,
+    measure_underrepresentation: bool = False,
+    all_results: bool = False,
+    highlight: bool = False,
+    numeric_namespace: str = "",
+    base_url: str = "https://biit.cs.ut.ee/gprofiler",
+    timeout: float = 60.0,
+    attempts: int = 4,
+    wait: float = 1.0,
+    cache_dir: str | Path | None = None,
+    expires: float = 30.0,
+    refresh: bool = False,
+    copy: bool = False,
+) -> AnnData | None:
+    """Ask g:Profiler (g:GOSt) which gene sets the dominant genes of each component belong to.
+
+    Genes with positive and with negative loadings are two queries, each strongest first, and all queries go in one
+    request. By default the service compares them with the genes that the metric could have used, not with the genome: a
+    metric learned on genes of immune cells will not find "immune response" in any of them by that.
+
+    Components and their signs are those of `tl.rank_genes`. Over-representation says that the genes of one end of a
+    component share annotations; it is no test of the component. Let `tl.gene_stability` run first and pass
+    `max_p_adjusted` to ask about significant genes only.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `tl.ggml` has written to. Names of genes can be symbols, Ensembl ids (versions are stripped) and
+        what else the service knows.
+    key
+        Key of the metric.
+    components
+        Components, from 1. By default those that carry at least 1 % of the metric.
+    n_genes
+        Most genes of each side of a component.
+    max_p_adjusted
+        Ask about genes with at most this false discovery rate (from `tl.gene_stability`).
+    gene_symbols
+        Column of `.var` with the names to send instead of `.var_names`; genes without one go by the latter.
+    organism
+        Organism id of the service, such as `"hsapiens"`, or the id of an uploaded GMT file (`"gp__..."`).
+    sources
+        Such as `["GO:BP", "REAC"]`; None for all.
+    background
+        Names of the genes to compare with. None for those that the metric could have used.
+    domain_scope
+        `"custom"` counts the background, `"custom_annotated"` the annotated part of it. `"known"` and `"annotated"`
+        count the genome, without a background.
+    ordered
+        Use the order of the genes: the service then takes the best p-value over all leading parts of a query, so
+        `query_size` varies by term.
+    significance_threshold_method
+        `"g_SCS"` (of g:Profiler, for overlapping terms), `"bonferroni"` or `"fdr"`.
+    user_threshold
+        Largest adjusted p-value that is significant.
+    no_iea
+        Leave out electronic annotations of GO.
+    measure_underrepresentation
+        Ask for too few instead of too many.
+    all_results
+        Return terms that are not significant, too.
+    highlight
+        Let the service mark the driver terms of GO. Not with `ordered`, `all_results` or an uploaded GMT file.
+    numeric_namespace
+        What numbers among the names are, such as `"ENTREZGENE_ACC"`.
+    base_url
+        Where the service is; an archive such as `https://biit.cs.ut.ee/gprofiler_archive3/e113_eg59_p19` pins the data.
+    timeout
+        Seconds without a byte after which an attempt is given up.
+    attempts
+        How often to try if the service cannot be reached, is busy (429) or fails (5xx, no JSON).
+    wait
+        Seconds before the second try; doubled before each further one.
+    cache_dir
+        Folder for answers. By default the folder `gprofiler` in the one that the environment variable `SCGGML_DATA`
+        names, or else in the cache of the operating system.
+    expires
+        Days for which an answer is used again for the very same request.
+    refresh
+        Ask again whatever is kept.
+    copy
+        Write into a copy and return it.
+
+    Returns
+    -------
+    None, or the copy if `copy`. Written is `.uns["ggml_enrichment"]`, a dict with
+
+    `table`
+        DataFrame, a row for each term and side of a component: `component`, `side` ("up", "down"), `source`, `native`
+        (id of the term), `name`, `description`, `p_adjusted`, `significant`, `term_size`, `query_size`,
+        `intersection_size`, `effective_domain_size`, `precision`, `recall`, `intersection` (genes, with commas
+        between), `highlighted`, `method`. `p_value` and `score` are NaN: the service hands out adjusted p-values only.
+    `params`
+        What was asked, `version` of the data and `timestamp` of the answer, `unmapped` genes.
+
+    Read it with `sg.get.enrichment_df`, draw it with `sg.pl.enrichment`.
+
+    Raises
+    ------
+    KeyError
+        No such metric or column.
+    ValueError
+        Arguments that do not go together, or a request that the service refuses, with its reason.
+    ConnectionError
+        No usable answer after all attempts. Nothing is stored then.
+
+    Warns
+    -----
+    UserWarning
+        Genes that the service does not know are listed.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> sg.ext.gprofiler(adata, sources=["GO:BP"], n_genes=50)  # doctest: +SKIP
+    >>> sg.get.enrichment_df(adata, component=1, side="up")  # doctest: +SKIP
+
+    References
+    ----------
+    Kolberg et al., *g:Profiler: interoperable web service for functional enrichment analysis and gene identifier
+    mapping (2023 update)*, Nucleic Acids Research 2023.
+    """
+    _check(domain_scope, significance_threshold_method, background)
+    if highlight and (ordered or all_results or organism.startswith("gp__")):
+        raise ValueError(
+            "highlight=True does not go with ordered=True, all_results=True or an uploaded GMT file; g:Profiler marks "
+            "driver terms of unordered queries only. Pass ordered=False."
+        )
+    check_number("user_threshold", user_threshold, "a share in (0, 1], such as 0.05", 0, 1 + 1e-12, open_low=True)
+    check_number("timeout", timeout, "a positive number of seconds", 0, open_low=True)
+    check_number("wait", wait, "a number of seconds", 0, open_low=False)
+    check_number("expires", expires, "a number of days", 0, open_low=False)
+    check_whole("attempts", attempts, 1)
+    question = read_question(
+        adata,
+        key,
+        components=components,
+        n_genes=n_genes,
+        max_p_adjusted=max_p_adjusted,
+        gene_symbols=gene_symbols,
+    )
+    custom = domain_scope.startswith("custom")
+    universe = question.background if background is None else unique(plain_name(name) for name in background)
+    payload = {
+        "organism": organism,
+        "query": {query.name: query.genes for query in question.queries},
+        "sources": [] if sources is None else [str(source) for source in sources],
+        "user_threshold": float(user_threshold),
+        "all_results": bool(all_results),
+        "ordered": bool(ordered),
+        "no_evidences": False,
+        "combined": False,
+        "measure_underrepresentation": bool(measure_underrepresentation),
+        "no_iea": bool(no_iea),
+        "domain_scope": domain_scope,
+        "numeric_ns": numeric_namespace,
+        "significance_threshold_method": significance_threshold_method,
+        "background": universe if custom else "",
+    } | ({"highlight": True} if highlight else {})
+    method = f"g:Profiler {'ordered ' if ordered else ''}{significance_threshold_method}"
+    rows: list[dict[str, Any]] = []
+    meta: dict[str, Any] = {}
+    if question.queries:
+        folder = answers_folder("gprofiler") if cache_dir is None else Path(cache_dir)
+        service = Service("g:Profiler", timeout, attempts, wait, expires, folder)
+        url = f"{base_url.rstrip('/')}/api/gost/profile/"
+        answer = service.ask(url, payload, refresh=refresh)
+        rows, meta = _read_answer(answer, question, method, url)
+    unmapped = _unmapped(meta)
+    params = {name: value for name, value in payload.items() if name not in ("query", "background")} | {
+        "method": method,
+        "n_genes": n_genes,
+        "max_p_adjusted": max_p_adjusted,
+        "gene_symbols": gene_symbols,
+        "base_url": base_url,
+        "n_background": len(universe) if custom else None,
+        "version": str(meta.get("version", "")),
+        "timestamp": str(meta.get("timestamp", "")),
+        "unmapped": unmapped,
+    }
+    adata = adata.copy() if copy else adata
+    write_answer(adata, key, rows, params)
+    if unmapped:
+        asked = len(unique(gene for query in question.queries for gene in query.genes))
+        warnings.warn(
+            f"g:Profiler ({organism}) does not know {len(unmapped)} of the {asked} genes: {choices(unmapped)}. They "
+            "count for nothing; check organism, or pass gene_symbols.",
+            stacklevel=2,
+        )
+    return adata if copy else None
+
+
+def _check(domain_scope: str, method: str, background: Sequence[str] | None) -> None:
+    """Arguments that the service would refuse or, worse, ignore."""
+    for name, value, known in (
+        ("domain_scope", domain_scope, get_args(DomainScope)),
+        ("significance_threshold_method", method, get_args(ThresholdMethod)),
+    ):
+        if value not in known:
+            raise ValueError(f"{name}={value!r} is not known; choose from {known}.")
+    if background is not None and not domain_scope.startswith("custom"):
+        raise ValueError(
+            f"domain_scope={domain_scope!r} counts the genome, so background has no part; pass "
+            'domain_scope="custom" or no background.'
+        )
+
+
+def _read_answer(
+    answer: dict[str, Any], question: Question, method: str, url: str
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of the table, and what the service says about its answer."""
+    queries = {query.name: query for query in question.queries}
+    try:
+        meta = dict(answer["meta"])
+        genes = {name: _query_genes(meta, name) for name in queries}
+        return [_row(term, queries[term["query"]], genes[term["query"]], method) for term in answer["result"]], meta
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConnectionError(
+            f"The answer of g:Profiler at {url} has another form than documented ({type(error).__name__}: {error}); it "
+            f"holds {choices(answer)}. Nothing was stored. Check base_url."
+        ) from error
+
+
+def _query_genes(meta: dict[str, Any], name: str) -> list[str]:
+    """The gene of the query that each of its Ensembl ids stands for."""
+    about = meta["genes_metadata"]["query"].get(name, {})
+    names = {ensembl: gene for gene, found in reversed(list(about.get("mapping", {}).items())) for ensembl in found}
+    return [names.get(ensembl, ensembl) for ensembl in about.get("ensgs", [])]
+
+
+def _row(term: dict[str, Any], query: Query, genes: list[str], method: str) -> dict[str, Any]:
+    evidence = term.get("intersections") or []
+    hits = unique(gene for gene, codes in zip(genes, evidence, strict=True) if codes) if evidence else []
+    return {
+        "component": query.component,
+        "side": query.side,
+        "source": str(term["source"]),
+        "native": str(term["native"]),
+        "name": str(term["name"]),
+        "description": str(term.get("description") or ""),
+        "p_value": float("nan"),
+        "p_adjusted": float(term["p_value"]),
+        "significant": bool(term["significant"]),
+        "score": float("nan"),
+        "term_size": int(term["term_size"]),
+        "query_size": int(term["query_size"]),
+        "intersection_size": int(term["intersection_size"]),
+        "effective_domain_size": int(term["effective_domain_size"]),
+        "precision": float(term["precision"]),
+        "recall": float(term["recall"]),
+        "intersection": ",".join(hits),
+        "highlighted": bool(term.get("highlighted", False)),
+        "method": method,
+    }
+
+
+def _unmapped(meta: dict[str, Any]) -> list[str]:
+    return sorted(unique(plain_name(name) for name in meta.get("genes_metadata", {}).get("failed") or []))

@@ -1,0 +1,179 @@
+"""Where the gap between classes comes from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+
+from scggml._core.metric import shares
+from scggml._keys import Keys
+from scggml._read import choices
+from scggml._stored import read_stored
+from scggml.pl._figure import OKABE_ITO, finish, panels
+
+SAME, OTHER = OKABE_ITO[0], OKABE_ITO[4]
+
+
+def attribution(
+    adata: AnnData,
+    *,
+    key: str = "ggml",
+    components: tuple[int, int] = (1, 2),
+    classes: tuple[str, str] | None = None,
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> list[Axes]:
+    """Cells in the learned space by what they add to the gap between classes, and the same for cell types.
+
+    Left, orange cells are farther from other classes than from their own, violet ones nearer. Right, bars of cell types
+    are split by where the mass goes: to the same type (the type looks different) or to another one (its abundance
+    differs).
+
+    Parameters
+    ----------
+    adata
+        AnnData that `tl.attribute` has written to.
+    key
+        Key of the metric.
+    components
+        Which two components to draw, from 1. (A metric of one component is drawn over the excess itself.)
+    classes
+        The two classes that the bars compare; None for the mean over all pairs of classes.
+    ax
+        Axes to draw on: two where cell types are known, else one.
+    show
+        Call `plt.show()`.
+    save
+        File to write.
+
+    Returns
+    -------
+    One axes of the cells and, where `tl.attribute` knew cell types, one of the types.
+
+    Raises
+    ------
+    KeyError
+        Nothing was attributed yet.
+    ValueError
+        Components or classes that are not there.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> sg.tl.attribute(adata, cell_type_key="mode", progress=False)
+    >>> axes = sg.pl.attribution(adata)
+    >>> axes[1].get_yticklabels()[0].get_text()
+    'specific'
+
+    References
+    ----------
+    Okabe and Ito, *Color universal design*, 2008, for the colors.
+    """
+    cells = attribution_cells(adata, key, components)
+    types = attribution_types(adata, key, classes)
+    axes = panels(1 if types is None else 2, ax, (4.3, 3.4))
+    _draw_cells(axes[0], cells, adata, key, components)
+    if types is not None:
+        _draw_types(axes[1], types)
+    finish(axes[0].figure, show=show, save=save)
+    return axes
+
+
+def attribution_cells(adata: AnnData, key: str, components: tuple[int, int]) -> pd.DataFrame:
+    """What is drawn of the cells: `x`, `y`, `excess`; those with the largest size of the excess last, on top."""
+    stored = read_stored(adata, key)
+    slot = Keys(key).excess
+    if slot not in adata.obs or Keys(key).attribution not in adata.uns:
+        raise KeyError(f"No {slot!r} in adata.obs; compute it with sg.tl.attribute(adata, key={key!r}).")
+    Z = np.asarray(adata.obsm[Keys(key).cells])
+    k = len(stored.components)
+    excess = adata.obs[slot].to_numpy(dtype=np.float64)
+    if k > 1 and (len(components) != 2 or not all(1 <= i <= k for i in components)):
+        raise ValueError(f"components={components!r}: the metric {key!r} has components 1 to {k}.")
+    y = excess if k == 1 else Z[:, components[1] - 1]
+    x = Z[:, 0 if k == 1 else components[0] - 1]
+    table = pd.DataFrame({"x": x, "y": y, "excess": excess}, index=adata.obs_names).dropna()
+    return table.iloc[np.argsort(table["excess"].abs().to_numpy(), kind="stable")]
+
+
+def attribution_types(adata: AnnData, key: str, classes: tuple[str, str] | None) -> pd.DataFrame | None:
+    """What is drawn of the types: `cell_type`, `same_type`, `other_type`, `excess` (their sum), largest first."""
+    entry = adata.uns[Keys(key).attribution]
+    if "types" not in entry:
+        return None
+    table: pd.DataFrame = entry["types"]
+    table = table[table["class_a"] != table["class_b"]]
+    if classes is not None:
+        pair = {str(name) for name in classes}
+        rows = [{a, b} == pair for a, b in zip(table["class_a"], table["class_b"], strict=True)]
+        if not any(rows):
+            known = pd.unique(table[["class_a", "class_b"]].to_numpy().ravel())
+            raise ValueError(f"classes={classes!r} are not two of the classes {choices(known)}.")
+        table = table[rows]
+    means = table.groupby("cell_type", sort=False)[["excess_same_type", "excess_other_type", "excess"]].mean()
+    means = means.rename(columns={"excess_same_type": "same_type", "excess_other_type": "other_type"})
+    return means.sort_values("excess", ascending=False, kind="stable").reset_index()
+
+
+def _draw_cells(ax: Axes, cells: pd.DataFrame, adata: AnnData, key: str, components: tuple[int, int]) -> None:
+    reach = float(np.quantile(cells["excess"].abs(), 0.99)) or 1.0
+    drawn = ax.scatter(
+        cells["x"],
+        cells["y"],
+        c=cells["excess"],
+        cmap="PuOr_r",
+        vmin=-reach,
+        vmax=reach,
+        s=float(np.clip(20000 / len(cells), 2, 16)),
+        linewidths=0,
+        rasterized=True,
+    )
+    ax.set_facecolor("#F4F4F4")
+    share = shares(read_stored(adata, key).singular_values)
+    names = [f"{key}{i} ({share[i - 1]:.0%})" if i <= len(share) else "excess" for i in components]
+    ax.set(xlabel=names[0] if len(share) > 1 else f"{key}1", ylabel=names[1] if len(share) > 1 else "excess")
+    ax.set(xticks=[], title="cells")
+    if len(share) > 1:
+        ax.set_yticks([])
+    ax.spines[["top", "right"]].set_visible(False)
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, extend="both")
+    bar.set_label("excess distance", fontsize="small")
+    bar.ax.tick_params(labelsize="small")
+
+
+def _draw_types(ax: Axes, types: pd.DataFrame) -> None:
+    places = np.arange(len(types))
+    for sign in (1, -1):  # parts of unlike sign go to either side of 0
+        start = np.zeros(len(types))
+        for column, color in (("same_type", SAME), ("other_type", OTHER)):
+            part = np.where(np.sign(types[column]) == sign, types[column], 0.0)
+            ax.barh(places, part, left=start, color=color, height=0.72, label=column if sign == 1 else None)
+            start += part
+    ax.plot(types["excess"], places, linestyle="", marker="D", color="black", markersize=4, label="sum")
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(places, types["cell_type"], fontsize="small")
+    ax.set_ylim(len(types) - 0.4, -0.6)
+    ax.set(xlabel="adds to the gap", title="cell types")
+    ax.locator_params(axis="x", nbins=5)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right"]].set_visible(False)
+    handles, _ = ax.get_legend_handles_labels()
+    order = sorted(handles, key=lambda handle: handle.get_label() == "sum")
+    ax.legend(
+        order,
+        ["mass to the same type", "mass to another type", "sum"],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        frameon=False,
+        fontsize="small",
+        ncols=3,
+        columnspacing=1.0,
+        handletextpad=0.4,
+        handlelength=1.2,
+    )

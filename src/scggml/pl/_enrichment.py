@@ -1,0 +1,196 @@
+"""Gene sets of the components."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from scggml._keys import Keys
+from scggml._read import choices
+from scggml.pl._figure import NUMBERS, embolden, finish, heading, panels
+
+LONGEST = 48
+"""Letters of a term that are shown."""
+
+SMALLEST, LARGEST = 20.0, 190.0
+"""Areas of the dots of the smallest and the largest intersection, in square points."""
+
+
+def enrichment(
+    adata: AnnData,
+    *,
+    key: str = "ggml",
+    n_terms: int = 5,
+    max_p_adjusted: float = 0.05,
+    sources: Sequence[str] | None = None,
+    ax: Axes | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> Axes:
+    """Most significant gene sets of each side of each component, as dots.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `ext.gprofiler` or `ext.enrich_gmt` has written to.
+    key
+        Key of the metric.
+    n_terms
+        Most sets that each side of a component brings in; each is then drawn for all sides where it is significant.
+    max_p_adjusted
+        Draw sets with at most this adjusted p-value.
+    sources
+        Such as `["GO:BP"]`; None for all.
+    ax
+        Axes to draw on.
+    show
+        Call `plt.show()`.
+    save
+        File to write.
+
+    Returns
+    -------
+    The axes: terms from top to bottom, sides of components from left to right (up: positive loadings). The area of a
+    dot is the size of the intersection (of the set, for tests on all loadings), its color the p-value.
+
+    Raises
+    ------
+    KeyError
+        Nothing was asked yet.
+    ValueError
+        No set is significant.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=0, progress=False)
+    >>> strong = sg.get.metric(adata).loadings["ggml1"].nlargest(6).index
+    >>> sg.ext.enrich_gmt(adata, {"strong": strong}, n_genes=10)
+    >>> ax = sg.pl.enrichment(adata)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['strong']
+
+    References
+    ----------
+    Kolberg et al., *g:Profiler (2023 update)*, Nucleic Acids Research 2023.
+    """
+    table = enrichment_table(adata, key=key, n_terms=n_terms, max_p_adjusted=max_p_adjusted, sources=sources)
+    terms, sides = list(dict.fromkeys(table["term"])), list(table["side"].cat.categories)
+    widest = max(len(term) for term in terms)
+    size = (2.2 + 0.075 * widest + 0.42 * len(sides), 1.2 + 0.24 * max(len(terms), 5))
+    (ax,) = panels(1, ax, size)
+    drawn = ax.scatter(
+        [sides.index(side) for side in table["side"]],
+        [terms.index(term) for term in table["term"]],
+        s=areas(table["size"].to_numpy(), table["size"].to_numpy()),
+        c=table["log_p"],
+        cmap=mpl.colormaps[NUMBERS].reversed(),
+        vmin=0.0,
+        edgecolors="#444444",
+        linewidths=0.4,
+    )
+    ax.set_xticks(range(len(sides)), sides, rotation=90, fontsize="small")
+    ax.set_yticks(range(len(terms)), terms, fontsize="small")
+    ax.set_xlim(-0.6, len(sides) - 0.4)
+    ax.set_ylim(len(terms) - 0.4, -0.6)
+    ax.set_axisbelow(True)
+    ax.grid(color="#E5E5E5", linewidth=0.6)
+    ax.tick_params(length=0)
+    ax.spines[:].set_color("#BBBBBB")
+    # beside the legend, not beyond it
+    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 0.48)))
+    bar.set_label(r"$-\log_{10}$ adjusted $p$", fontsize="small")
+    bar.ax.tick_params(labelsize="small")
+    embolden(
+        ax.legend(
+            handles=_sizes(table["size"].to_numpy()),
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.02),
+            frameon=False,
+            fontsize="small",
+            borderaxespad=0.0,
+            labelspacing=0.7,
+        )
+    )
+    finish(ax.figure, show=show, save=save)
+    return ax
+
+
+def enrichment_table(
+    adata: AnnData, *, key: str, n_terms: int, max_p_adjusted: float, sources: Sequence[str] | None
+) -> pd.DataFrame:
+    """What is drawn: `term`, `side` (such as "ggml1 up"), `size`, `log_p`, a row for each dot."""
+    if n_terms < 1:
+        raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
+    slot = Keys(key).enrichment
+    if slot not in adata.uns:
+        raise KeyError(
+            f"No {slot!r} in adata.uns; ask first with sg.ext.gprofiler(adata, key={key!r}) or "
+            f"sg.ext.enrich_gmt(adata, gene_sets, key={key!r})."
+        )
+    full: pd.DataFrame = adata.uns[slot]["table"]
+    table = full if sources is None else full[full["source"].isin(list(sources))]
+    kept = table[table["p_adjusted"] <= max_p_adjusted]
+    if kept.empty:
+        raise ValueError(
+            f"No gene set has an adjusted p-value of at most {max_p_adjusted} ({len(table)} of {len(full)} rows are "
+            f"of these sources; sources: {choices(full['source'].unique())}). Raise max_p_adjusted, or ask again "
+            "with other n_genes."
+        )
+    best = kept.groupby(["component", "side"], sort=False).head(n_terms)
+    chosen = list(dict.fromkeys(zip(best["source"], best["native"], strict=True)))
+    position = {term: i for i, term in enumerate(chosen)}
+    rows = [pair in position for pair in zip(kept["source"], kept["native"], strict=True)]
+    kept = kept[rows]
+    order = [position[pair] for pair in zip(kept["source"], kept["native"], strict=True)]
+    found = _sides(kept)
+    columns = [side for side in dict.fromkeys(_sides(full)) if side in set(found)]
+    smallest = np.finfo(float).tiny
+    out = pd.DataFrame(
+        {
+            "term": [shortened(name) for name in kept["name"]],
+            "side": pd.Categorical(found, categories=columns),
+            "size": kept["intersection_size"].to_numpy(),
+            "log_p": -np.log10(np.maximum(kept["p_adjusted"].to_numpy(), smallest)) + 0.0,
+        }
+    )
+    return out.assign(order=order).sort_values(["order", "side"]).drop(columns="order").reset_index(drop=True)
+
+
+def _sides(table: pd.DataFrame) -> list[str]:
+    return [f"{component} {side}" for component, side in zip(table["component"], table["side"], strict=True)]
+
+
+def shortened(name: str) -> str:
+    """A name of a term as it is shown: without its id, a collection's capitals and underscores, and not too long."""
+    name = re.sub(r"\s*\(GO:\d+\)$", "", name)
+    words = name.split("_")
+    if len(words) > 1 and name == name.upper():
+        text = " ".join(words[1:]).lower()
+        name = text[:1].upper() + text[1:]
+    return name if len(name) <= LONGEST else name[: LONGEST - 1].rstrip() + "…"
+
+
+def areas(sizes: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Areas of dots that grow linearly from the smallest to the largest intersection drawn."""
+    low, high = of.min(), of.max()
+    if low == high:
+        return np.full(len(sizes), (SMALLEST + LARGEST) / 2)
+    return SMALLEST + (LARGEST - SMALLEST) * (sizes - low) / (high - low)
+
+
+def _sizes(sizes: np.ndarray) -> list[Line2D]:
+    """Legend entries: the smallest, a middle and the largest intersection."""
+    steps = np.unique([sizes.min(), int((sizes.min() + sizes.max()) // 2), sizes.max()])
+    dots = [
+        Line2D([], [], marker="o", linestyle="", color="#888888", markersize=np.sqrt(area), label=str(step))
+        for step, area in zip(steps, areas(steps, sizes), strict=True)
+    ]
+    return [heading("genes"), *dots]

@@ -1,0 +1,146 @@
+"""How sure the genes are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from scggml._genes import component_names, gene_table, pick_components, read_genes, read_stability
+from scggml._stored import read_stored
+from scggml.pl._figure import OKABE_ITO, finish, panels
+
+SURE, UNSURE = OKABE_ITO[1], "#9A9A9A"
+
+
+def gene_stability(
+    adata: AnnData,
+    *,
+    key: str = "ggml",
+    component: int | None = None,
+    n_genes: int = 20,
+    alpha: float = 0.05,
+    gene_symbols: str | None = None,
+    ax: Sequence[Axes] | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> list[Axes]:
+    """Loadings of the strongest genes with their intervals, and how often each was in the top.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `tl.gene_stability` has written to.
+    key
+        Key of the metric.
+    component
+        Component, from 1; None for the whole metric.
+    n_genes
+        Most genes, strongest first.
+    alpha
+        False discovery rate up to which a gene is drawn in color.
+    gene_symbols
+        Column of `.var` with names to show instead of `.var_names`.
+    ax
+        Two axes to draw on.
+    show
+        Call `plt.show()`.
+    save
+        File to write.
+
+    Returns
+    -------
+    The two axes: loadings (of the whole metric: norms of the genes' columns), and frequencies.
+
+    Raises
+    ------
+    KeyError
+        No such metric or column.
+    ValueError
+        No such component, or `tl.gene_stability` has not drawn donors since this metric was learned.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=5)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=1, max_iter=0, progress=False)
+    >>> sg.tl.gene_stability(adata, 5, n_perm=0, n_top=2, n_jobs=1, progress=False)
+    >>> axes = sg.pl.gene_stability(adata)
+    >>> axes[0].get_yticklabels()[0].get_text()
+    'signal'
+
+    References
+    ----------
+    Meinshausen and Bühlmann, *Stability selection*, JRSS B 2010.
+    """
+    table = stability_table(
+        adata, key=key, component=component, n_genes=n_genes, alpha=alpha, gene_symbols=gene_symbols
+    )
+    params = adata.uns[f"{key}_stability"]["params"]
+    axes = panels(2, ax, (3.0, 1.2 + 0.19 * max(len(table), 4)))
+    places = np.arange(len(table))
+    colors = np.where(table["significant"], SURE, UNSURE)
+    left, right = axes
+    for place, (_, row), color in zip(places, table.iterrows(), colors, strict=True):
+        left.plot([row["lower"], row["upper"]], [place, place], color=color, linewidth=1.6, solid_capstyle="round")
+    left.scatter(table["loading"], places, c=colors, s=22, zorder=3, edgecolors="white", linewidths=0.5)
+    right.barh(places, table["frequency"], color=colors, height=0.7)
+    left.set_yticks(places, table["gene"], fontsize="small")
+    right.set_yticks(places, [""] * len(places))
+    for panel in axes:
+        panel.set_ylim(len(table) - 0.4, -0.6)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(axis="y", length=0)
+        panel.tick_params(axis="x", labelsize="small")
+    left.axvline(0, color="black", linewidth=0.8)
+    left.locator_params(axis="x", nbins=4)
+    name = "whole metric" if component is None else f"{key}{component}"
+    left.set_title(name)
+    right.set_title("stability")
+    left.set_xlabel(f"loading, {float(params['level']):.0%} interval", fontsize="small")
+    right.set_xlabel(f"refits with it in the top {int(params['n_top'])}", fontsize="small")
+    right.set_xlim(0, 1)
+    right.xaxis.set_major_formatter(PercentFormatter(1.0))
+    if table["p_adjusted"].notna().any():
+        entries = [(SURE, f"FDR ≤ {alpha:g}"), (UNSURE, f"FDR > {alpha:g}")]
+        right.legend(
+            handles=[Line2D([], [], marker="o", linestyle="", color=color, label=text) for color, text in entries],
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.0),
+            frameon=False,
+            fontsize="small",
+        )
+    finish(left.figure, show=show, save=save)
+    return axes
+
+
+def stability_table(
+    adata: AnnData, *, key: str, component: int | None, n_genes: int, alpha: float, gene_symbols: str | None
+) -> pd.DataFrame:
+    """What is drawn: `gene`, `loading`, `lower`, `upper`, `frequency`, `p_adjusted`, `significant`, strongest first."""
+    stored = read_stored(adata, key)
+    if n_genes < 1:
+        raise ValueError(f"n_genes={n_genes!r} must be at least 1.")
+    found = read_stability(adata, stored)
+    if found is None or "lower" not in found:
+        raise ValueError(
+            f"Donors were not drawn anew for the metric {key!r}; do so with sg.tl.gene_stability(adata, key={key!r}, "
+            "n_boot=100)."
+        )
+    name = key
+    if component is not None:
+        (number,) = pick_components(stored, [component], "no genes")
+        name = component_names(stored)[number - 1]
+    table = gene_table(adata, key)
+    table = table[table["component"] == name].head(n_genes).reset_index(drop=True)
+    if "p_adjusted" not in table:
+        table["p_adjusted"] = np.nan
+    table["significant"] = table["p_adjusted"] <= alpha
+    if gene_symbols is not None:
+        symbols = dict(zip(read_genes(adata, stored).names, read_genes(adata, stored, gene_symbols).names, strict=True))
+        table["gene"] = [symbols[gene] for gene in table["gene"]]
+    return table[["gene", "loading", "lower", "upper", "frequency", "p_adjusted", "significant"]]

@@ -1,0 +1,176 @@
+"""The flow between the cell types of two samples."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path as Curve
+
+from scggml._read import choices
+from scggml.pl._figure import OKABE_ITO, finish, groups, panels
+
+WIDTH = 0.06
+"""Width of the bars of the types; the samples are 1 apart."""
+
+SPACE = 0.015
+"""Space between the bars of two types, as a share of all mass."""
+
+
+def plan(
+    plan: AnnData,
+    cell_type_key: str,
+    *,
+    min_mass: float = 0.002,
+    ax: Axes | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> Axes:
+    """Mass that the optimal plan of two samples moves from cell type to cell type.
+
+    Bands are as thick as their mass and have the color of the type where they start, darker where the type stays
+    itself.
+
+    Parameters
+    ----------
+    plan
+        What `tl.plan` returned.
+    cell_type_key
+        Column of `.obs` and `.var` with the types.
+    min_mass
+        Leave out flows of less mass than this share.
+    ax
+        Axes to draw on.
+    show
+        Call `plt.show()`.
+    save
+        File to write.
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    KeyError
+        No such column.
+    ValueError
+        An AnnData that is no plan.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> first, second = adata.obs["sample_id"].unique()[:2]
+    >>> ax = sg.pl.plan(sg.tl.plan(adata, first, second), "mode")
+    >>> len(ax.patches)  # three types on either side, three flows that stay
+    9
+
+    References
+    ----------
+    Peyré and Cuturi, *Computational Optimal Transport*, 2019, chapter 2.
+    """
+    table = plan_table(plan, cell_type_key)
+    names = list(dict.fromkeys([*table["type_a"].cat.categories]))
+    colors = dict(zip(names, _colors(len(names)), strict=True))
+    totals = [table.groupby(side, observed=False)["mass"].sum() for side in ("type_a", "type_b")]
+    longest = max(len(name) for name in names)
+    (ax,) = panels(1, ax, (3.2 + 0.14 * longest, 1.2 + 0.34 * max(len(names), 6)))
+    starts = [_starts(total) for total in totals]
+    for x, total, start, side in ((0.0, totals[0], starts[0], "right"), (1.0, totals[1], starts[1], "left")):
+        for name in names:
+            if total[name] > 0:
+                ax.add_patch(
+                    Rectangle((x - WIDTH / 2, start[name]), WIDTH, total[name], color=colors[name], linewidth=0)
+                )
+                away = -1 if side == "right" else 1
+                ax.text(
+                    x + away * WIDTH,
+                    start[name] + total[name] / 2,
+                    name,
+                    ha=side,
+                    va="center",
+                    fontsize="small",
+                )
+    _draw_bands(ax, table, starts, colors, min_mass)
+    bottom = max(max(start[name] + total[name] for name in names) for start, total in zip(starts, totals, strict=True))
+    ax.set(xlim=(-0.1, 1.1), ylim=(bottom, 0), xticks=[0, 1], yticks=[])
+    info = plan.uns["plan"]
+    ax.set_xticklabels([str(info["sample_a"]), str(info["sample_b"])])
+    ax.xaxis.tick_top()
+    ax.tick_params(axis="x", length=0)
+    ax.spines[:].set_visible(False)
+    moved = float(table.loc[table["type_a"].astype(str) != table["type_b"].astype(str), "mass"].sum())
+    ax.set_xlabel(f"distance {float(info['distance']):.3g}; {moved:.0%} of the mass changes its type", fontsize="small")
+    finish(ax.figure, show=show, save=save)
+    return ax
+
+
+def plan_table(plan: AnnData, cell_type_key: str) -> pd.DataFrame:
+    """What is drawn: `type_a`, `type_b` (categories in one order), `mass`, `distance` of the flows, each with mass."""
+    if "plan" not in plan.uns or "distance" not in plan.layers:
+        raise ValueError("plan is no coupling; make one with plan = sg.tl.plan(adata, sample_a, sample_b).")
+    ends = []
+    for slot, frame in (("obs", plan.obs), ("var", plan.var)):
+        if cell_type_key not in frame:
+            raise KeyError(
+                f"cell_type_key={cell_type_key!r} is not a column of plan.{slot}, which has {choices(frame)}."
+            )
+        ends.append(groups(frame[cell_type_key]))
+    every = pd.concat([end.cat.categories.to_series() for end in ends]).drop_duplicates()
+    stored = plan.obs[cell_type_key].dtype
+    if isinstance(stored, pd.CategoricalDtype):
+        order = {str(name): i for i, name in enumerate(stored.categories)}
+        every = every.sort_values(key=lambda names: names.map(order).fillna(len(order)), kind="stable")
+    coupling = plan.X.tocoo()
+    flows = pd.DataFrame(
+        {
+            "type_a": pd.Categorical(ends[0].astype(str).to_numpy()[coupling.row], categories=list(every)),
+            "type_b": pd.Categorical(ends[1].astype(str).to_numpy()[coupling.col], categories=list(every)),
+            "mass": coupling.data,
+            "distance": coupling.data * plan.layers["distance"].tocsr()[coupling.row, coupling.col].A1,
+        }
+    )
+    return flows.groupby(["type_a", "type_b"], observed=True, as_index=False)[["mass", "distance"]].sum()
+
+
+def _colors(n: int) -> list[str]:
+    """Colors of types that stay apart, as far as there are such."""
+    if n <= len(OKABE_ITO):
+        return list(OKABE_ITO[:n])
+    return [to_hex(color) for color in mpl.colormaps["turbo"](np.linspace(0.05, 0.95, n))]
+
+
+def _starts(total: pd.Series) -> dict[str, float]:
+    """Where the bar of each type begins."""
+    space = np.where(total > 0, SPACE, 0.0)
+    ends = np.cumsum(total.to_numpy() + space)
+    return {
+        str(name): float(end - mass - gap) for name, end, mass, gap in zip(total.index, ends, total, space, strict=True)
+    }
+
+
+def _draw_bands(
+    ax: Axes, table: pd.DataFrame, starts: list[dict[str, float]], colors: dict[str, str], min_mass: float
+) -> None:
+    """One band for each flow, in the order of the types at both ends so that bands of one type do not cross."""
+    left, right = dict(starts[0]), dict(starts[1])
+    x0, x1 = WIDTH / 2, 1 - WIDTH / 2
+    ordered = table.sort_values(["type_a", "type_b"])
+    for a, b, mass in zip(ordered["type_a"], ordered["type_b"], ordered["mass"].astype(float), strict=True):
+        top_a, top_b = left[a], right[b]
+        left[a], right[b] = top_a + mass, top_b + mass
+        if mass < min_mass:
+            continue
+        points = [
+            (x0, top_a), (0.5, top_a), (0.5, top_b), (x1, top_b),
+            (x1, top_b + mass), (0.5, top_b + mass), (0.5, top_a + mass), (x0, top_a + mass), (x0, top_a),
+        ]  # fmt: skip
+        codes = [Curve.MOVETO, *[Curve.CURVE4] * 3, Curve.LINETO, *[Curve.CURVE4] * 3, Curve.CLOSEPOLY]
+        alpha = 0.75 if a == b else 0.35
+        ax.add_patch(PathPatch(Curve(points, codes), facecolor=colors[a], alpha=alpha, linewidth=0))

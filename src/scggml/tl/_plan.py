@@ -1,0 +1,126 @@
+"""The coupling of two samples."""
+
+import numpy as np
+from anndata import AnnData
+from scipy.sparse import csr_matrix
+
+from scggml._core.attribution import entry_distances
+from scggml._core.pairs import solve_plans
+from scggml._core.transport import Exact, SolverName, as_solver
+from scggml._keys import Keys
+from scggml._read import choices, read_cohort, read_features, read_rows
+from scggml._stored import read_stored
+
+
+def plan(
+    adata: AnnData,
+    sample_a: str,
+    sample_b: str,
+    *,
+    key: str = "ggml",
+    sample_key: str | None = None,
+    weights_key: str | None = None,
+    solver: SolverName | Exact = "exact",
+) -> AnnData:
+    r"""Optimal plan of two samples under a learned metric: which cells of one go to which of the other.
+
+    .. math:: \min_{T \in U(a, b)} \sum_{ij} T_{ij}\, d_W(x_i, y_j)
+
+    Parameters
+    ----------
+    adata
+        AnnData that `ggml` (or `project`) has written to.
+    sample_a, sample_b
+        Names of the two samples.
+    key
+        Key of the metric.
+    sample_key, weights_key
+        Columns of `.obs` with the sample and the weight of each cell; by default those that the metric was learned
+        with.
+    solver
+        Solver of optimal transport, by name or as an object with options.
+
+    Returns
+    -------
+    AnnData, cells of `sample_a` (rows) x cells of `sample_b` (columns).
+
+    `.X`
+        (n_a, n_b) CSR float64, the mass that goes from cell to cell, of sum 1 and at most n_a + n_b - 1 entries.
+    `.layers["distance"]`
+        (n_a, n_b) CSR float64, the distance of the cells of each entry (squared if the metric is), so that
+        `(plan.X.multiply(plan.layers["distance"])).sum()` is the distance of the samples.
+    `.obs`, `.var`
+        The columns of `adata.obs` for the cells of either sample.
+    `.uns["plan"]`
+        dict: `key`, `sample_key`, `sample_a`, `sample_b`, `distance`.
+
+    Raises
+    ------
+    KeyError
+        No such metric or column.
+    ValueError
+        No such sample, or twice the same.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> first, second = adata.obs["sample_id"].unique()[:2]
+    >>> plan = sg.tl.plan(adata, first, second)
+    >>> plan.shape, round(float(plan.X.sum()), 9)
+    ((30, 30), 1.0)
+
+    References
+    ----------
+    Peyré and Cuturi, *Computational Optimal Transport*, 2019, chapter 2.
+    """
+    stored = read_stored(adata, key)
+    sample_key = sample_key or str(stored.params["sample_key"])
+    weights_key = weights_key or stored.param("weights_key")
+    if sample_key not in adata.obs:
+        raise KeyError(f"sample_key={sample_key!r} is not a column of adata.obs, which has {choices(adata.obs)}.")
+    column = adata.obs[sample_key].astype(str)
+    names = [str(sample_a), str(sample_b)]
+    for name in names:
+        if not (column == name).any():
+            raise ValueError(f"No sample {name!r} in adata.obs[{sample_key!r}], which has {choices(column.unique())}.")
+    if names[0] == names[1]:
+        raise ValueError(f"sample_a and sample_b are both {names[0]!r}; a plan couples two samples.")
+    both = adata[column.isin(names).to_numpy()]
+    generator = np.random.default_rng(0)  # draws nothing: all cells are taken
+    features = read_features(both, use_rep=Keys(key).cells)
+    cohort = read_cohort(both, features, sample_key, None, weights_key=weights_key, rng=generator)
+    rows = read_rows(both, cohort, sample_key, n_cells=None, rng=generator)
+    order = np.array([list(cohort.names).index(name) for name in names])
+    rows = np.concatenate([rows[cohort.offsets[p] : cohort.offsets[p + 1]] for p in order])
+    cohort = cohort.take(order)
+    Z = cohort.points.astype(np.float64)
+    plans = solve_plans(
+        cohort,
+        Z,
+        np.array([[0, 1]]),
+        "sqeuclidean" if stored.squared else "euclidean",
+        solver=as_solver(solver),
+        n_jobs=1,
+    )
+
+    n_a, n_b = (int(n) for n in cohort.sizes)
+    places = (plans.source, plans.target - n_a)
+    distance = entry_distances(Z, plans, squared=stored.squared)
+    obs = both.obs.iloc[rows]
+    return AnnData(
+        csr_matrix((plans.mass, places), shape=(n_a, n_b)),
+        obs=obs.iloc[:n_a].copy(),
+        var=obs.iloc[n_a:].copy(),
+        layers={"distance": csr_matrix((distance, places), shape=(n_a, n_b))},
+        uns={
+            "plan": {
+                "key": key,
+                "sample_key": sample_key,
+                "sample_a": names[0],
+                "sample_b": names[1],
+                "distance": float(plans.values[0]),
+            }
+        },
+    )

@@ -1,0 +1,265 @@
+"""Offline enrichment against scipy, term by term, and decoupler for real."""
+
+import time
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from _slots import assert_round_trip, assert_same, slots
+from scipy.stats import false_discovery_control, hypergeom, linregress
+
+import scggml as sg
+from scggml.ext._gmt import read_gene_sets
+from scggml.ext._query import COLUMNS, plain_name
+
+ANY = {"min_size": 1, "all_results": True}
+
+
+def truth(query, members, domain):
+    """Tail of the hypergeometric distribution from its definition in scipy."""
+    query, members = set(query) & set(domain), set(members) & set(domain)
+    return hypergeom(len(domain), len(members), len(query)).sf(len(query & members) - 1)
+
+
+def test_every_term_is_that_of_scipy(adata, sets):
+    sg.ext.enrich_gmt(adata, sets, **ANY)
+    domain = [f"G{i:02d}" for i in range(38)]
+    queries = {("ggml1", "up"): domain[:8], ("ggml1", "down"): domain[10:16], ("ggml2", "up"): domain[20:23]}
+    table = sg.get.enrichment_df(adata)
+    assert len(table) == 12
+    for (component, side), part in table.groupby(["component", "side"]):
+        query = queries[component, side]
+        p = [truth(query, sets[name], domain) for name in part["native"]]
+        np.testing.assert_allclose(part["p_value"], p, rtol=1e-12)
+        np.testing.assert_allclose(part["p_adjusted"], false_discovery_control(p), rtol=1e-12)
+        assert part["intersection"].tolist() == [
+            ",".join(sorted(set(query) & set(sets[name]), key=lambda g: strength(adata, component, g)))
+            for name in part["native"]
+        ]
+        assert (part["p_adjusted"].diff().dropna() >= 0).all()
+    np.testing.assert_array_equal(table["significant"], table["p_adjusted"] <= 0.05)
+    assert set(table["method"]) == {"hypergeometric BH"}
+
+
+def strength(adata, component, gene):
+    """Rank of a gene: strongest first."""
+    return -abs(adata.varm["ggml"][adata.var_names.get_loc(gene), int(component[-1]) - 1])
+
+
+def test_the_columns_are_those_of_gprofiler(adata, sets, gost):
+    sg.ext.enrich_gmt(adata, sets, **ANY)
+    offline = sg.get.enrichment_df(adata)
+    sg.ext.gprofiler(adata, base_url=gost.url, ordered=False, all_results=True)
+    online = sg.get.enrichment_df(adata)
+    assert list(offline.columns) == list(online.columns) == list(COLUMNS)
+    assert offline.dtypes.tolist() == online.dtypes.tolist()
+    key = ["component", "side", "native"]
+    both = offline.merge(online, on=key, suffixes=("", "_online"), validate="one_to_one")
+    np.testing.assert_allclose(np.minimum(1, both["p_value"] * 4), both["p_adjusted_online"], rtol=1e-12)
+    for column in ("term_size", "query_size", "intersection_size", "effective_domain_size", "intersection"):
+        assert both[column].tolist() == both[f"{column}_online"].tolist()
+
+
+@pytest.mark.parametrize("scope", ["custom", "custom_annotated"])
+def test_the_domain_is_the_background_or_its_annotated_part(adata, sets, scope):
+    few = {"FIRST": sets["FIRST"], "LAST": sets["LAST"]}
+    background = [f"G{i:02d}" for i in range(2, 36)]
+    sg.ext.enrich_gmt(adata, few, background=background, domain_scope=scope, **ANY)
+    domain = background if scope == "custom" else sorted(set(background) & {*few["FIRST"], *few["LAST"]})
+    row = sg.get.enrichment_df(adata, component=1, side="up").set_index("native").loc["FIRST"]
+    assert row["effective_domain_size"] == len(domain)
+    assert row["p_value"] == pytest.approx(truth([f"G{i:02d}" for i in range(8)], few["FIRST"], domain), rel=1e-12)
+
+
+def test_sizes_count_in_the_background(adata, sets):
+    sg.ext.enrich_gmt(adata, sets, min_size=7, max_size=9, all_results=True)
+    assert set(sg.get.enrichment_df(adata)["native"]) == {"LAST", "BOTH"}
+
+
+def test_significant_sets_alone_are_kept_unless_all_are_asked_for(adata, sets):
+    sg.ext.enrich_gmt(adata, sets, min_size=1)
+    table = sg.get.enrichment_df(adata)
+    assert table[["component", "side", "native"]].to_numpy().tolist() == [
+        ["ggml1", "up", "FIRST"],
+        ["ggml1", "down", "BOTH"],
+    ]
+
+
+def test_a_file_is_read_as_the_dict(adata, sets, tmp_path):
+    path = tmp_path / "sets.v1.gmt"
+    path.write_text("".join("\t".join([name, f"about {name}", *genes]) + "\n" for name, genes in sets.items()) + "\n")
+    sg.ext.enrich_gmt(adata, sets, **ANY)
+    from_dict = sg.get.enrichment_df(adata)
+    sg.ext.enrich_gmt(adata, path, **ANY)
+    from_file = sg.get.enrichment_df(adata)
+    assert set(from_file["source"]) == {"sets.v1"}
+    assert from_file["description"].tolist() == [f"about {name}" for name in from_file["native"]]
+    same = [c for c in COLUMNS if c not in ("source", "description")]
+    pd.testing.assert_frame_equal(from_file[same], from_dict[same])
+
+
+def test_ensembl_ids_meet_without_their_versions(adata, sets):
+    renamed = {name: [f"ENSG000000000{g[1:]}.7" for g in genes] for name, genes in sets.items()}
+    sg.ext.enrich_gmt(adata, sets, **ANY)
+    plain = sg.get.enrichment_df(adata)
+    adata.var["ensembl"] = [f"ENSG000000000{i:02d}.{i + 1}" for i in range(40)]
+    sg.ext.enrich_gmt(adata, renamed, gene_symbols="ensembl", **ANY)
+    found = sg.get.enrichment_df(adata)
+    numbers = found.columns.drop("intersection")
+    pd.testing.assert_frame_equal(found[numbers], plain[numbers])
+    assert found["intersection"][0] == "ENSG00000000000,ENSG00000000001,ENSG00000000002,ENSG00000000003"
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("ENSG00000118729.12", "ENSG00000118729"),
+        ("ENSMUSG00000000001.4", "ENSMUSG00000000001"),
+        ("ENSG00000118729", "ENSG00000118729"),
+        ("AC012345.1", "AC012345.1"),  # a symbol with a dot
+        (" CD4 ", "CD4"),
+        (np.str_("CD4"), "CD4"),
+        (7157, "7157"),
+        (np.nan, None),
+        (None, None),
+        (pd.NA, None),
+        ("", None),
+        ("nan", None),
+    ],
+)
+def test_names_as_services_know_them(name, plain):
+    found = plain_name(name)
+    assert found == plain
+    assert found is None or type(found) is str
+
+
+def test_results_survive_a_file(adata, sets, tmp_path):
+    sg.ext.enrich_gmt(adata, sets, **ANY)
+    for read in assert_round_trip(adata, tmp_path):
+        pd.testing.assert_frame_equal(sg.get.enrichment_df(read), sg.get.enrichment_df(adata))
+
+
+# All loadings, by decoupler
+
+
+def test_ulm_is_the_regression_of_the_loadings_on_membership(adata, sets):
+    pytest.importorskip("decoupler")
+    few = {name: sets[name] for name in ("FIRST", "LAST", "BOTH")}
+    sg.ext.enrich_gmt(adata, few, method="ulm", **ANY)
+    table = sg.get.enrichment_df(adata)
+    assert len(table) == 6
+    genes = adata.var_names[:38]
+    for component, part in table.groupby("component"):
+        loading = adata.varm["ggml"][:38, int(component[-1]) - 1]
+        fits = [linregress(genes.isin(few[name]).astype(float), loading) for name in part["native"]]
+        np.testing.assert_allclose(part["score"], [fit.slope / fit.stderr for fit in fits], rtol=1e-6)
+        np.testing.assert_allclose(part["p_value"], [fit.pvalue for fit in fits], rtol=1e-6)
+        np.testing.assert_allclose(part["p_adjusted"], false_discovery_control(part["p_value"]), rtol=1e-6)
+        assert part["side"].tolist() == ["up" if fit.slope >= 0 else "down" for fit in fits]
+    assert set(table["method"]) == {"decoupler ulm BH"}
+
+
+def test_gsea_tells_the_ends_from_the_middle(adata):
+    pytest.importorskip("decoupler")
+    loadings = np.linspace(3, -3, 38)
+    adata.varm["ggml"][:38, 0] = loadings
+    genes = adata.var_names.to_numpy()
+    sets = {"top": genes[:6], "bottom": genes[32:38], "spread": genes[1:38:6]}
+    sg.ext.enrich_gmt(adata, sets, method="gsea", components=[1], **ANY)
+    table = sg.get.enrichment_df(adata).set_index("native")
+    assert (table.loc["top", "side"], table.loc["bottom", "side"]) == ("up", "down")
+    assert table.loc[["top", "bottom"], "p_adjusted"].max() < 0.01
+    assert table.loc["spread", "p_adjusted"] > 0.2
+    first = sg.get.enrichment_df(adata)
+    sg.ext.enrich_gmt(adata, sets, method="gsea", components=[1], **ANY)
+    pd.testing.assert_frame_equal(sg.get.enrichment_df(adata), first)
+
+
+def test_a_missing_decoupler_is_told_with_what_to_install(adata, sets, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "decoupler", None)
+    with pytest.raises(ImportError, match=r"needs the package decoupler: pip install 'scggml\[enrichment\]'"):
+        sg.ext.enrich_gmt(adata, sets, method="ulm")
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"gene_sets": {}}, ValueError, "gene_sets is empty"),
+        ({"gene_sets": "no/such.gmt"}, FileNotFoundError, r"gene_sets='no/such\.gmt' is not a file"),
+        (
+            {"gene_sets": {"a": ["X1", "X2"]}},
+            ValueError,
+            "no name in common: sets hold names such as 'X1', 'X2', the metric",
+        ),
+        ({"gene_sets": {"a": ["S01", "S02"]}}, ValueError, r"Pass gene_symbols='symbol'\."),
+        ({"min_size": 100}, ValueError, r"None of the 4 gene sets has between min_size=100 and max_size=500 .* has 38"),
+        (
+            {"method": "camera"},
+            ValueError,
+            r"method='camera' is not known; choose from \('hypergeometric', 'ulm', 'gsea'\)",
+        ),
+        ({"method": "ulm", "background": ["G01"]}, ValueError, "background has no part"),
+        ({"domain_scope": "known"}, ValueError, "domain_scope='known' is not known"),
+        ({"min_size": 0}, ValueError, "min_size=0 must be at least 1"),
+        ({"gene_symbols": "name"}, KeyError, "gene_symbols='name' is not a column"),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_is_written(adata, sets, options, error, message):
+    adata.var["symbol"] = [f"S{i:02d}" for i in range(40)]
+    before = slots(adata)
+    with pytest.raises(error, match=message):
+        sg.ext.enrich_gmt(adata, **({"gene_sets": sets} | options))
+    assert_same(slots(adata), before)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("A B C\n", r"line 1: 'A B C' has 1 field"),
+        ("\n\n", "holds no gene sets"),
+        ("A\t\tX\nA\t\tY\n", "has 1 names twice, such as 'A'"),
+    ],
+)
+def test_a_faulty_file_is_told_with_its_line(tmp_path, text, message):
+    path = tmp_path / "bad.gmt"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_gene_sets(path)
+
+
+# Real cohorts and gene sets
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "gmt", ["h.all.v7.5.1.symbols.gmt", "c2.cp.reactome.v7.5.1.symbols.gmt", "GO_BP_orgHsegdb.gmt"]
+)
+@pytest.mark.parametrize("cohort", ["gbm_panobinostat_lemur", "autism_velmeshev"])
+def test_real_gene_sets_agree_with_scipy_in_seconds(data_dir, cohort, gmt):
+    adata = ad.read_h5ad(data_dir / f"{cohort}.h5ad")
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    if adata.n_vars > 2000:
+        sc.pp.highly_variable_genes(adata, n_top_genes=2000)
+    sc.pp.pca(adata, n_comps=20)
+    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", n_comps=2, max_iter=0, n_cells=40, progress=False)
+    path = data_dir.parent / "genesets" / gmt
+    start = time.perf_counter()
+    sg.ext.enrich_gmt(adata, path, all_results=True)
+    assert time.perf_counter() - start < 10
+    table = sg.get.enrichment_df(adata)
+    used = ~np.isnan(adata.varm["ggml"]).any(axis=1)
+    domain = adata.var_names[used]
+    loading = pd.Series(adata.varm["ggml"][used, 0], index=domain)
+    query = loading[loading > 0].nlargest(100).index
+    members = {line.split("\t")[0]: line.split("\t")[2:] for line in path.read_text().splitlines()}
+    part = table[(table["component"] == "ggml1") & (table["side"] == "up")]
+    p = [truth(query, members[name], domain) for name in part["native"]]
+    assert len(p) >= 3
+    np.testing.assert_allclose(part["p_value"], p, rtol=1e-9)
+    np.testing.assert_allclose(part["p_adjusted"], false_discovery_control(p), rtol=1e-9)

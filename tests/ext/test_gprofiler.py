@@ -1,0 +1,355 @@
+"""The client against real HTTP and real hypergeometric answers."""
+
+import json
+import threading
+import warnings
+
+import gprofiler as official
+import numpy as np
+import pandas as pd
+import pytest
+from _gost import PATH
+from _slots import assert_round_trip, assert_same, slots
+from scipy.stats import hypergeom
+
+import scggml as sg
+from scggml.ext._query import COLUMNS
+
+QUICK = {"wait": 0.01, "timeout": 5.0}
+
+
+def ask(adata, gost, **options):
+    return sg.ext.gprofiler(adata, base_url=gost.url, **(QUICK | options))
+
+
+# What is asked
+
+
+def test_one_request_holds_both_sides_of_each_component_strongest_first(adata, gost):
+    ask(adata, gost)
+    assert gost.paths == ["/gprofiler" + PATH]
+    assert gost.requests[0]["query"] == {
+        "ggml1_up": [f"G{i:02d}" for i in range(8)],
+        "ggml1_down": ["G15", "G14", "G13", "G12", "G11", "G10"],
+        "ggml2_up": ["G21", "G20", "G22"],
+    }
+
+
+def test_the_background_is_what_the_metric_could_have_used(adata, gost):
+    ask(adata, gost)
+    assert gost.requests[0]["background"] == [f"G{i:02d}" for i in range(38)]
+    assert gost.requests[0]["domain_scope"] == "custom"
+
+
+def test_every_option_reaches_the_service(adata, gost):
+    ask(
+        adata,
+        gost,
+        components=[2],
+        n_genes=2,
+        organism="mmusculus",
+        sources=np.array(["GO:BP", "REAC"]),
+        background=pd.Series(["G20", "G21", np.nan, "ENSG00000118729.4"]),
+        domain_scope="custom_annotated",
+        ordered=False,
+        significance_threshold_method="fdr",
+        user_threshold=np.float64(0.5),
+        no_iea=np.True_,
+        measure_underrepresentation=True,
+        highlight=True,
+        numeric_namespace="ENTREZGENE_ACC",
+    )
+    assert gost.requests == [
+        {
+            "organism": "mmusculus",
+            "query": {"ggml2_up": ["G21", "G20"]},
+            "sources": ["GO:BP", "REAC"],
+            "user_threshold": 0.5,
+            "all_results": False,
+            "ordered": False,
+            "no_evidences": False,
+            "combined": False,
+            "measure_underrepresentation": True,
+            "no_iea": True,
+            "domain_scope": "custom_annotated",
+            "numeric_ns": "ENTREZGENE_ACC",
+            "significance_threshold_method": "fdr",
+            "background": ["G20", "G21", "ENSG00000118729"],
+            "highlight": True,
+        }
+    ]
+
+
+def test_the_genome_is_counted_without_a_background(adata, gost):
+    ask(adata, gost, domain_scope="annotated")
+    assert gost.requests[0]["background"] == ""
+
+
+def test_the_official_client_sends_and_reads_the_same(adata, gost):
+    ask(adata, gost, ordered=True, all_results=True)
+    ours = gost.requests[0]
+    client = official.GProfiler(base_url=gost.url, return_dataframe=True)
+    theirs = client.profile(
+        query=ours["query"], background=ours["background"], ordered=True, all_results=True, no_evidences=False
+    )
+    assert gost.requests[1] == ours
+    table = sg.get.enrichment_df(adata)
+    key = ["query", "native"]
+    table["query"] = table["component"] + "_" + table["side"]
+    both = table.merge(theirs, on=key, suffixes=("", "_theirs"), validate="one_to_one")
+    assert len(both) == len(table) == len(theirs) == 12
+    np.testing.assert_array_equal(both["p_adjusted"], both["p_value_theirs"])
+    for column in ("term_size", "query_size", "intersection_size", "precision", "recall", "significant"):
+        np.testing.assert_array_equal(both[column], both[f"{column}_theirs"])
+    assert both["intersection"].tolist() == [",".join(genes) for genes in both["intersections"]]
+
+
+def test_versions_are_stripped_and_symbols_are_taken_from_a_column(adata, gost):
+    adata.var_names = [f"ENSG{i:011d}.{i % 9 + 1}" for i in range(40)]
+    with pytest.warns(UserWarning, match="does not know"):
+        ask(adata, gost, components=[2])
+    assert gost.requests[0]["query"]["ggml2_up"] == [f"ENSG{i:011d}" for i in (21, 20, 22)]
+    adata.var["symbol"] = pd.Categorical([np.nan if i == 20 else f"G{i:02d}" for i in range(40)])
+    with pytest.warns(UserWarning, match="1 of the 3 genes: 'ENSG00000000020'"):
+        ask(adata, gost, components=[2], gene_symbols="symbol")
+    assert gost.requests[1]["query"]["ggml2_up"] == ["G21", "ENSG00000000020", "G22"]
+
+
+def test_names_that_are_missing_are_not_sent(adata, gost):
+    adata.var["symbol"] = [f"G{i:02d}" for i in range(40)]
+    adata.var.loc["G21", "symbol"] = "nan"
+    adata.var.loc["G22", "symbol"] = " G20 "
+    ask(adata, gost, components=[2], gene_symbols="symbol")
+    assert gost.requests[0]["query"] == {"ggml2_up": ["G20"]}
+    assert "nan" not in gost.requests[0]["background"]
+
+
+def test_significant_genes_alone_are_asked_about(adata, gost):
+    p = np.where(np.isin(np.arange(38), [1, 3, 12, 30]), 0.01, 0.5)
+    adata.uns["ggml_stability"] = {"p_adjusted": p, "singular_values": adata.uns["ggml"]["singular_values"]}
+    ask(adata, gost, max_p_adjusted=0.05)
+    assert gost.requests[0]["query"] == {"ggml1_up": ["G01", "G03"], "ggml1_down": ["G12"]}
+
+
+def test_nothing_to_ask_sends_nothing_and_gives_an_empty_table(adata, gost, tmp_path):
+    adata.uns["ggml_stability"] = {
+        "p_adjusted": np.ones(38),
+        "singular_values": adata.uns["ggml"]["singular_values"],
+    }
+    ask(adata, gost, max_p_adjusted=0.05)
+    assert gost.requests == []
+    assert list(sg.get.enrichment_df(adata).columns) == list(COLUMNS)
+    assert len(sg.get.enrichment_df(adata)) == 0
+    assert_round_trip(adata, tmp_path)
+
+
+# What comes back
+
+
+def test_the_table_holds_the_answer(adata, gost):
+    ask(adata, gost, ordered=False, significance_threshold_method="bonferroni", all_results=True)
+    table = sg.get.enrichment_df(adata, component=1, side="up").set_index("native")
+    assert table.index[0] == "FIRST"
+    row = table.loc["FIRST"]
+    p = hypergeom.sf(3, 38, 6, 8) * 4  # 4 of the 6 genes of the set among 8 of 38, four sets
+    assert row["p_adjusted"] == pytest.approx(p, rel=1e-12)
+    assert (row["term_size"], row["query_size"], row["intersection_size"]) == (6, 8, 4)
+    assert (row["effective_domain_size"], row["precision"], row["recall"]) == (38, 0.5, 4 / 6)
+    assert (row["intersection"], row["description"]) == ("G00,G01,G02,G03", "about FIRST")
+    assert row["method"] == "g:Profiler bonferroni"
+    assert bool(row["significant"]) is bool(p <= 0.05)
+    assert np.isnan(row["p_value"])
+    assert np.isnan(row["score"])
+
+
+def test_the_order_of_the_genes_is_what_an_ordered_query_tests(adata, gost):
+    ask(adata, gost, all_results=True)
+    table = sg.get.enrichment_df(adata, component=1, side="up").set_index("native")
+    best = min(hypergeom.sf(n - 1, 38, 6, n) for n in range(1, 5))  # the first four are all in the set
+    assert table.loc["FIRST", "p_adjusted"] == pytest.approx(4 * best, rel=1e-12)
+    assert table.loc["FIRST", "query_size"] == 4
+
+
+def test_the_release_and_the_time_are_kept(adata, gost, tmp_path):
+    ask(adata, gost)
+    params = adata.uns["ggml_enrichment"]["params"]
+    assert (params["version"], params["timestamp"]) == ("e113_eg59_p19_test", "2025-01-02T03:04:05+0000")
+    assert params["n_background"] == 38
+    for read in assert_round_trip(adata, tmp_path):
+        pd.testing.assert_frame_equal(sg.get.enrichment_df(read), sg.get.enrichment_df(adata))
+
+
+def test_unknown_genes_are_named(adata, gost, sets):
+    gost.sets = {name: [g for g in genes if g not in ("G01", "G12")] for name, genes in sets.items()}
+    with pytest.warns(UserWarning, match=r"\(hsapiens\) does not know 2 of the 17 genes: 'G01', 'G12'"):
+        ask(adata, gost)
+    assert list(adata.uns["ggml_enrichment"]["params"]["unmapped"]) == ["G01", "G12"]
+
+
+def test_a_recorded_answer_of_2019_is_understood(adata, gost, data_dir):
+    recorded = (data_dir.parent / "gprofiler" / "gost_profile_response_cmgo.json").read_text()
+    body = recorded.replace('"query_1"', '"ggml1_up"')
+    gost.faults = [(200, body.encode())]
+    ask(adata, gost)
+    table = sg.get.enrichment_df(adata)
+    assert table["native"].tolist() == ["GO:0014809", "GO:0010881"]
+    assert table["p_adjusted"].tolist() == [6.045452804836617e-17, 7.823665557395747e-09]
+    assert table["intersection"].tolist() == ["CASQ2,CASQ1,GSTO1,DMD,GSTM2", "CASQ2,GSTO1,DMD,GSTM2"]
+    assert table["description"].tolist() == ["", ""]
+
+
+# Cache
+
+
+def test_the_same_question_is_sent_once(adata, gost):
+    ask(adata, gost)
+    first = slots(adata)
+    ask(adata, gost)
+    assert len(gost.requests) == 1
+    assert_same(slots(adata), first)
+    ask(adata, gost, refresh=True)
+    assert len(gost.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "other", [{"n_genes": 3}, {"organism": "mmusculus"}, {"user_threshold": 0.01}, {"ordered": False}]
+)
+def test_another_question_is_sent(adata, gost, other):
+    ask(adata, gost)
+    ask(adata, gost, **other)
+    assert len(gost.requests) == 2
+
+
+def test_an_answer_expires(adata, gost):
+    ask(adata, gost)
+    ask(adata, gost, expires=0)
+    assert len(gost.requests) == 2
+
+
+def test_another_base_url_is_another_question(adata, gost):
+    ask(adata, gost)
+    sg.ext.gprofiler(adata, base_url=gost.url.replace("/gprofiler", "/gprofiler_archive3/e111"), **QUICK)
+    assert gost.paths == ["/gprofiler" + PATH, "/gprofiler_archive3/e111" + PATH]
+
+
+def test_a_broken_file_in_the_cache_is_asked_anew(adata, gost, tmp_path):
+    folder = tmp_path / "elsewhere"
+    ask(adata, gost, cache_dir=folder)
+    (file,) = folder.iterdir()
+    file.write_text(file.read_text()[:50])
+    ask(adata, gost, cache_dir=folder)
+    assert len(gost.requests) == 2
+    assert json.loads(file.read_text())["meta"]["version"] == "e113_eg59_p19_test"
+
+
+# Faults of the service
+
+
+@pytest.mark.parametrize(
+    "fault", [(503, b""), (429, b'{"message": "slow down"}'), (500, b""), (200, b"<html>"), (200, b"[]")]
+)
+def test_a_fault_that_passes_is_waited_out(adata, gost, fault):
+    gost.faults = [fault, fault]
+    ask(adata, gost)
+    assert len(gost.requests) == 3
+    assert len(sg.get.enrichment_df(adata)) > 0
+
+
+FINAL = [
+    ([(503, b"")] * 2, {}, ConnectionError, r"g:Profiler gave no usable answer at http.*HTTP 503 .*\(attempts: 2\)"),
+    ([(200, b"not JSON")] * 2, {}, ConnectionError, "its answer is no JSON: 'not JSON'"),
+    ([(0, b"")] * 2, {"timeout": 0.2}, ConnectionError, r"no answer within 0\.2 s"),
+    ([(400, b'{"message": "Unknown organism"}')], {}, ValueError, r"refuses .* HTTP 400 .*\(Unknown organism\)"),
+    ([(404, b"")], {}, ValueError, "HTTP 404"),
+    ([(200, b'{"result": []}')], {}, ConnectionError, r"another form than documented .* it holds 'result'"),
+    (
+        [(200, b'{"result": [{"query": "ggml1_up"}], "meta": {"genes_metadata": {"query": {}}}}')],
+        {},
+        ConnectionError,
+        "form",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", FINAL)
+def test_a_fault_that_stays_is_told_and_nothing_is_written(adata, gost, case):
+    faults, options, error, message = case
+    ask(adata, gost, components=[2])
+    before = slots(adata)
+    gost.faults = list(faults)
+    n = len(gost.requests)
+    with pytest.raises(error, match=message):
+        ask(adata, gost, attempts=2, **options)
+    assert len(gost.requests) - n == len(faults)
+    assert_same(slots(adata), before)
+
+
+def test_a_service_that_is_not_there_is_told(adata, gost):
+    with pytest.raises(ConnectionError, match=r"gave no usable answer at http://127\.0\.0\.1:9/api"):
+        sg.ext.gprofiler(adata, base_url="http://127.0.0.1:9", attempts=2, **QUICK)
+    assert "ggml_enrichment" not in adata.uns
+
+
+def test_the_server_is_given_the_time_that_it_asks_for(adata, gost, monkeypatch):
+    waits = []
+    monkeypatch.setattr("scggml.ext._service.time.sleep", waits.append)
+    gost.faults, gost.headers = [(429, b""), (503, b""), (503, b"")], {"Retry-After": "3"}
+    ask(adata, gost, wait=2.0)
+    assert waits == [3.0, 4.0, 8.0]
+
+
+def test_a_wrong_answer_is_not_kept(adata, gost):
+    gost.faults = [(200, b"[1]")]
+    with pytest.raises(ConnectionError, match="JSON list"):
+        ask(adata, gost, attempts=1)
+    ask(adata, gost)
+    assert len(gost.requests) == 2
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"domain_scope": "genome"}, r"domain_scope='genome' is not known; choose from \('known', 'annotated'"),
+        ({"significance_threshold_method": "BH"}, "significance_threshold_method='BH' is not known"),
+        ({"domain_scope": "known", "background": ["G01"]}, "background has no part"),
+        ({"highlight": True}, "highlight=True does not go with ordered=True"),
+        ({"highlight": True, "ordered": False, "organism": "gp__abc"}, "uploaded GMT file"),
+        ({"components": [3]}, r"components=\[3\]: the metric 'ggml' has components 1 to 2"),
+        ({"n_genes": 0}, "n_genes=0 must be at least 1"),
+        ({"max_p_adjusted": 0.05}, "genes have no false discovery rates yet"),
+        ({"timeout": 0}, "timeout=0 must be a positive number"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_refused_before_anything_is_sent(adata, gost, options, message):
+    with pytest.raises(ValueError, match=message):
+        ask(adata, gost, **options)
+    assert gost.requests == []
+
+
+def test_features_that_are_no_genes_are_refused(adata, gost):
+    del adata.varm["ggml"]
+    with pytest.raises(ValueError, match="cannot be mapped to genes"):
+        ask(adata, gost)
+
+
+def test_a_copy_leaves_the_original_alone(adata, gost):
+    before = slots(adata)
+    copied = ask(adata, gost, copy=True)
+    assert_same(slots(adata), before)
+    assert "ggml_enrichment" in copied.uns
+
+
+def test_threads_do_not_disturb_each_other(adata, gost):
+    """Two sessions that ask the same at once both get the answer, and one whole file is kept."""
+    with warnings.catch_warnings():
+        threads = [threading.Thread(target=ask, args=(adata.copy(), gost)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    ask(adata, gost)
+    assert len(gost.requests) <= 4
+    assert len(sg.get.enrichment_df(adata)) > 0

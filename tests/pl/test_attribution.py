@@ -1,0 +1,129 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from _slots import assert_same, slots
+from anndata import AnnData
+from matplotlib.colors import to_hex
+
+import scggml as sg
+from scggml.pl._attribution import OTHER, SAME, attribution_cells, attribution_types
+
+
+@pytest.fixture
+def adata():
+    """Four cells in two components, and two cell types in three pairs of two classes and one more."""
+    adata = AnnData(np.zeros((4, 2)), obs=pd.DataFrame(index=list("wxyz")))
+    adata.uns["ggml"] = {
+        "components": np.diag([2.0, 1.0]),
+        "singular_values": np.array([2.0, 1.0]),
+        "features": np.array(["a", "b"], dtype=object),
+        "params": {},
+    }
+    adata.obsm["X_ggml"] = np.arange(8.0).reshape(4, 2)
+    adata.obs["ggml_attribution"] = [0.1, -0.3, np.nan, 0.2]
+    adata.obs["ggml_excess"] = [1.0, -3.0, np.nan, 2.0]
+    types = pd.DataFrame(
+        {
+            "class_a": ["p", "p", "p", "p", "q", "q"],
+            "class_b": ["p", "p", "q", "q", "r", "r"],
+            "cell_type": ["T", "B"] * 3,
+            "excess_same_type": [0.0, 0.0, 1.0, 3.0, 2.0, 1.0],
+            "excess_other_type": [0.0, 0.0, 0.5, -1.0, 0.5, -3.0],
+            "excess": [0.0, 0.0, 1.5, 2.0, 2.5, -2.0],
+        }
+    )
+    adata.uns["ggml_attribution"] = {"gap": 1.0, "types": types}
+    return adata
+
+
+def test_cells_are_drawn_strongest_last(adata):
+    table = attribution_cells(adata, "ggml", (1, 2))
+    assert table.index.tolist() == ["w", "z", "x"]  # y took no part
+    assert table["x"].tolist() == [0.0, 6.0, 2.0]
+    assert table["y"].tolist() == [1.0, 7.0, 3.0]
+    assert table["excess"].tolist() == [1.0, 2.0, -3.0]
+    assert attribution_cells(adata, "ggml", (2, 1))["x"].tolist() == [1.0, 7.0, 3.0]
+
+
+def test_a_metric_of_one_component_is_drawn_over_the_excess(adata):
+    adata.uns["ggml"] |= {"components": np.array([[2.0, 0.0]]), "singular_values": np.array([2.0])}
+    adata.obsm["X_ggml"] = adata.obsm["X_ggml"][:, :1]
+    table = attribution_cells(adata, "ggml", (1, 2))
+    assert table["y"].tolist() == table["excess"].tolist()
+    ax = sg.pl.attribution(adata)[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("ggml1", "excess")
+
+
+def test_types_are_means_over_pairs_of_classes_or_one_pair(adata):
+    table = attribution_types(adata, "ggml", None).set_index("cell_type")
+    assert table.to_dict("index") == {
+        "T": {"same_type": 1.5, "other_type": 0.5, "excess": 2.0},
+        "B": {"same_type": 2.0, "other_type": -2.0, "excess": 0.0},
+    }
+    assert table.index.tolist() == ["T", "B"]
+    assert attribution_types(adata, "ggml", ("q", "p"))["cell_type"].tolist() == ["B", "T"]
+
+
+def test_what_is_drawn_is_the_tables(adata):
+    left, right = sg.pl.attribution(adata, classes=("p", "q"))
+    cells = attribution_cells(adata, "ggml", (1, 2))
+    np.testing.assert_allclose(left.collections[0].get_offsets(), cells[["x", "y"]])
+    np.testing.assert_allclose(left.collections[0].get_array(), cells["excess"])
+    low, high = left.collections[0].get_clim()
+    assert low == -high
+    assert (left.get_xlabel(), left.get_ylabel()) == ("ggml1 (80%)", "ggml2 (20%)")
+    assert [label.get_text() for label in right.get_yticklabels()] == ["B", "T"]
+    bars = {
+        (round(b.get_y() + b.get_height() / 2), to_name(b)): (b.get_x(), b.get_width())
+        for b in right.patches
+        if b.get_width()
+    }
+    assert bars == {
+        (0, "same"): (0.0, 3.0),
+        (0, "other"): (0.0, -1.0),  # to the other side of 0
+        (1, "same"): (0.0, 1.0),
+        (1, "other"): (1.0, 0.5),  # on top of the first
+    }
+    np.testing.assert_allclose(right.lines[0].get_xdata(), [2.0, 1.5])
+    texts = [text.get_text() for text in right.get_legend().get_texts()]
+    assert texts == ["mass to the same type", "mass to another type", "sum"]
+
+
+def to_name(bar):
+    return {SAME.lower(): "same", OTHER.lower(): "other"}[to_hex(bar.get_facecolor())]
+
+
+def test_without_types_there_is_one_panel(adata):
+    del adata.uns["ggml_attribution"]["types"]
+    assert len(sg.pl.attribution(adata)) == 1
+
+
+def test_given_axes_are_drawn_on(adata, tmp_path, shown):
+    figure, axes = plt.subplots(1, 2)
+    before = slots(adata)
+    assert sg.pl.attribution(adata, ax=axes, show=True, save=tmp_path / "a.png") == list(axes)
+    assert plt.get_fignums() == [figure.number]
+    assert len(shown) == 1
+    assert plt.imread(tmp_path / "a.png")[..., :3].std() > 0.02
+    assert_same(slots(adata), before)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"components": (1, 3)}, ValueError, r"components=\(1, 3\): the metric 'ggml' has components 1 to 2"),
+        ({"classes": ("p", "s")}, ValueError, r"classes=\('p', 's'\) are not two of the classes 'p', 'q', 'r'"),
+        ({"key": "other"}, KeyError, "No learned metric"),
+    ],
+)
+def test_bad_input_is_refused(adata, options, error, message):
+    with pytest.raises(error, match=message):
+        sg.pl.attribution(adata, **options)
+    assert plt.get_fignums() == []
+
+
+def test_nothing_attributed_is_told(adata):
+    del adata.obs["ggml_excess"]
+    with pytest.raises(KeyError, match=r"compute it with sg\.tl\.attribute\(adata, key='ggml'\)"):
+        sg.pl.attribution(adata)

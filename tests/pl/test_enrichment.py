@@ -1,0 +1,123 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from _slots import assert_same, slots
+from anndata import AnnData
+
+import scggml as sg
+from scggml.pl._enrichment import LARGEST, SMALLEST, enrichment_table, shortened
+
+ROWS = [
+    ("ggml1", "up", "R", "a", "HALLMARK_HYPOXIA", 1e-6, 10),
+    ("ggml1", "up", "R", "b", "synapse organization (GO:0050808)", 1e-3, 4),
+    ("ggml1", "up", "G", "c", "third", 0.04, 6),
+    ("ggml1", "down", "R", "b", "synapse organization (GO:0050808)", 1e-2, 2),
+    ("ggml2", "up", "R", "d", "not significant", 0.2, 3),
+    ("ggml2", "down", "R", "c", "third of another source", 0.03, 8),
+]
+
+
+@pytest.fixture
+def adata():
+    adata = AnnData(shape=(1, 1))
+    columns = ["component", "side", "source", "native", "name", "p_adjusted", "intersection_size"]
+    adata.uns["ggml_enrichment"] = {"table": pd.DataFrame(ROWS, columns=columns), "params": {}}
+    return adata
+
+
+def table_of(adata, **options):
+    return enrichment_table(adata, **({"key": "ggml", "n_terms": 5, "max_p_adjusted": 0.05, "sources": None} | options))
+
+
+def test_the_table_has_a_row_for_each_dot(adata):
+    table = table_of(adata)
+    assert table[["term", "side", "size"]].to_numpy().tolist() == [
+        ["Hypoxia", "ggml1 up", 10],
+        ["synapse organization", "ggml1 up", 4],
+        ["synapse organization", "ggml1 down", 2],
+        ["third", "ggml1 up", 6],
+        ["third of another source", "ggml2 down", 8],
+    ]
+    np.testing.assert_allclose(table["log_p"], [6, 3, 2, -np.log10(0.04), -np.log10(0.03)])
+    assert list(table["side"].cat.categories) == ["ggml1 up", "ggml1 down", "ggml2 down"]
+
+
+def test_a_term_that_one_side_brings_in_is_drawn_for_all(adata):
+    table = table_of(adata, n_terms=1)
+    assert table["term"].tolist() == [
+        "Hypoxia",
+        "synapse organization",
+        "synapse organization",
+        "third of another source",
+    ]
+
+
+def test_sources_and_the_limit_choose(adata):
+    assert table_of(adata, sources=["G"])["term"].tolist() == ["third"]
+    assert table_of(adata, max_p_adjusted=1e-3)["term"].tolist() == ["Hypoxia", "synapse organization"]
+
+
+def test_a_p_value_of_zero_can_be_drawn(adata):
+    adata.uns["ggml_enrichment"]["table"].loc[0, "p_adjusted"] = 0.0
+    assert np.isfinite(table_of(adata)["log_p"]).all()
+    sg.pl.enrichment(adata)
+
+
+def test_what_is_drawn_is_the_table(adata):
+    table = table_of(adata)
+    ax = sg.pl.enrichment(adata)
+    terms, sides = ([label.get_text() for label in labels] for labels in (ax.get_yticklabels(), ax.get_xticklabels()))
+    dots = ax.collections[0]
+    drawn = [(terms[int(y)], sides[int(x)]) for x, y in dots.get_offsets()]
+    assert drawn == list(zip(table["term"], table["side"].astype(str), strict=True))
+    np.testing.assert_allclose(dots.get_array(), table["log_p"])
+    np.testing.assert_allclose(dots.get_sizes(), SMALLEST + (LARGEST - SMALLEST) * (table["size"] - 2) / 8)
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first term stands on top
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["genes", "2", "6", "10"]
+
+
+def test_dots_of_one_size_have_one_entry(adata):
+    adata.uns["ggml_enrichment"]["table"]["intersection_size"] = 3
+    texts = sg.pl.enrichment(adata).get_legend().get_texts()
+    assert [text.get_text() for text in texts] == ["genes", "3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("HALLMARK_TNFA_SIGNALING_VIA_NFKB", "Tnfa signaling via nfkb"),
+        ("cell cycle", "cell cycle"),
+        ("mitochondrial genome maintenance (GO:0000002)", "mitochondrial genome maintenance"),
+        ("x" * 60, "x" * 47 + "…"),
+        ("RNA", "RNA"),
+    ],
+)
+def test_names_are_shown_in_short(name, shown):
+    assert shortened(name) == shown
+
+
+def test_given_axes_are_drawn_on(adata, tmp_path, shown):
+    figure, ax = plt.subplots()
+    assert sg.pl.enrichment(adata, ax=ax, show=True, save=tmp_path / "dots.png") is ax
+    assert plt.get_fignums() == [figure.number]
+    assert len(shown) == 1
+    assert plt.imread(tmp_path / "dots.png")[..., :3].std() > 0.05
+
+
+def test_nothing_to_draw_is_told_and_nothing_changes(adata):
+    before = slots(adata)
+    for options, error, message in (
+        ({"max_p_adjusted": 1e-9}, ValueError, "No gene set has an adjusted p-value of at most 1e-09 .6 of 6 rows"),
+        ({"sources": ["KEGG"]}, ValueError, "sources: 'R', 'G'"),
+        ({"n_terms": 0}, ValueError, "n_terms=0 must be at least 1"),
+        ({"key": "other"}, KeyError, "No 'other_enrichment' in adata.uns"),
+    ):
+        with pytest.raises(error, match=message):
+            sg.pl.enrichment(adata, **options)
+    assert plt.get_fignums() == []
+    assert_same(slots(adata), before)
+
+
+def test_what_comes_back_from_a_file_is_drawn_the_same(adata, reread):
+    pd.testing.assert_frame_equal(table_of(reread(adata)), table_of(adata))

@@ -1,0 +1,118 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+import scggml as sg
+from scggml.pl._gene_stability import SURE, UNSURE, stability_table
+from scggml.pl._loadings import loadings_table
+
+
+@pytest.fixture
+def adata(make_metric):
+    """Five genes: component 1 is (3, -2, 0, 1, -4)."""
+    adata = make_metric()
+    middle = np.column_stack([adata.varm["ggml"], np.linalg.norm(adata.varm["ggml"], axis=1)])
+    adata.uns["ggml_stability"] = {
+        "singular_values": adata.uns["ggml"]["singular_values"],
+        "lower": middle - 0.5,
+        "upper": middle + np.array([0.25, 0.5, 1.0]),
+        "frequency": np.linspace(0, 1, 15).reshape(5, 3),
+        "excess": np.zeros(5),
+        "p_value": np.array([0.001, 0.2, 0.3, 0.4, 0.01]),
+        "p_adjusted": np.array([0.005, 0.4, 0.5, 0.5, 0.025]),
+        "params": {"n_boot": 10, "n_perm": 50, "n_top": 3, "level": 0.9},
+    }
+    return adata
+
+
+def table_of(adata, **options):
+    given = {"key": "ggml", "component": None, "n_genes": 20, "alpha": 0.05, "gene_symbols": None}
+    return stability_table(adata, **(given | options))
+
+
+def test_the_table_holds_the_genes_strongest_first(adata):
+    table = table_of(adata, component=1)
+    assert table["gene"].tolist() == ["g4", "g0", "g1", "g3", "g2"]
+    assert table["loading"].tolist() == [-4.0, 3.0, -2.0, 1.0, 0.0]
+    assert table["lower"].tolist() == [-4.5, 2.5, -2.5, 0.5, -0.5]
+    assert table["upper"].tolist() == [-3.75, 3.25, -1.75, 1.25, 0.25]
+    np.testing.assert_allclose(table["frequency"], np.array([12, 0, 3, 9, 6]) / 14)
+    assert table["significant"].tolist() == [True, True, False, False, False]
+    assert table_of(adata, alpha=0.01)["significant"].tolist()[:2] == [False, True]
+    assert len(table_of(adata, n_genes=2)) == 2
+
+
+def test_the_whole_metric_comes_by_default(adata):
+    table = table_of(adata)
+    np.testing.assert_allclose(table["loading"][:2], [4.0, np.sqrt(9.25)])
+    np.testing.assert_allclose(table["upper"] - table["loading"], 1.0)
+
+
+def test_what_is_drawn_is_the_table(adata):
+    table = table_of(adata, component=1)
+    left, right = sg.pl.gene_stability(adata, component=1)
+    np.testing.assert_allclose([line.get_xdata() for line in left.lines[:5]], table[["lower", "upper"]])
+    np.testing.assert_allclose(left.collections[0].get_offsets(), np.c_[table["loading"], np.arange(5)])
+    assert [label.get_text() for label in left.get_yticklabels()] == table["gene"].tolist()
+    np.testing.assert_allclose([bar.get_width() for bar in right.patches], table["frequency"])
+    colors = [SURE, SURE, UNSURE, UNSURE, UNSURE]
+    assert [to_hex(bar.get_facecolor()).upper() for bar in right.patches] == colors
+    assert (left.get_title(), left.get_xlabel()) == ("ggml1", "loading, 90% interval")
+    assert right.get_xlabel() == "refits with it in the top 3"
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["FDR ≤ 0.05", "FDR > 0.05"]
+
+
+def test_without_rates_there_is_no_legend(adata):
+    for name in ("p_value", "p_adjusted", "excess"):
+        del adata.uns["ggml_stability"][name]
+    _, right = sg.pl.gene_stability(adata)
+    assert right.get_legend() is None
+    assert {to_hex(bar.get_facecolor()).upper() for bar in right.patches} == {UNSURE}
+
+
+def test_symbols_are_shown(adata):
+    adata.var["symbol"] = ["CD4", "CD8A", None, "LYZ", "CD8A"]
+    assert table_of(adata, component=1, gene_symbols="symbol")["gene"].tolist() == ["CD8A", "CD4", "CD8A", "LYZ", "g2"]
+
+
+def test_given_axes_are_drawn_on(adata, tmp_path, shown):
+    figure, axes = plt.subplots(1, 2)
+    assert sg.pl.gene_stability(adata, ax=axes, show=True, save=tmp_path / "a.png") == list(axes)
+    assert plt.get_fignums() == [figure.number]
+    assert len(shown) == 1
+    assert plt.imread(tmp_path / "a.png")[..., :3].std() > 0.02
+
+
+def test_what_was_not_computed_is_told(adata):
+    adata.uns["ggml_stability"].pop("lower")
+    for options, error, message in (
+        ({}, ValueError, r"Donors were not drawn anew .* sg\.tl\.gene_stability\(adata, key='ggml', n_boot=100\)"),
+        ({"n_genes": 0}, ValueError, "n_genes=0 must be at least 1"),
+        ({"key": "other"}, KeyError, "No learned metric"),
+    ):
+        with pytest.raises(error, match=message):
+            sg.pl.gene_stability(adata, **options)
+    assert plt.get_fignums() == []
+
+
+# Bars of `pl.loadings`
+
+
+def test_loadings_carry_their_intervals(adata):
+    (ax,) = sg.pl.loadings(adata, components=[1])
+    table = loadings_table(adata, key="ggml", components=[1], n_genes=10, gene_symbols=None)
+    assert table["gene"].tolist() == ["g0", "g3", "g1", "g4"]
+    np.testing.assert_allclose(table["lower"], table["loading"] - 0.5)
+    np.testing.assert_allclose(table["upper"], table["loading"] + 0.25)
+    segments = np.array(ax.collections[0].get_segments())
+    np.testing.assert_allclose(segments[:, :, 0], table[["lower", "upper"]])
+    np.testing.assert_allclose(segments[:, 0, 1], np.arange(4))
+    (ax,) = sg.pl.loadings(adata, components=[1], stability=False)
+    assert len(ax.collections) == 0
+
+
+def test_loadings_of_a_metric_that_was_learned_again_have_no_intervals(adata):
+    adata.uns["ggml"]["singular_values"] = adata.uns["ggml"]["singular_values"] * 2
+    (ax,) = sg.pl.loadings(adata, components=[1])
+    assert len(ax.collections) == 0

@@ -1,0 +1,110 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from matplotlib.patches import PathPatch, Rectangle
+from scipy.sparse import csr_matrix
+
+import scggml as sg
+from scggml.pl._plan import WIDTH, plan_table
+
+
+@pytest.fixture
+def plan():
+    """Three cells of a sample (T, T, B) onto two of another (B, NK)."""
+    mass = np.array([[0.3, 0.1], [0.0, 0.4], [0.2, 0.0]])
+    distance = np.array([[1.0, 2.0], [0.0, 3.0], [0.5, 0.0]])
+    kinds = ["B", "NK", "T"]
+    return AnnData(
+        csr_matrix(mass),
+        obs=pd.DataFrame({"type": pd.Categorical(["T", "T", "B"], categories=kinds)}, index=list("abc")),
+        var=pd.DataFrame({"type": pd.Categorical(["B", "NK"], categories=kinds)}, index=list("de")),
+        layers={"distance": csr_matrix(distance)},
+        uns={"plan": {"sample_a": "p1", "sample_b": "p2", "distance": 1.7}},
+    )
+
+
+def test_the_table_adds_up_cells_by_type(plan):
+    table = plan_table(plan, "type")
+    flows = {(row.type_a, row.type_b): (row.mass, row.distance) for row in table.itertuples()}
+    assert flows == {
+        ("B", "B"): pytest.approx((0.2, 0.1)),
+        ("T", "B"): pytest.approx((0.3, 0.3)),
+        ("T", "NK"): pytest.approx((0.5, 1.4)),
+    }
+    assert list(table["type_a"].cat.categories) == list(table["type_b"].cat.categories) == ["B", "NK", "T"]
+
+
+def test_types_that_are_text_work_too(plan):
+    plan.obs["type"], plan.var["type"] = plan.obs["type"].astype(str), plan.var["type"].astype(str)
+    assert len(plan_table(plan, "type")) == 3
+
+
+def test_bars_are_the_types_and_bands_their_flows(plan):
+    ax = sg.pl.plan(plan, "type")
+    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    heights = {(round(b.get_x() + WIDTH / 2), round(b.get_height(), 9)) for b in bars}
+    assert heights == {(0, 0.2), (0, 0.8), (1, 0.5)}  # B and T; B and NK of 0.5 each
+    bands = [patch for patch in ax.patches if isinstance(patch, PathPatch)]
+    thickness = sorted(
+        round(float(band.get_path().vertices[7, 1] - band.get_path().vertices[0, 1]), 9) for band in bands
+    )
+    assert thickness == [0.2, 0.3, 0.5]
+    for band in bands:  # each ends as thick as it starts, on the bars
+        vertices = band.get_path().vertices
+        assert vertices[4, 1] - vertices[3, 1] == pytest.approx(vertices[7, 1] - vertices[0, 1])
+        assert (vertices[0, 0], vertices[3, 0]) == (WIDTH / 2, 1 - WIDTH / 2)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["p1", "p2"]
+    assert ax.get_xlabel() == "distance 1.7; 80% of the mass changes its type"
+    assert sorted(text.get_text() for text in ax.texts) == ["B", "B", "NK", "T"]
+
+
+def test_thin_flows_can_be_left_out(plan):
+    ax = sg.pl.plan(plan, "type", min_mass=0.25)
+    assert len([patch for patch in ax.patches if isinstance(patch, PathPatch)]) == 2
+
+
+def test_a_plan_from_the_tool_is_drawn():
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=4)
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=0, progress=False)
+    names = adata.obs["sample_id"].astype(str).unique()[:2]
+    plan = sg.tl.plan(adata, *names)
+    table = plan_table(plan, "mode")
+    assert table["mass"].sum() == pytest.approx(1.0)
+    assert table["distance"].sum() == pytest.approx(plan.uns["plan"]["distance"], rel=1e-9)
+
+
+def test_given_axes_are_drawn_on(plan, tmp_path, shown):
+    figure, ax = plt.subplots()
+    assert sg.pl.plan(plan, "type", ax=ax, show=True, save=tmp_path / "plan.png") is ax
+    assert plt.get_fignums() == [figure.number]
+    assert len(shown) == 1
+    assert plt.imread(tmp_path / "plan.png")[..., :3].std() > 0.05
+
+
+def test_many_types_have_a_color_each(plan):
+    kinds = [f"t{i}" for i in range(12)]
+    big = AnnData(
+        csr_matrix(np.eye(12) / 12),
+        obs=pd.DataFrame({"type": kinds}, index=kinds),
+        var=pd.DataFrame({"type": kinds}, index=kinds),
+        layers={"distance": csr_matrix(np.eye(12))},
+        uns=plan.uns,
+    )
+    ax = sg.pl.plan(big, "type")
+    assert len({patch.get_facecolor() for patch in ax.patches if isinstance(patch, Rectangle)}) == 12
+
+
+@pytest.mark.parametrize("slot", ["obs", "var"])
+def test_a_missing_column_is_told(plan, slot):
+    getattr(plan, slot).drop(columns="type", inplace=True)
+    with pytest.raises(KeyError, match=rf"cell_type_key='type' is not a column of plan\.{slot}"):
+        sg.pl.plan(plan, "type")
+    assert plt.get_fignums() == []
+
+
+def test_what_is_no_plan_is_told(plan):
+    del plan.uns["plan"]
+    with pytest.raises(ValueError, match=r"plan is no coupling; make one with plan = sg\.tl\.plan"):
+        sg.pl.plan(plan, "type")
