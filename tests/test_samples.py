@@ -23,7 +23,9 @@ def test_missing_distances_are_answered_with_those_that_are_there():
 
 
 def test_without_any_distances_the_next_step_is_named():
-    message = r"'ggml_distances' .* no distances are stored\. Compute them with samples = sg\.tl\.distances\(adata\) and"
+    message = (
+        r"'ggml_distances' .* no distances are stored\. Compute them with samples = sg\.tl\.distances\(adata\) and"
+    )
     with pytest.raises(KeyError, match=message):
         read_distances(AnnData(np.zeros((3, 1))), "ggml")
 
