@@ -14,6 +14,10 @@ def read_distances(samples: AnnData, key: str) -> Floats:
     if slot not in samples.obsp:
         ending = Keys("").distances
         stored = [name.removesuffix(ending) for name in samples.obsp if name.endswith(ending)]
-        hint = "Compute them with samples = sg.tl.distances(adata)." if not stored else "Pass one of these as key."
-        raise KeyError(f"No {slot!r} in samples.obsp; distances are stored for {choices(stored)}. {hint}")
+        hint = (
+            f"distances are stored for {choices(stored)}. Pass one of these as key."
+            if stored
+            else "no distances are stored. Compute them with samples = sg.tl.distances(adata) and pass these samples."
+        )
+        raise KeyError(f"No {slot!r} in samples.obsp; {hint}")
     return np.asarray(samples.obsp[slot], dtype=np.float64)

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import dataclass, field
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ from scggml.pl._embedding import areas, embedding_table
 CELLS = [10, 20, 60, 35, 10, 60]
 AREAS = [25.0, 64.0, 220.0, 122.5, 25.0, 220.0]  # 25 + 195 * (n - 10) / 50
 LABELS = ["well", "ill", "ill", "well", "other", "ill"]
+DRAWN = [2, 5, 3, 1, 0, 4]  # the largest first
 COLORS = {"ill": "#0072b2", "other": "#d55e00", "well": "#009e73"}
 
 
@@ -109,19 +111,29 @@ def test_samples_of_one_size_have_one_area():
     np.testing.assert_array_equal(areas(np.array([7, 7]), np.array([7, 7])), [60.0, 60.0])
 
 
+@pytest.mark.parametrize(("n", "factor"), [(6, 1.0), (100, 1.0), (400, 0.5), (10_000, 0.1)])
+def test_points_are_smaller_among_many_samples(make_samples, n, factor):
+    n_cells = np.arange(n)
+    found = areas(n_cells, n_cells)
+    np.testing.assert_allclose([found[0], found[-1]], [25.0 * factor, 220.0 * factor])
+    np.testing.assert_allclose(areas(np.full(n, 7), np.full(n, 7)), 60.0 * factor)
+    ax = sg.pl.embedding(make_samples(n), size_by_cells=False)
+    np.testing.assert_allclose(ax.collections[0].get_sizes(), [60.0 * factor])
+
+
 # What is drawn
 
 
 @pytest.mark.parametrize("color", [None, "label", "age"])
 def test_points_and_areas_are_those_of_the_table(samples, color):
     ax = sg.pl.embedding(samples, color=color, components=(3, 1))
-    np.testing.assert_array_equal(ax.collections[0].get_offsets(), samples.obsm["X_mds"][:, [2, 0]])
-    np.testing.assert_allclose(ax.collections[0].get_sizes(), AREAS)
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), samples.obsm["X_mds"][DRAWN][:, [2, 0]])
+    np.testing.assert_allclose(ax.collections[0].get_sizes(), sorted(AREAS, reverse=True))
 
 
 def test_a_point_has_the_color_of_its_group(samples):
     ax = sg.pl.embedding(samples, color="label")
-    assert drawn_colors(ax) == [COLORS[label] for label in LABELS]
+    assert drawn_colors(ax) == [COLORS[LABELS[i]] for i in DRAWN]
 
 
 def test_without_a_color_all_points_are_blue(samples):
@@ -133,10 +145,10 @@ def test_without_a_color_all_points_are_blue(samples):
 def test_numbers_are_drawn_on_a_scale_with_a_bar(samples):
     ax = sg.pl.embedding(samples, color="age")
     points = ax.collections[0]
-    np.testing.assert_array_equal(points.get_array(), samples.obs["age"])
+    np.testing.assert_array_equal(points.get_array(), samples.obs["age"].iloc[DRAWN])
     assert points.get_clim() == (30.0, 70.0)
     ax.figure.canvas.draw()
-    assert [drawn_colors(ax)[i] for i in (0, 2, 1)] == ["#440154", "#21918c", "#fde725"]
+    assert [drawn_colors(ax)[DRAWN.index(i)] for i in (0, 2, 1)] == ["#440154", "#21918c", "#fde725"]
     (bar,) = [other for other in ax.figure.axes if other is not ax]
     assert bar.get_ylabel() == "age"
     np.testing.assert_allclose(bar.get_ylim(), (30.0, 70.0))
@@ -159,7 +171,7 @@ def test_stored_colors_are_drawn(samples):
     samples.uns["label_colors"] = ["red", "lime", "blue"]
     ax = sg.pl.embedding(samples, color="label")
     truth = {"ill": "#ff0000", "other": "#00ff00", "well": "#0000ff"}
-    assert drawn_colors(ax) == [truth[label] for label in LABELS]
+    assert drawn_colors(ax) == [truth[LABELS[i]] for i in DRAWN]
     assert [to_hex(mark.get_color()) for mark in legends(ax)["label"].legend_handles] == list(truth.values())
 
 
@@ -169,7 +181,7 @@ def test_nine_groups_are_drawn_in_nine_colors_that_the_legend_names(make_samples
     assert len(set(drawn_colors(ax))) == 9
     marks = legends(ax)["label"].legend_handles
     assert {mark.get_label(): to_hex(mark.get_color()) for mark in marks} == dict(
-        zip(labels, drawn_colors(ax), strict=True)
+        zip(labels[::-1], drawn_colors(ax), strict=True)  # the last one has most cells
     )
 
 
@@ -250,7 +262,7 @@ def test_only_distances_are_drawn_to_scale(samples):
     mds, umap = sg.pl.embedding(samples), sg.pl.embedding(samples, basis="umap")
     assert (mds.get_aspect(), umap.get_aspect()) == (1.0, "auto")
     assert (umap.get_xlabel(), umap.get_ylabel()) == ("UMAP1", "UMAP2")
-    np.testing.assert_array_equal(umap.collections[0].get_offsets(), samples.obsm["X_umap"])
+    np.testing.assert_array_equal(umap.collections[0].get_offsets(), samples.obsm["X_umap"][DRAWN])
 
 
 def test_the_given_axes_are_drawn_on_and_handed_back(samples):
@@ -267,7 +279,26 @@ def test_a_wrong_number_of_axes_is_refused(samples):
         sg.pl.embedding(samples, ax=axes)
 
 
+def test_a_small_share_of_a_component_does_not_read_as_nothing(samples):
+    samples.uns["mds"]["variance_ratio"] = np.array([0.996, 0.004, 0.0])
+    ax = sg.pl.embedding(samples)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("MDS1 (100%)", "MDS2 (<1%)")
+    assert sg.pl.embedding(samples, components=(1, 3)).get_ylabel() == "MDS3 (0%)"
+
+
 # Legends have room
+
+
+def test_points_in_the_legend_of_sizes_do_not_touch(samples):
+    ax = sg.pl.embedding(samples, color="label")
+    ax.figure.canvas.draw()
+    marks = [
+        (text.get_window_extent(), np.sqrt(handle.get_sizes()[0]) * ax.figure.dpi / 72)
+        for text, handle in zip(legends(ax)["cells"].texts, legends(ax)["cells"].legend_handles, strict=True)
+    ]
+    for (upper, one), (lower, other) in itertools.pairwise(marks):
+        middles = (upper.y0 + upper.y1) / 2 - (lower.y0 + lower.y1) / 2
+        assert middles > (one + other) / 2
 
 
 @pytest.mark.parametrize("n_groups", [2, 5, 9])

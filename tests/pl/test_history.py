@@ -64,7 +64,7 @@ def test_the_marked_pass_is_the_one_whose_metric_learning_kept():
 
 def test_the_objective_is_drawn_from_zero_and_active_triplets_as_a_share(adata):
     axes = sg.pl.history(adata)
-    assert axes[0].get_ylim()[0] == 0.0
+    assert axes[0].get_ylim() == (0.0, 1.05 * 4.0)
     assert axes[2].get_ylim() == (0.0, 1.0)
     assert axes[2].yaxis.get_major_formatter()(0.5) == "50%"
 
@@ -73,6 +73,24 @@ def test_the_objective_is_drawn_from_zero_and_active_triplets_as_a_share(adata):
 def test_the_gradient_norm_is_drawn_on_a_log_scale_unless_it_is_zero(make_metric, norms, scale):
     axes = sg.pl.history(make_metric(history=RECORD | {"gradient_norm": norms}))
     assert [ax.get_yscale() for ax in axes] == ["linear", scale, "linear"]
+
+
+@pytest.mark.parametrize(
+    ("norms", "names"),
+    [
+        ([0.16, 0.12, 0.07, 0.09], ["0.08", "0.1", "0.12", "0.14", "0.16"]),
+        ([0.8, 0.3, 0.05, 0.06], ["0.05", "0.1", "0.2", "0.5"]),
+        ([4.0, 0.3, 0.02, 0.009], ["0.01", "0.1", "1"]),
+    ],
+)
+def test_the_gradient_norm_is_labelled_in_plain_numbers(make_metric, norms, names):
+    record = RECORD | {"gradient_norm": norms}
+    panel = sg.pl.history(make_metric(history=record))[1]
+    panel.figure.canvas.draw()
+    low, high = panel.get_ylim()
+    shown = [t.label1.get_text() for t in panel.yaxis.get_major_ticks() if low <= t.get_loc() <= high]
+    assert shown == names
+    assert not any(t.label1.get_text() for t in panel.yaxis.get_minor_ticks())
 
 
 @pytest.mark.parametrize("n", [1, 2, 100])

@@ -1,3 +1,5 @@
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -157,6 +159,31 @@ def test_options_of_the_table_reach_the_plot(adata):
     adata.var["symbol"] = list("ABCDE")
     (ax,) = sg.pl.loadings(adata, components=[2], n_genes=1, gene_symbols="symbol")
     assert (genes(ax), lengths(ax)) == (["B", "C"], [1.0, -0.25])
+
+
+def test_the_figure_is_wider_for_long_names(adata):
+    adata.var["symbol"] = ["glom_distance_to_closest_glom", *"BCDE"]
+    axes = sg.pl.loadings(adata, components=[1], gene_symbols="symbol")
+    np.testing.assert_allclose(axes[0].figure.get_size_inches()[0], 3.0 + 0.075 * 19)
+    axes[0].figure.canvas.draw()
+    assert axes[0].get_window_extent().width > 1.5 * axes[0].figure.dpi
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_labels_of_the_ticks_do_not_touch(make_metric, size):
+    adata = make_metric(size * np.array([[0.28, -0.36, 0.1, 0.37, -0.3]]))
+    adata.var["symbol"] = ["glom_distance_to_closest_glom", *"BCDE"]
+    (ax,) = sg.pl.loadings(adata, gene_symbols="symbol")
+    ax.figure.canvas.draw()
+    low, high = ax.get_xlim()
+    boxes = [t.label1.get_window_extent() for t in ax.xaxis.get_major_ticks() if low <= t.get_loc() <= high]
+    assert len(boxes) >= 3
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+
+
+def test_a_small_share_does_not_read_as_nothing(make_metric):
+    (ax,) = sg.pl.loadings(make_metric([[1.0, 0.0], [0.0, 0.05]]), components=[2])  # 0.25 %
+    assert ax.get_title() == "ggml2 (<1%)"
 
 
 @pytest.mark.parametrize(("n_genes", "height"), [(1, 1.38), (10, 1.76)])

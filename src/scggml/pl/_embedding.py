@@ -25,10 +25,17 @@ from scggml.pl._figure import (
     obs_column,
     palette,
     panels,
+    percent,
 )
 
 SMALLEST, LARGEST = 25.0, 220.0
 """Areas of the points of the samples with fewest and most cells, in square points."""
+
+ONE_SIZE = 60.0
+"""Area of the points where cells do not count."""
+
+CROWD = 100
+"""Samples above which all points become smaller."""
 
 
 def embedding(
@@ -43,6 +50,8 @@ def embedding(
     save: str | Path | None = None,
 ) -> Axes:
     """Samples as points, by default larger the more cells stand for them.
+
+    Small points lie on large ones; above 100 samples all are smaller.
 
     Parameters
     ----------
@@ -91,8 +100,10 @@ def embedding(
     table = embedding_table(samples, basis, color, components)
     (ax,) = panels(1, ax, (4.8, 3.6))
     sized = size_by_cells and N_CELLS in samples.obs
-    area = table["area"] if sized else 60.0
-    style: dict[str, Any] = {"s": area, "alpha": 0.9, "linewidths": 0.5, "edgecolors": "white"}
+    if sized:
+        table = table.sort_values("area", ascending=False, kind="stable")  # small points lie on large ones
+    area = table["area"] if sized else ONE_SIZE * crowding(len(table))
+    style: dict[str, Any] = {"s": area, "alpha": 0.9, "linewidths": 0.5 * crowding(len(table)), "edgecolors": "white"}
     entries: list[Artist] = []
     if color is not None and is_number(samples.obs[color]):
         scale = mpl.colormaps[NUMBERS].with_extremes(bad=MISSING)
@@ -118,12 +129,13 @@ def embedding(
                 bbox_to_anchor=(1.01, 1.0),
                 frameon=False,
                 fontsize="small",
+                labelspacing=0.7,  # the largest point is taller than a line
                 ncols=columns,
             )
         )
     share = samples.uns["mds"]["variance_ratio"] if f"X_{basis}" == MDS and "mds" in samples.uns else None
     for axis, i in zip((ax.xaxis, ax.yaxis), components, strict=True):
-        extent = "" if share is None else f" ({share[i - 1]:.0%})"
+        extent = "" if share is None else f" ({percent(share[i - 1])})"
         axis.set_label_text(f"{basis.upper()}{i}{extent}")
     if f"X_{basis}" == MDS:
         ax.set_aspect("equal", adjustable="datalim")  # these coordinates are distances
@@ -161,8 +173,13 @@ def areas(n_cells: np.ndarray, cohort: np.ndarray) -> np.ndarray:
     """Areas of points that grow linearly from the smallest to the largest sample of the cohort."""
     low, high = cohort.min(), cohort.max()
     if low == high:
-        return np.full(len(n_cells), 60.0)
-    return SMALLEST + (LARGEST - SMALLEST) * (n_cells - low) / (high - low)
+        return np.full(len(n_cells), ONE_SIZE * crowding(len(cohort)))
+    return crowding(len(cohort)) * (SMALLEST + (LARGEST - SMALLEST) * (n_cells - low) / (high - low))
+
+
+def crowding(n_samples: int) -> float:
+    """How much smaller points are drawn among many."""
+    return min(1.0, float(np.sqrt(CROWD / n_samples)))
 
 
 def _size_entries(ax: Axes, n_cells: np.ndarray) -> list[Artist]:

@@ -88,6 +88,11 @@ def palette(samples: AnnData, key: str, *, used: int = 0) -> dict[str, str]:
     return dict(zip(names, colors, strict=True))
 
 
+def percent(share: float) -> str:
+    """A share for a title; one that is there never reads as nothing."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
 def heading(text: str) -> Line2D:
     """Legend entry that heads a section."""
     return Line2D([], [], linestyle="", label=text)

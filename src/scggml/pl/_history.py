@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from scggml._stored import read_stored
 from scggml.pl._figure import OKABE_ITO, finish, panels
@@ -80,13 +80,24 @@ def history(
         panel.set(title=TITLES[column], xlabel="pass")
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         panel.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylim(0, 1.05 * max(table["loss"].max(), np.finfo(float).tiny))
     axes[2].set_ylim(0, 1)
     axes[2].yaxis.set_major_formatter(PercentFormatter(1.0))
     if (table["gradient_norm"] > 0).all():
         axes[1].set_yscale("log")
+        axes[1].yaxis.set_major_locator(_log_ticks(table["gradient_norm"]))
+        axes[1].yaxis.set_major_formatter("{x:g}")
+        axes[1].yaxis.set_minor_formatter(NullFormatter())
     finish(axes[0].figure, show=show, save=save)
     return axes
+
+
+def _log_ticks(values: pd.Series) -> Locator:
+    """A few ticks at round numbers, however many decades there are."""
+    span = values.max() / values.min()
+    if span < 5:
+        return MaxNLocator(5, steps=[1, 2, 5, 10])
+    return LogLocator(subs=(1.0,) if span > 100 else (1.0, 2.0, 5.0))
 
 
 def history_table(adata: AnnData, key: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from scggml._core.metric import shares
 from scggml._genes import pick_components, read_genes, read_stability
 from scggml._stored import read_stored
-from scggml.pl._figure import OKABE_ITO, finish, panels
+from scggml.pl._figure import OKABE_ITO, finish, panels, percent
 
 POSITIVE, NEGATIVE = OKABE_ITO[1], OKABE_ITO[0]
 
@@ -81,7 +81,8 @@ def loadings(
     table = loadings_table(adata, key=key, components=components, n_genes=n_genes, gene_symbols=gene_symbols)
     drawn = list(dict.fromkeys(table["component"] if components is None else components))
     tallest = max(1, int(table["component"].value_counts().max())) if len(table) else 1
-    axes = panels(len(drawn), ax, (3.0, 1.0 + 0.19 * tallest))
+    longest = max((len(name) for name in table["gene"]), default=0)
+    axes = panels(len(drawn), ax, (3.0 + 0.075 * max(0, longest - 10), 1.0 + 0.19 * tallest))  # bars keep their room
     share = shares(read_stored(adata, key).singular_values)
     for panel, component in zip(axes, drawn, strict=True):
         part = table[table["component"] == component]
@@ -93,8 +94,9 @@ def loadings(
         panel.set_yticks(places, part["gene"], fontsize="small")
         panel.set_ylim(tallest - 0.5, -0.5)
         panel.axvline(0, color="black", linewidth=0.8)
-        panel.set(title=f"{key}{component} ({share[component - 1]:.0%})", xlabel="loading")
+        panel.set(title=f"{key}{component} ({percent(share[component - 1])})", xlabel="loading")
         panel.locator_params(axis="x", nbins=4)
+        panel.ticklabel_format(axis="x", scilimits=(-2, 3))
         panel.spines[["top", "right"]].set_visible(False)
     finish(axes[0].figure, show=show, save=save)
     return axes
