@@ -14,6 +14,10 @@ FLOORS = {
     "scggml._keys": 0,
     "scggml._version": 0,
     "scggml._core": 1,
+    "scggml._copies": 2,
+    "scggml._design": 2,
+    "scggml._evaluated": 2,
+    "scggml._preprocess": 2,
     "scggml._read": 2,
     "scggml._samples": 2,
     "scggml._stored": 2,
@@ -27,7 +31,7 @@ FLOORS = {
 }
 FACE = 3
 # `_core` computes on arrays: besides the standard library it may import these alone.
-ARRAYS = {"numba", "numpy", "ot", "scipy", "torch", "tqdm"}
+ARRAYS = {"joblib", "numba", "numpy", "ot", "scipy", "sklearn", "torch", "tqdm"}
 # Optional or heavy packages that may be imported inside a function.
 INSIDE = {"dask", "torch"}
 

@@ -1,4 +1,5 @@
 from ._clustermap import clustermap as clustermap
+from ._cross_validation import cross_validation as cross_validation
 from ._embedding import embedding as embedding
 from ._history import history as history
 from ._loadings import loadings as loadings

@@ -1,0 +1,71 @@
+"""Canonical variates for labels with an order, for numbers, and for cohorts with technical batches."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from scggml._core.cohort import Cohort, Floats, Integers, project
+from scggml._core.initial import Canonical, canonical_variates, pair_weights, principal_axes, scatter
+from scggml._core.pairs import all_pairs, solve_plans
+from scggml._core.training import Target
+from scggml._core.transport import Solver
+
+
+def signal_weights(cohort: Cohort, target: Target, batch: Integers | None) -> tuple[Integers, Floats, Floats]:
+    r"""Pairs of samples with their weights in the scatter that should be small and in that which should be large.
+
+    Classes: pairs of one class against pairs of two, classes (and pairs of classes) counting equally. Ordered classes:
+    a pair of two classes counts in proportion to the square of the number of steps between them. Numbers: with
+    :math:`\delta = |y_p - y_q|` and its median m, a pair counts :math:`\exp(-\delta^2 / 2 (m/2)^2)` as alike and
+    :math:`\delta^2` as different. With batches only samples of one batch count as different, while alike ones of two
+    batches do count: what tells batches apart is then spread within classes.
+    """
+    pairs = all_pairs(cohort.n_samples)
+    gaps = np.abs(target.values[pairs[:, 0]] - target.values[pairs[:, 1]])
+    if target.kind == "numbers":
+        typical = float(np.median(gaps[gaps > 0])) / 2 if (gaps > 0).any() else 1.0
+        within, between = np.exp(-0.5 * (gaps / typical) ** 2), gaps**2
+    else:
+        within, between = pair_weights(cohort, pairs)
+        if target.kind == "ordered":
+            between = between * gaps**2
+    if batch is not None:
+        between = np.where(batch[pairs[:, 0]] == batch[pairs[:, 1]], between, 0.0)
+        if not between.any():
+            raise ValueError(
+                "No batch of batch_key holds training samples with different labels, so batch and label cannot be "
+                "told apart. Pass another batch_key or None, and do not trust a separation of these labels."
+            )
+    used = (within > 0) | (between > 0)
+    within, between = within[used], between[used]
+    return pairs[used], within / max(within.sum(), np.finfo(float).tiny), between / between.sum()
+
+
+def weighted_variates(
+    cohort: Cohort,
+    pairs: Integers,
+    within: Floats,
+    between: Floats,
+    *,
+    n_comps: int,
+    options: Canonical,
+    solver: Solver,
+    n_jobs: int | None = None,
+) -> Floats:
+    """(k, d) canonical variates as in `Canonical`, for given weights of the pairs."""
+    if cohort.n_features > options.max_features:
+        axes = principal_axes(cohort, min(options.max_features, len(cohort.points) - 1))
+        reduced = replace(cohort, points=project(cohort.points, axes))
+        options = replace(options, ridge=options.ridge * len(axes) / cohort.n_features)
+        W = weighted_variates(
+            reduced, pairs, within, between, n_comps=n_comps, options=options, solver=solver, n_jobs=n_jobs
+        )
+        return W @ axes
+    points = cohort.points.astype(np.float64)
+    points -= points.mean(axis=0)
+    embedded = points
+    for _ in range(options.n_alternations):
+        plans = solve_plans(cohort, embedded, pairs, "sqeuclidean", solver=solver, n_jobs=n_jobs)
+        W = canonical_variates(scatter(points, plans, between), scatter(points, plans, within), n_comps, options.ridge)
+        embedded = points @ W.T
+    return W
