@@ -22,7 +22,7 @@ CLIP = 10.0
 """Standard deviations beyond which scaled values are cut, as is usual with scanpy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Preprocess:
     """The usual steps of scanpy, fitted on training cells alone.
 

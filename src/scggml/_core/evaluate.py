@@ -1,6 +1,6 @@
 """One fold after the other: every method learns from the training samples and predicts the held-out ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -12,7 +12,14 @@ from scggml._core.cohort import Floats, Integers
 from scggml._core.folds import Fold
 from scggml._core.intervals import Interval, corrected_interval
 from scggml._core.methods import Method, Prediction
-from scggml._core.scores import held_out_structure, prediction_scores, weighted_success
+from scggml._core.scores import (
+    balanced_accuracy,
+    decide,
+    held_out_structure,
+    prediction_scores,
+    spearman,
+    weighted_success,
+)
 from scggml._core.training import Samples, Target
 
 BATCH_NEIGHBORS = 3
@@ -146,3 +153,19 @@ def batch_removal(results: Sequence[HeldOut], codes: Integers) -> dict[int, floa
         corrected = n_values / (n_values - 1) * (float(macro) - 1 / n_values)
         found[repeat] = 1.0 - max(corrected, 0.0)
     return found
+
+
+def main_score(
+    samples: Callable[[Fold], Samples], target: Target, folds: Sequence[Fold], method: Method, seed: int
+) -> float:
+    """Mean over repeats of the balanced accuracy of all held-out samples (rank correlation where there is an order)."""
+    results = [evaluate_fold(samples(fold), target, fold, {"": method}, seed)[""] for fold in folds]
+    values = []
+    for parts in by_repeat(results).values():
+        scores = pooled(parts, len(target.values))
+        if target.kind == "classes":
+            values.append(balanced_accuracy(target.codes, decide(target.kind, scores)))
+        else:
+            ranks = scores[:, 0] if target.kind == "numbers" else scores @ np.arange(target.n_classes)
+            values.append(spearman(target.values, ranks))
+    return float(np.mean(values))

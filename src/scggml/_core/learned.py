@@ -19,7 +19,7 @@ from scggml._core.transport import Exact
 from scggml._core.variates import signal_weights, weighted_variates
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LearnedMetric:
     r"""How a metric is learned from training samples: the options of `tl.ggml` as one object.
 

@@ -64,10 +64,20 @@ class GroundMetric:
         return cohort.points if self.components is None else project(cohort.points, self.components)
 
 
-class Learner(Protocol):
-    """What turns training samples into a distance between cells."""
+@dataclass(frozen=True)
+class Blended:
+    """Mean of the distances under several metrics, each in units of the median of its row."""
 
-    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
+    parts: tuple[GroundMetric, ...]
+
+
+Ground = GroundMetric | Blended
+
+
+class Learner(Protocol):
+    """What turns training samples into a distance between cells, or a blend of several."""
+
+    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Ground:
         """Learn from the training samples alone."""
         ...
 
@@ -83,12 +93,28 @@ class FixedMetric:
         return GroundMetric(None, self.cost)
 
 
-def cross_distances(metric: GroundMetric, test: Cohort, training: Cohort, *, solver: Solver) -> Floats:
+@dataclass(frozen=True)
+class Blend:
+    """A learner that blends what other learners find."""
+
+    learners: tuple[Learner, ...]
+
+    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Blended:
+        """Learn each metric from the training samples."""
+        found = [learner.learn(training, target, rng=rng) for learner in self.learners]
+        flat = [part for one in found for part in (one.parts if isinstance(one, Blended) else (one,))]
+        return Blended(tuple(flat))
+
+
+def cross_distances(metric: Ground, test: Cohort, training: Cohort, *, solver: Solver) -> Floats:
     """(n, P + n) transport costs of the n test samples to the P training samples, and among themselves.
 
     Pairs of training samples, by far the most, are not solved.
     """
     P, n = training.n_samples, test.n_samples
+    if isinstance(metric, Blended):
+        rows = [cross_distances(part, test, training, solver=solver) for part in metric.parts]
+        return _mean_in_medians(rows, [np.median(each[:, :P], axis=1, keepdims=True) for each in rows])
     both = join(training, test)
     points = np.concatenate([metric.embed(training), metric.embed(test)])
     to_training = np.stack(np.meshgrid(np.arange(P), P + np.arange(n)), axis=-1).reshape(-1, 2)
@@ -101,8 +127,19 @@ def cross_distances(metric: GroundMetric, test: Cohort, training: Cohort, *, sol
     return out
 
 
-def own_distances(metric: GroundMetric, cohort: Cohort, *, solver: Solver) -> Floats:
+def _mean_in_medians(distances: list[Floats], medians: list[Floats]) -> Floats:
+    """Mean of distances in units of their medians; where all samples are the same they stay 0."""
+    scaled = [D / np.where(median > 0, median, 1.0) for D, median in zip(distances, medians, strict=True)]
+    out: Floats = np.mean(scaled, axis=0)
+    return out
+
+
+def own_distances(metric: Ground, cohort: Cohort, *, solver: Solver) -> Floats:
     """(P, P) transport costs among samples."""
+    if isinstance(metric, Blended):
+        parts = [own_distances(part, cohort, solver=solver) for part in metric.parts]
+        off = ~np.eye(cohort.n_samples, dtype=bool)
+        return _mean_in_medians(parts, [np.array(np.median(part[off])) for part in parts])
     pairs = all_pairs(cohort.n_samples)
     values = solve_distances(cohort, metric.embed(cohort), pairs, metric.cost, solver=solver, n_jobs=1)
     return square(values, pairs, cohort.n_samples)
@@ -140,7 +177,7 @@ class ByDistance:
 @dataclass(frozen=True)
 class _FittedByDistance:
     method: ByDistance
-    metric: GroundMetric
+    metric: Ground
     training: Samples
     target: Target
 

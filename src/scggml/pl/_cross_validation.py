@@ -124,6 +124,8 @@ def cross_validation_table(adata: AnnData, key: str, metric: str | None) -> pd.D
         lines["chance"] = chance
     majority = table.loc[table["method"] == "majority", "value"]
     if len(majority) and metric != "seconds":
-        lines["majority class"] = float(majority.mean())
+        value = float(majority.mean())
+        same = chance is not None and abs(value - chance) < 1e-9
+        lines = {"chance, majority class": value} if same else lines | {"majority class": value}
     table.attrs |= {"metric": metric, "lines": lines}
     return table

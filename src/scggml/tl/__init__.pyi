@@ -5,6 +5,7 @@ from ._mds import mds as mds
 from ._methods import LearnedMetric as LearnedMetric
 from ._methods import Preprocess as Preprocess
 from ._neighbors import neighbors as neighbors
+from ._permutation_test import permutation_test as permutation_test
 from ._project import project as project
 from ._solvers import Canonical as Canonical
 from ._solvers import Exact as Exact
