@@ -1,6 +1,6 @@
 """Methods that predict samples: learned and fixed metrics with a classifier on distances, and their rivals."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ from scggml._core.classify import CLASSIFIERS, ClassifierName, kernel_logistic, 
 from scggml._core.cohort import Cohort, Floats, Integers, Points, project
 from scggml._core.pairs import all_pairs, solve_distances, square
 from scggml._core.training import Samples, Target, join, mean_profiles
-from scggml._core.transport import GROUND_COSTS, Exact, GroundCost, Solver
+from scggml._core.transport import Exact, GroundCost, Solver
 
 RivalName = Literal["pseudobulk", "composition", "majority"]
 RIVALS: tuple[RivalName, ...] = get_args(RivalName)
@@ -30,10 +30,14 @@ class Prediction:
         (n, C) class probabilities, or (n, 1) numbers.
     distances
         (n, P + n) to the P training samples and then among the n samples; None for methods without distances.
+    choice, inner
+        Candidate that was chosen inside the training samples, and the score of each candidate there, if any was.
     """
 
     scores: Floats
     distances: Floats | None = None
+    choice: str | None = None
+    inner: tuple[float, ...] = ()
 
 
 class Fitted(Protocol):
@@ -288,12 +292,6 @@ class _FittedEstimator:
         return Prediction(scores)
 
 
-def rival(name: RivalName | GroundCost, base: ByDistance) -> Method:
-    """The method of that name; fixed metrics are judged with the classifier of `base`."""
-    if name == "majority":
-        return Majority()
-    if name in ("pseudobulk", "composition"):
-        return Profiles(name)
-    if name in GROUND_COSTS:
-        return replace(base, learner=FixedMetric(name))
-    raise ValueError(f"method {name!r} is not known.")
+def rival(name: RivalName) -> Method:
+    """The method of that name."""
+    return Majority() if name == "majority" else Profiles(name)

@@ -53,8 +53,8 @@ def permutation_test(
     >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=4, n_cells=10)
     >>> sg.tl.permutation_test(adata, "sample_id", "label", n_permutations=19, n_splits=2, n_jobs=1, progress=False)
     >>> ax = sg.pl.permutation_test(adata)
-    >>> ax.get_title()
-    'p = 0.05'
+    >>> ax.get_xlabel()
+    'held-out balanced accuracy'
 
     References
     ----------
@@ -62,18 +62,23 @@ def permutation_test(
     """
     entry = read_entry(adata, key, kind="permutation_test", made_by="permutation_test")
     table = permutation_table(adata, key)
-    (ax,) = panels(1, ax, (4.2, 2.9))
+    (ax,) = panels(1, ax, (4.2, 3.2))
     width = table["right"] - table["left"]
     ax.bar(
         table["left"], table["count"], width=width, align="edge", color=OKABE_ITO[5], edgecolor="white",
         linewidth=0.6, label=f"{len(entry['null'])} shuffles of the labels",
     )  # fmt: skip
-    ax.axvline(float(entry["observed"]), color=OKABE_ITO[1], linewidth=2.2, label="true labels")
+    ax.axvline(
+        float(entry["observed"]),
+        color=OKABE_ITO[1],
+        linewidth=2.2,
+        label=f"true labels, p = {float(entry['p_value']):.3g}",
+    )
     name = {"balanced_accuracy": "balanced accuracy", "spearman": "Spearman correlation"}[str(entry["metric"])]
-    ax.set(xlabel=f"held-out {name}", ylabel="shuffles", title=f"p = {float(entry['p_value']):.3g}")
+    ax.set(xlabel=f"held-out {name}", ylabel="shuffles")
     ax.set_ylim(0, table["count"].max() * 1.08)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize="small")
     finish(ax.figure, show=show, save=save)
     return ax
 

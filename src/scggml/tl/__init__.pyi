@@ -2,6 +2,7 @@ from ._cross_validate import cross_validate as cross_validate
 from ._distances import distances as distances
 from ._ggml import ggml as ggml
 from ._mds import mds as mds
+from ._methods import Blend as Blend
 from ._methods import LearnedMetric as LearnedMetric
 from ._methods import Preprocess as Preprocess
 from ._neighbors import neighbors as neighbors

@@ -76,11 +76,12 @@ def cross_validate(
         a donor of its own.
     methods
         Names, or a dict from names of your own to methods. `"ggml"` (`tl.ggml` with its defaults), `"canonical"` (its
-        start, no gradient step), transport with a fixed cost (`"euclidean"`, `"cosine"`, `"cityblock"`,
-        `"sqeuclidean"`, `"chebyshev"`), `"pseudobulk"` (mean profile and logistic regression), `"composition"` (shares
-        of cell types and logistic regression), `"majority"`; a `LearnedMetric(...)`; or any estimator with
-        `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds` is a list of (n_cells, d) arrays. By default all
-        that the arguments allow of the first four, `"euclidean"`, `"cosine"` and `"majority"`.
+        start, no gradient step), `"blend"` (see `Blend`), transport with a fixed cost (`"euclidean"`, `"cosine"`,
+        `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`), `"pseudobulk"` (mean profile and logistic regression),
+        `"composition"` (shares of cell types and logistic regression), `"majority"`; a `LearnedMetric(...)` or
+        `Blend(...)`; or any estimator with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds` is a list of
+        (n_cells, d) arrays. By default `"ggml"`, `"canonical"`, `"euclidean"`, `"cosine"`, `"pseudobulk"`,
+        `"composition"` (with `cell_type_key`) and `"majority"`.
     preprocess
         From cells to features, refitted in each fold. `"auto"` is `Preprocess()`: log-normalized counts, highly
         variable genes, scaling, PCA. (With `use_rep` it is None.) None takes the features as they are. A function takes
