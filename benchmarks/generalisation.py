@@ -3,8 +3,8 @@
     python benchmarks/generalisation.py FOLDER_OF_COHORTS
 
 FOLDER holds one h5ad per cohort with `.obs["sample_id"]`, `.obs["label"]` and, where donors have several samples,
-`.obs["patient_id"]`. Prints a row for each method and cohort (balanced accuracy of all held-out samples, mean and standard
-deviation over repeats, and seconds per fold) and a summary over cohorts, and keeps all scores in a table.
+`.obs["patient_id"]`. Prints the balanced accuracy of all held-out samples for each method and cohort (mean and standard
+deviation over repeats) with the seconds per fold, then a summary over cohorts, and keeps all scores in a table.
 """
 
 import argparse

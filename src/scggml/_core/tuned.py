@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scggml._core.evaluate import main_score
+from scggml._core.evaluate import main_score, ranked
 from scggml._core.folds import make_folds
 from scggml._core.methods import Fitted, Method, Prediction
 from scggml._core.training import Samples, Target
@@ -41,9 +41,10 @@ class Tuned:
             name: main_score(lambda _: training, target, folds, method, seed)
             for name, method in self.candidates.items()
         }
-        best = max(inner, key=inner.__getitem__)
+        order = ranked(np.array(list(inner.values())))
+        best = list(inner)[int(order.argmax())]
         fitted = self.candidates[best].fit(training, target, rng=rng)
-        return _Chosen(fitted, best, tuple(inner.values()))
+        return _Chosen(fitted, best, tuple(score for score, _ in inner.values()))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scggml._core.checks import check_whole
 from scggml._core.classify import ClassifierName
 from scggml._core.cohort import Floats
-from scggml._core.evaluate import main_score
+from scggml._core.evaluate import main_score, ranked
 from scggml._core.folds import Fold, Split, make_folds
 from scggml._core.learned import LearnedMetric
 from scggml._core.methods import ByDistance, Method
@@ -84,7 +84,8 @@ def permutation_test(
         As in `cross_validate`.
     split, n_splits, n_repeats, classifier, n_neighbors, n_cells, min_cells
         As in `cross_validate`. The score is the mean over repeats of the balanced accuracy of all held-out samples
-        (of the rank correlation for ordered labels and numbers).
+        (of the rank correlation for ordered labels and numbers). Equal balanced accuracies, of which few samples give
+        many, are ordered by how much nearer the true class is than another one (or by its probability).
     key_added
         Slot of the result.
     rng
@@ -156,8 +157,9 @@ def permutation_test(
     )
     labelings, possible = _labelings(design, n_permutations, generator, label_key)
     scores = _score_all(trial, labelings, n_jobs, "permutations" if progress else None)
-    observed, null = float(scores[0]), scores[1:]
-    p = p_value(observed, null)
+    observed, null = float(scores[0, 0]), scores[1:, 0]
+    order = ranked(scores)
+    p = p_value(float(order[0]), order[1:])
     metric = "balanced_accuracy" if design.target.kind == "classes" else "spearman"
     found = {
         "kind": "permutation_test",
@@ -205,12 +207,12 @@ class Trial:
     n_repeats: int
     seed: int
 
-    def scores(self, labelings: list[Floats]) -> list[float]:
+    def scores(self, labelings: list[Floats]) -> list[tuple[float, float]]:
         """The main score of each labeling; all of them, the true one included, draw folds from the same seed."""
         prepared: dict[bytes, Samples] = {}
         return [self._score(replace(self.design.target, values=values), prepared) for values in labelings]
 
-    def _score(self, target: Target, prepared: dict[bytes, Samples]) -> float:
+    def _score(self, target: Target, prepared: dict[bytes, Samples]) -> tuple[float, float]:
         folds = make_folds(
             target,
             self.design.groups,
@@ -246,7 +248,7 @@ def _labelings(
 
 
 def _score_all(trial: Trial, labelings: list[Floats], n_jobs: int | None, progress: str | None) -> Floats:
-    """(1 + B,) scores; a labeling that comes up twice is scored once."""
+    """(1 + B, 2) scores; a labeling that comes up twice is scored once."""
     unique, place = np.unique(np.stack(labelings), axis=0, return_inverse=True)
     tasks = [(trial, list(unique[start : start + CHUNK])) for start in range(0, len(unique), CHUNK)]
     found = in_parallel(Trial.scores, tasks, n_jobs=n_jobs, progress=progress, unit="chunk")
