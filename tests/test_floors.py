@@ -14,6 +14,7 @@ FLOORS = {
     "scggml._keys": 0,
     "scggml._version": 0,
     "scggml._core": 1,
+    "scggml._columns": 2,
     "scggml._copies": 2,
     "scggml._design": 2,
     "scggml._evaluated": 2,

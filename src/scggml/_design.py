@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from scggml._columns import SampleColumns
 from scggml._copies import check_copies
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
 from scggml._core.folds import Fold
@@ -131,7 +132,7 @@ def read_design(
     cohort = read_cohort(adata, places, sample_key, label_key, n_cells=n_cells, min_cells=min_cells, rng=rng)
     rows = cohort.points[:, 0].astype(np.int64)
     target = _target(adata, cohort, label_key, label_kind)
-    table = _SampleTable(adata, cohort, rows, sample_key)
+    table = SampleColumns(adata, sample_key, cohort.names, cohort.offsets, rows)
     groups = np.arange(cohort.n_samples) if groups_key is None else table.codes(groups_key, "groups_key")
     step = _step(preprocess, use_rep)
     cells = _cells(adata, features, rows)
@@ -201,53 +202,6 @@ def _target(adata: AnnData, cohort: Cohort, label_key: str, label_kind: str) -> 
         )
     kind: LabelKind = "ordered" if label_kind == "ordered" else "classes"
     return Target(kind, np.searchsorted(used, cohort.labels).astype(np.float64), cohort.classes[used])
-
-
-@dataclass(frozen=True)
-class _SampleTable:
-    """Columns of `.obs`, sample by sample."""
-
-    adata: AnnData
-    cohort: Cohort
-    rows: Integers
-    sample_key: str
-
-    def _column(self, key: str, argument: str) -> pd.Series:
-        if key not in self.adata.obs:
-            raise KeyError(f"{argument}={key!r} is not a column of adata.obs, which has {choices(self.adata.obs)}.")
-        column = self.adata.obs[key].iloc[self.rows]
-        if column.isna().any():
-            cell = column.index[column.isna()][0]
-            raise ValueError(
-                f"adata.obs[{key!r}] ({argument}) is missing for {int(column.isna().sum())} cells (the first is "
-                f"{str(cell)!r}); leave these cells out or fill the column."
-            )
-        return column
-
-    def codes(self, key: str, argument: str) -> Integers:
-        """(P,) code of each sample's value; a sample has one."""
-        codes, values = pd.factorize(self._column(key, argument).astype(str).to_numpy())
-        offsets = self.cohort.offsets
-        first = codes[offsets[:-1]]
-        torn = np.flatnonzero(codes != np.repeat(first, np.diff(offsets)))
-        if len(torn):
-            sample = int(np.searchsorted(offsets, torn[0], side="right")) - 1
-            found = values[np.unique(codes[offsets[sample] : offsets[sample + 1]])]
-            raise ValueError(
-                f"Sample {str(self.cohort.names[sample])!r} of adata.obs[{self.sample_key!r}] has more than one value "
-                f"in adata.obs[{key!r}] ({argument}): {choices(found)}. A sample has one; pass another column, or "
-                "split such samples by joining both columns into a new sample_key."
-            )
-        return first.astype(np.int64)
-
-    def shares(self, key: str, argument: str) -> Floats:
-        """(P, n_types) share of the cells of each sample that have each value."""
-        codes, values = pd.factorize(self._column(key, argument).astype(str).to_numpy())
-        owner = np.repeat(np.arange(self.cohort.n_samples), self.cohort.sizes)
-        counts = np.zeros((self.cohort.n_samples, len(values)))
-        np.add.at(counts, (owner, codes), 1.0)
-        out: Floats = counts / counts.sum(axis=1, keepdims=True)
-        return out
 
 
 def _cells(adata: AnnData, features: Features, rows: Integers) -> AnnData:

@@ -7,6 +7,7 @@ from ._methods import LearnedMetric as LearnedMetric
 from ._methods import Preprocess as Preprocess
 from ._neighbors import neighbors as neighbors
 from ._permutation_test import permutation_test as permutation_test
+from ._predict import predict as predict
 from ._project import project as project
 from ._solvers import Canonical as Canonical
 from ._solvers import Exact as Exact
