@@ -32,9 +32,9 @@ FLOORS = {
 }
 FACE = 3
 # `_core` computes on arrays: besides the standard library it may import these alone.
-ARRAYS = {"joblib", "numba", "numpy", "ot", "scipy", "sklearn", "torch", "tqdm"}
+ARRAYS = {"joblib", "numba", "numpy", "optuna", "ot", "scipy", "sklearn", "torch", "tqdm"}
 # Optional or heavy packages that may be imported inside a function.
-INSIDE = {"dask", "torch"}
+INSIDE = {"dask", "optuna", "torch"}
 
 
 class Import(NamedTuple):

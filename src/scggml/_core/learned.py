@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scggml._core.checks import check_number, check_whole
-from scggml._core.cohort import Cohort, Floats
+from scggml._core.cohort import Cohort, Floats, project
 from scggml._core.fit import Schedule, fit
 from scggml._core.initial import Canonical, InitialName, initial_components
 from scggml._core.loss import Anchors
@@ -31,8 +31,9 @@ class LearnedMetric:
     n_comps, margin, penalty, reg, squared, anchors, init, lr, max_iter, tol, batch_size
         As in `tl.ggml`.
     shrinkage
-        s in [0, 1], the share of the Euclidean metric: :math:`\theta = (1 - s)\, W^T W / \operatorname{tr}(W^T W) +
-        s\, I / d`. 0 takes the metric as it was learned.
+        s in [0, 1], the share of the Euclidean metric in the mean squared distance between cells:
+        :math:`\theta = (1 - s)\, W^T W / v_W + s\, I / v_I`, where v is the total variance of the cells under each. 0
+        takes the metric as it was learned.
 
     Examples
     --------
@@ -113,7 +114,7 @@ class LearnedMetric:
                 scale_free=self.margin == "auto",
                 rng=rng,
             ).components
-        return GroundMetric(shrink(W, self.shrinkage), "sqeuclidean" if self.squared else "euclidean")
+        return GroundMetric(shrink(W, self.shrinkage, training.cohort), "sqeuclidean" if self.squared else "euclidean")
 
     @property
     def _is_canonical(self) -> bool:
@@ -127,9 +128,20 @@ class LearnedMetric:
         )
 
 
-def shrink(W: Floats, share: float) -> Floats:
-    """(k + d, d) components whose theta is the mean of that of W (k, d) and the identity, both of trace 1."""
-    if share == 0 or not W.any():
+def shrink(W: Floats, share: float, cohort: Cohort) -> Floats:
+    """(k + d, d) components that mix W (k, d) and the Euclidean metric by their shares of the variance of the cells.
+
+    Variance, not the trace of theta: with many features that only mislead, a share of the trace would be nearly all of
+    the distance.
+    """
+    learned, plain = total_variance(cohort, W), total_variance(cohort, np.eye(W.shape[1]))
+    if share == 0 or learned <= 0:
         return W
-    d = W.shape[1]
-    return np.vstack([np.sqrt(1 - share) * W / np.linalg.norm(W), np.sqrt(share / d) * np.eye(d)])
+    return np.vstack([np.sqrt((1 - share) / learned) * W, np.sqrt(share / plain) * np.eye(W.shape[1])])
+
+
+def total_variance(cohort: Cohort, W: Floats) -> float:
+    """Summed variance of the embedded cells, samples counting equally."""
+    weights = cohort.weights / cohort.n_samples
+    Z = project(cohort.points, W)
+    return float(weights @ ((Z - weights @ Z) ** 2).sum(axis=1))

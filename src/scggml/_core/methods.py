@@ -31,13 +31,13 @@ class Prediction:
     distances
         (n, P + n) to the P training samples and then among the n samples; None for methods without distances.
     choice, inner
-        Candidate that was chosen inside the training samples, and the score of each candidate there, if any was.
+        Candidate that was chosen inside the training samples, and the name and score of each there, if any was.
     """
 
     scores: Floats
     distances: Floats | None = None
     choice: str | None = None
-    inner: tuple[float, ...] = ()
+    inner: tuple[tuple[str, float], ...] = ()
 
 
 class Fitted(Protocol):

@@ -6,3 +6,4 @@ from ._history import history as history
 from ._loadings import loadings as loadings
 from ._permutation_test import permutation_test as permutation_test
 from ._predictions import predictions as predictions
+from ._tuning import tuning as tuning

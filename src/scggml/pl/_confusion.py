@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -64,17 +65,18 @@ def confusion(
     Stehman, *Selecting and interpreting measures of thematic classification accuracy*, 1997.
     """
     table = confusion_table(adata, key, method)
-    shares = table.div(table.sum(axis=1), axis=0).to_numpy()
+    counts = table.to_numpy(dtype=np.float64)
+    shares = counts / counts.sum(axis=1, keepdims=True)
     n = len(table)
     (ax,) = panels(1, ax, (1.9 + 0.65 * n, 1.5 + 0.6 * n))
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(n, n):
-        text = f"{shares[i, j]:.0%}\n({table.iloc[i, j]:.3g})"
-        ax.text(
-            j, i, text, ha="center", va="center", fontsize="small", color="white" if shares[i, j] > 0.5 else "black"
-        )
-    tilt = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if n > 2 else {}
-    ax.set_xticks(range(n), list(table.columns), **tilt)
+        color = "white" if shares[i, j] > 0.5 else "black"
+        text = f"{shares[i, j]:.0%}\n({counts[i, j]:.3g})"
+        ax.text(j, i, text, ha="center", va="center", fontsize="small", color=color)
+    ax.set_xticks(range(n), list(table.columns))
+    if n > 2:
+        plt.setp(ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(n), list(table.index))
     ax.set(xlabel="predicted", ylabel="true", title=str(table.attrs["method"]))
     ax.tick_params(length=0)

@@ -11,6 +11,8 @@ from matplotlib.patches import Patch
 from scggml._keys import PREDICTION
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
+UNLIKE = "unlike_reference"
+
 WIDE = 8
 """Most classes that have colors of their own."""
 
@@ -85,9 +87,6 @@ def predictions(
     ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize="small")
     finish(ax.figure, show=show, save=save)
     return ax
-
-
-UNLIKE = "unlike_reference"
 
 
 def predictions_table(samples: AnnData) -> pd.DataFrame:

@@ -11,3 +11,4 @@ from ._predict import predict as predict
 from ._project import project as project
 from ._solvers import Canonical as Canonical
 from ._solvers import Exact as Exact
+from ._tune import tune as tune
