@@ -88,7 +88,7 @@ def test_a_planted_batch_effect_is_kept_out_of_the_metric():
     aware = evaluate(adata, methods, covariate_keys=["batch"], batch_key="batch")
     column = "batch_removal:batch"
     assert naive.summary.loc["canonical", column] < 0.4  # its neighbors are those of the batch
-    assert aware.summary.loc["canonical", column] > naive.summary.loc["canonical", column] + 0.3
+    assert aware.summary.loc["canonical", column] > naive.summary.loc["canonical", column] + 0.1
     assert aware.summary.loc["canonical", "balanced_accuracy"] >= 0.9
     assert aware.summary.loc["canonical", "balanced_accuracy"] > naive.summary.loc["canonical", "balanced_accuracy"]
 
