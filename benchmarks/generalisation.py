@@ -29,21 +29,21 @@ COHORTS = (
 Canonical, Learned = sg.tl.Canonical, sg.tl.LearnedMetric
 
 RIVALS = {name: name for name in ("euclidean", "cosine", "pseudobulk", "composition", "majority")}
+RIDGE = Canonical(ridge=0.1)
+SHRUNK = Learned(init=RIDGE, shrinkage=0.3)
 CLOSED_FORM = {
     "canonical, ridge 0.03": Learned(init=Canonical(ridge=0.03)),
-    "canonical, ridge 0.1": Learned(init=Canonical(ridge=0.1)),
-    "canonical, shrunk by 0.3": Learned(init=Canonical(ridge=0.1), shrinkage=0.3),
-    "canonical, shrunk by 0.5": Learned(init=Canonical(ridge=0.1), shrinkage=0.5),
-    "blend of Euclidean and canonical": sg.tl.Blend(["euclidean", Learned(init=Canonical(ridge=0.1))]),
-    "blend of Euclidean, cosine and canonical": sg.tl.Blend(
-        ["euclidean", "cosine", Learned(init=Canonical(ridge=0.1))]
-    ),
+    "canonical, ridge 0.1": Learned(init=RIDGE),
+    "canonical, shrunk by 0.3": SHRUNK,
+    "canonical, shrunk by 0.5": Learned(init=RIDGE, shrinkage=0.5),
+    "blend of Euclidean and canonical": sg.tl.Blend(["euclidean", Learned(init=RIDGE)]),
+    "blend of Euclidean, cosine and canonical": sg.tl.Blend(["euclidean", "cosine", Learned(init=RIDGE)]),
+    "blend of cosine and shrunk canonical": sg.tl.Blend(["cosine", SHRUNK]),
 }
-GRADIENT = {
-    "canonical and 20 gradient steps": Learned(init=Canonical(ridge=0.1), max_iter=20, tol=0.0),
-    # the defaults of the reference implementation: absolute margin, random start, 30 steps of plain Adam
-    "reference": Learned(margin=1.0, reg=0.001, lr=0.05, max_iter=30, tol=0.0, init="orthonormal"),
-}
+# the defaults of the reference implementation: absolute margin, random start, 30 steps of plain Adam
+REFERENCE = {"reference": Learned(margin=1.0, reg=0.001, lr=0.05, max_iter=30, tol=0.0, init="orthonormal")}
+STEPS = {"canonical and 20 gradient steps": Learned(init=RIDGE, max_iter=20, tol=0.0)}
+GROUPS = {"rivals": RIVALS, "closed": CLOSED_FORM, "reference": REFERENCE, "steps": STEPS}
 
 
 def load(path, per_class=40, min_cells=10):
@@ -91,9 +91,7 @@ def summarize(scores):
 
 def main(folder, *, cohorts, groups, repeats, jobs, out):
     """Evaluate all cohorts and print what is known after each."""
-    methods = {}
-    for group in groups:
-        methods |= {"rivals": RIVALS, "closed": CLOSED_FORM, "gradient": GRADIENT}[group]
+    methods = {name: method for group in groups for name, method in GROUPS[group].items()}
     found = []
     for name in cohorts:
         start = time.perf_counter()
@@ -111,7 +109,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cohorts", nargs="+", default=COHORTS)
-    parser.add_argument("--groups", nargs="+", default=("rivals", "closed", "gradient"), help="of methods")
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS), help="of methods")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=None)
     parser.add_argument("--out", type=Path, default=Path("generalisation.csv"))

@@ -124,6 +124,7 @@ def read_design(
     rng: np.random.Generator,
 ) -> Design:
     """Read the samples of a cohort with all that an evaluation asks about them; every fault is named here."""
+    covariate_keys = (covariate_keys,) if isinstance(covariate_keys, str) else covariate_keys
     features = read_features(adata, use_rep=use_rep, layer=layer, mask_var=mask_var)
     # a cohort whose only feature is the position of the cell: which cells are drawn, in which order
     places = Features(

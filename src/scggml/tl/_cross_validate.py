@@ -8,6 +8,7 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._core.checks import check_whole
 from scggml._core.classify import ClassifierName
 from scggml._core.evaluate import HeldOut, Score, batch_removal, compare, evaluate_fold, mean_rows, score_method
 from scggml._core.folds import Fold, Split, make_folds
@@ -162,6 +163,7 @@ def cross_validate(
     Nadeau and Bengio, *Inference for the generalization error*, Machine Learning 2003; Varma and Simon, *Bias in error
     estimation when using cross-validation for model selection*, BMC Bioinformatics 2006.
     """
+    check_whole("rng", rng, 0, "; the same seed gives the same result")
     base = ByDistance(LearnedMetric(), classifier=classifier, n_neighbors=n_neighbors)
     generator = np.random.default_rng(rng)
     design = read_design(

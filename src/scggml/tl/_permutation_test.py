@@ -123,6 +123,7 @@ def permutation_test(
     Ojala and Garriga, *Permutation tests for studying classifier performance*, JMLR 2010; Phipson and Smyth,
     *Permutation p-values should never be zero*, 2010.
     """
+    check_whole("rng", rng, 0, "; the same seed gives the same result")
     check_whole("n_permutations", n_permutations, 1)
     generator = np.random.default_rng(rng)
     design = read_design(

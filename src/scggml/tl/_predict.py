@@ -11,6 +11,7 @@ from anndata import AnnData
 
 from scggml._columns import columns_of
 from scggml._core.calibrate import calibrate, calibration_error, class_reach, novelty
+from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.folds import Fold, make_folds
 from scggml._core.initial import Canonical
@@ -117,6 +118,7 @@ def predict(
     Platt, *Probabilistic outputs for support vector machines*, 1999; Guo et al., *On calibration of modern neural
     networks*, ICML 2017; Iglewicz and Hoaglin, *How to detect and handle outliers*, 1993.
     """
+    check_whole("rng", rng, 0, "; the same seed gives the same result")
     stored = read_stored(reference, key)
     known_key, label_key = str(stored.params["sample_key"]), str(stored.params["label_key"])
     sample_key = known_key if sample_key is None else sample_key

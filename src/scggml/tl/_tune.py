@@ -127,6 +127,7 @@ def tune(
     2006; Cawley and Talbot, *On over-fitting in model selection*, JMLR 2010; Akiba et al., *Optuna*, KDD 2019.
     """
     space = _check_space(SPACE if space is None else space)
+    check_whole("rng", rng, 0, "; the same seed gives the same result")
     _check_search(search, n_trials)
     for name, number, low in (("n_inner_splits", n_inner_splits, 2), ("n_inner_repeats", n_inner_repeats, 1)):
         check_whole(name, number, low)
