@@ -108,7 +108,8 @@ def cross_validate(
         On distances: class-balanced `"knn"` with so many neighbors, or `"kernel_logistic"` (logistic regression on
         :math:`\exp(-D^2 / 2 h^2)`, h the median distance of training samples).
     n_cells
-        Draw this many cells of each sample at random, once for all methods; None takes all.
+        Draw this many cells of each sample at random, once for all methods; None takes all. Random draws add noise to
+        every distance, most where cells fall into groups that are far apart: take as many as time allows.
     min_cells
         Leave out samples with fewer cells, with a warning that lists them.
     key_added
