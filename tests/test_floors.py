@@ -16,6 +16,11 @@ FLOORS = {
     "scggml._core": 1,
     "scggml._donors": 2,
     "scggml._genes": 2,
+    "scggml._columns": 2,
+    "scggml._copies": 2,
+    "scggml._design": 2,
+    "scggml._evaluated": 2,
+    "scggml._preprocess": 2,
     "scggml._read": 2,
     "scggml._samples": 2,
     "scggml._stored": 2,
@@ -29,9 +34,9 @@ FLOORS = {
 }
 FACE = 3
 # `_core` computes on arrays: besides the standard library it may import these alone.
-ARRAYS = {"joblib", "llvmlite", "numba", "numpy", "ot", "scipy", "sklearn", "threadpoolctl", "torch", "tqdm"}
+ARRAYS = {"joblib", "llvmlite", "numba", "numpy", "optuna", "ot", "scipy", "sklearn", "threadpoolctl", "torch", "tqdm"}
 # Optional or heavy packages that may be imported inside a function.
-INSIDE = {"dask", "decoupler", "torch"}
+INSIDE = {"dask", "decoupler", "optuna", "torch"}
 
 
 class Import(NamedTuple):

@@ -64,3 +64,15 @@ N_CELLS = "n_cells"
 
 MDS = "X_mds"
 """`.obsm` of the samples: coordinates from multidimensional scaling; `.uns["mds"]` holds their eigenvalues."""
+
+CROSS_VALIDATION = "cross_validation"
+"""`.uns` of the cells: what `tl.cross_validate` found."""
+
+PERMUTATION_TEST = "permutation_test"
+"""`.uns` of the cells: what `tl.permutation_test` found."""
+
+TUNING = "tuning"
+"""`.uns` of the cells: what `tl.tune` found."""
+
+PREDICTION = "prediction"
+"""`.obs` of samples that `tl.predict` predicted; `.obsm` and `.uns` hold the rest under the same name."""

@@ -85,8 +85,13 @@ class Canonical:
         solver: Solver,
         n_jobs: int | None = None,
         transport: Transport | None = None,
+        weighted: tuple[Integers, Floats, Floats] | None = None,
     ) -> Floats:
-        """(k, d) components for a cohort whose labels name at least two classes; `transport` may know its pairs."""
+        """(k, d) components for a cohort whose labels name at least two classes.
+
+        `transport` may know its pairs. `weighted` replaces what the labels say: pairs (n_pairs, 2), and their weights
+        (n_pairs,) within and between.
+        """
         if transport is None:
             transport = solver.transport(cohort, n_jobs=n_jobs)
         if cohort.n_features > self.max_features:
@@ -101,11 +106,13 @@ class Canonical:
             )
             # the ridge stays the same share of the variance per feature
             same = replace(self, ridge=self.ridge * len(axes) / cohort.n_features)
-            return same.components(reduced, n_comps, solver=solver, transport=transport) @ axes
+            return same.components(reduced, n_comps, solver=solver, transport=transport, weighted=weighted) @ axes
 
         points = cohort.points.astype(np.float64) - _mean(cohort)
-        pairs = all_pairs(cohort.n_samples)
-        within, between = pair_weights(cohort, pairs)
+        if weighted is None:
+            pairs = all_pairs(cohort.n_samples)
+            weighted = pairs, *pair_weights(cohort, pairs)
+        pairs, within, between = weighted
         embedded = points
         for _ in range(self.n_alternations):
             transport.solve(embedded, pairs, "sqeuclidean")

@@ -1,8 +1,13 @@
 from ._attribution import attribution as attribution
 from ._clustermap import clustermap as clustermap
+from ._confusion import confusion as confusion
+from ._cross_validation import cross_validation as cross_validation
 from ._embedding import embedding as embedding
 from ._enrichment import enrichment as enrichment
 from ._gene_stability import gene_stability as gene_stability
 from ._history import history as history
 from ._loadings import loadings as loadings
+from ._permutation_test import permutation_test as permutation_test
 from ._plan import plan as plan
+from ._predictions import predictions as predictions
+from ._tuning import tuning as tuning

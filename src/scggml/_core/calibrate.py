@@ -1,0 +1,91 @@
+"""Class probabilities that mean what they say, and samples that are unlike all known ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from scggml._core.cohort import Floats, Integers
+
+STRENGTH = 30.0
+"""Inverse penalty of the calibration on unit variance: a clear separation may be said to be clear."""
+
+USUAL = 0.05
+"""Least spread of log distances among known samples that a new one is measured by."""
+
+
+def class_reach(distances: Floats, codes: Integers, n_classes: int, n_neighbors: int) -> Floats:
+    r"""(n, C) how near each class is: :math:`1 - m_c / \bar m` with the mean distance m to its k nearest samples.
+
+    Parameters
+    ----------
+    distances
+        (n, P) to the known samples.
+    codes
+        (P,) their classes.
+    """
+    means = np.empty((len(distances), n_classes))
+    for c in range(n_classes):
+        own = np.sort(distances[:, codes == c], axis=1)[:, :n_neighbors]
+        means[:, c] = own.mean(axis=1)
+    typical = means.mean(axis=1, keepdims=True)
+    out: Floats = 1.0 - means / np.where(typical > 0, typical, 1.0)
+    return out
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Logistic regression from the reach of the classes to probabilities, all classes equally likely beforehand."""
+
+    scale: float
+    model: LogisticRegression
+
+    def probabilities(self, reach: Floats) -> Floats:
+        """(n, C) class probabilities."""
+        out: Floats = self.model.predict_proba(reach / self.scale)
+        return out
+
+
+def calibrate(reach: Floats, codes: Integers) -> Calibration:
+    """Learn what the reach of the classes (n, C) means, from samples that were held out when it was computed."""
+    scale = float(reach.std()) or 1.0
+    model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=2000)
+    return Calibration(scale, model.fit(reach / scale, codes))
+
+
+def calibration_error(probabilities: Floats, codes: Integers, n_bins: int = 5) -> float:
+    """Expected calibration error: mean gap of confidence and accuracy over bins of equally many samples.
+
+    Parameters
+    ----------
+    probabilities
+        (n, C).
+    codes
+        (n,) true classes.
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == codes
+    bins = np.array_split(np.argsort(confidence, kind="stable"), min(n_bins, len(codes)))
+    return float(sum(len(b) * abs(confidence[b].mean() - right[b].mean()) for b in bins) / len(codes))
+
+
+def novelty(new: Floats, known: Floats, groups: Integers, n_neighbors: int) -> Floats:
+    r"""(n,) how far new samples are from known ones, compared with how far these are from each other.
+
+    With d the mean distance to the k nearest known samples (of other donors), this is the robust z-score
+    :math:`(\log d - \operatorname{median}) / \max(1.48\, \mathrm{MAD}, 0.05)` of its logarithm among the known samples.
+
+    Parameters
+    ----------
+    new, known
+        (n, P) distances of new samples to known ones, and (P, P) among these.
+    groups
+        (P,) donors of the known samples.
+    """
+    other = np.where(groups[:, None] == groups[None, :], np.inf, known)
+    k = min(n_neighbors, int(np.isfinite(other).sum(axis=1).min()))
+    usual = np.log(np.sort(other, axis=1)[:, : max(k, 1)].mean(axis=1))
+    center = float(np.median(usual))
+    spread = max(1.4826 * float(np.median(np.abs(usual - center))), USUAL)
+    near = np.sort(new, axis=1)[:, : max(k, 1)].mean(axis=1)
+    out: Floats = (np.log(np.maximum(near, np.finfo(float).tiny)) - center) / spread
+    return out

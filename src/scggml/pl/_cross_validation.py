@@ -1,0 +1,131 @@
+"""Methods side by side on held-out donors."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+
+from scggml._evaluated import read_entry
+from scggml._keys import CROSS_VALIDATION
+from scggml._read import choices
+from scggml.pl._figure import OKABE_ITO, finish, panels
+
+LABELS = {
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "corrected_f1": "chance-corrected F1",
+    "auroc": "AUROC",
+    "spearman": "Spearman correlation",
+    "kappa": "quadratic kappa",
+    "mean_absolute_error": "mean absolute error",
+    "ari": "ARI",
+    "nmi": "NMI",
+    "vi": "variation of information (nats)",
+    "silhouette": "silhouette",
+    "seconds": "seconds per fold",
+}
+SPREAD = 0.22
+"""Height over which the points of one method are spread, in rows."""
+
+
+def cross_validation(
+    adata: AnnData,
+    *,
+    key: str = CROSS_VALIDATION,
+    metric: str | None = None,
+    ax: Axes | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> Axes:
+    """Scores of all methods on held-out donors: a point per repeat, a bar at the mean, and where chance lies.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `tl.cross_validate` has written to.
+    key
+        Slot of `.uns`.
+    metric
+        Which score to draw; by default the balanced accuracy, or the rank correlation for numbers. Scores of single
+        folds are averaged over the folds of a repeat.
+    ax
+        Axes to draw on.
+    show
+        Call `plt.show()`.
+    save
+        File to write.
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    KeyError
+        No such result or metric.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=6, n_cells=10)
+    >>> options = {"n_splits": 3, "n_repeats": 2, "n_jobs": 1, "progress": False}
+    >>> sg.tl.cross_validate(adata, "sample_id", "label", methods=["canonical", "majority"], **options)
+    >>> ax = sg.pl.cross_validation(adata)
+    >>> ax.get_xlabel()
+    'balanced accuracy'
+
+    References
+    ----------
+    Okabe and Ito, *Color universal design*, 2008, for the colors.
+    """
+    table = cross_validation_table(adata, key, metric)
+    name = str(table.attrs["metric"])
+    methods = list(dict.fromkeys(table["method"]))
+    (ax,) = panels(1, ax, (4.6, 0.9 + 0.38 * len(methods)))
+    for row, method in enumerate(methods):
+        values = table.loc[table["method"] == method, "value"].to_numpy()
+        rows = row + (np.linspace(-SPREAD, SPREAD, len(values)) if len(values) > 1 else np.zeros(1))
+        ax.scatter(values, rows, s=22, color=OKABE_ITO[0], alpha=0.75, linewidths=0, zorder=3)
+        ax.plot([values.mean()] * 2, [row - 0.36, row + 0.36], color=OKABE_ITO[1], linewidth=2.2, zorder=4)
+    lines = table.attrs["lines"]
+    for (what, value), style in zip(lines.items(), ("--", ":"), strict=False):
+        ax.axvline(value, color="#666666", linewidth=1.1, linestyle=style, label=what, zorder=1)
+    ax.set_yticks(range(len(methods)), methods)
+    ax.set_ylim(len(methods) - 0.5, -0.5)
+    ax.set_xlabel(LABELS.get(name, name.replace("_", " ").replace(":", ": ")))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color="#E5E5E5", linewidth=0.8, zorder=0)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    if lines:
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize="small")
+    finish(ax.figure, show=show, save=save)
+    return ax
+
+
+def cross_validation_table(adata: AnnData, key: str, metric: str | None) -> pd.DataFrame:
+    """What is drawn: `method`, `repeat`, `value`; the name of the metric and the lines are in `.attrs`."""
+    entry = read_entry(adata, key, kind="cross_validation", made_by="cross_validate")
+    scores = entry["scores"]
+    there = list(dict.fromkeys(scores["metric"].astype(str)))
+    if metric is None:
+        metric = next(name for name in ("balanced_accuracy", "spearman") if name in there)
+    if metric not in there:
+        raise KeyError(f"metric={metric!r} was not computed; choose from {choices(there)}.")
+    part = scores[scores["metric"].astype(str) == metric]
+    part = part.assign(method=part["method"].astype(str))
+    table = part.groupby(["method", "repeat"], sort=False)["value"].mean().reset_index()
+    lines: dict[str, float] = {}
+    C = len(entry["classes"])
+    chance = {"balanced_accuracy": 1 / C if C else None, "auroc": 0.5, "corrected_f1": 0.0, "spearman": 0.0}.get(metric)
+    if chance is not None:
+        lines["chance"] = chance
+    majority = table.loc[table["method"] == "majority", "value"]
+    if len(majority) and metric != "seconds":
+        value = float(majority.mean())
+        same = chance is not None and abs(value - chance) < 1e-9
+        lines = {"chance, majority class": value} if same else lines | {"majority class": value}
+    table.attrs |= {"metric": metric, "lines": lines}
+    return table

@@ -1,0 +1,103 @@
+"""The true labels among shuffled ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+
+from scggml._evaluated import read_entry
+from scggml._keys import PERMUTATION_TEST
+from scggml.pl._figure import OKABE_ITO, finish, panels
+
+BINS = 25
+"""Most bins of the histogram."""
+
+
+def permutation_test(
+    adata: AnnData,
+    *,
+    key: str = PERMUTATION_TEST,
+    ax: Axes | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> Axes:
+    """Histogram of the scores that shuffled labels reach, and the score of the true ones.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `tl.permutation_test` has written to.
+    key
+        Slot of `.uns`.
+    ax
+        Axes to draw on.
+    show
+        Call `plt.show()`.
+    save
+        File to write.
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    KeyError
+        No such result.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=4, n_cells=10)
+    >>> sg.tl.permutation_test(adata, "sample_id", "label", n_permutations=19, n_splits=2, n_jobs=1, progress=False)
+    >>> ax = sg.pl.permutation_test(adata)
+    >>> ax.get_xlabel()
+    'held-out balanced accuracy'
+
+    References
+    ----------
+    Phipson and Smyth, *Permutation p-values should never be zero*, 2010.
+    """
+    entry = read_entry(adata, key, kind="permutation_test", made_by="permutation_test")
+    table = permutation_table(adata, key)
+    (ax,) = panels(1, ax, (4.2, 3.2))
+    width = table["right"] - table["left"]
+    ax.bar(
+        table["left"], table["count"], width=width, align="edge", color=OKABE_ITO[5], edgecolor="white",
+        linewidth=0.6, label=f"{len(entry['null'])} shuffles of the labels",
+    )  # fmt: skip
+    ax.axvline(
+        float(entry["observed"]),
+        color=OKABE_ITO[1],
+        linewidth=2.2,
+        label=f"true labels, p = {float(entry['p_value']):.3g}",
+    )
+    name = {"balanced_accuracy": "balanced accuracy", "spearman": "Spearman correlation"}[str(entry["metric"])]
+    ax.set(xlabel=f"held-out {name}", ylabel="shuffles")
+    ax.set_ylim(0, table["count"].max() * 1.08)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize="small")
+    finish(ax.figure, show=show, save=save)
+    return ax
+
+
+def permutation_table(adata: AnnData, key: str) -> pd.DataFrame:
+    """What is drawn: `left`, `right`, `count` of each bin of the shuffled scores; bins have the values in their middle.
+
+    Scores of few samples take few values, so bins are steps between these where there are few.
+    """
+    null = np.asarray(read_entry(adata, key, kind="permutation_test", made_by="permutation_test")["null"])
+    values = np.unique(np.round(null, 9))
+    if len(values) == 1:
+        edges = values[0] + np.array([-0.01, 0.01])
+    elif len(values) <= BINS:
+        step = np.diff(values).min()
+        edges = np.arange(values[0] - step / 2, values[-1] + step, step)
+        if len(edges) > 4 * BINS:
+            edges = np.histogram_bin_edges(null, bins=BINS)
+    else:
+        edges = np.histogram_bin_edges(null, bins=BINS)
+    counts, edges = np.histogram(null, bins=edges)
+    return pd.DataFrame({"left": edges[:-1], "right": edges[1:], "count": counts})

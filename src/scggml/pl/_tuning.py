@@ -1,0 +1,114 @@
+"""What was tried, what was chosen, and what it was worth."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+
+from scggml._evaluated import read_entry
+from scggml._keys import TUNING
+from scggml.pl._figure import OKABE_ITO, finish, panels
+
+MOST = 20
+"""Most settings that are drawn."""
+
+
+def tuning(
+    adata: AnnData,
+    *,
+    key: str = TUNING,
+    ax: Axes | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> Axes:
+    """Inner scores of each setting, how often it was chosen, and the outer score of the whole procedure.
+
+    A point is the inner score of a setting in one outer fold, filled where it was chosen there. The dashed line is the
+    outer score, on donors that had no part in any choice: the one to report.
+
+    Parameters
+    ----------
+    adata
+        AnnData that `tl.tune` has written to.
+    key
+        Slot of `.uns`.
+    ax
+        Axes to draw on.
+    show
+        Call `plt.show()`.
+    save
+        File to write.
+
+    Returns
+    -------
+    The axes. The setting in bold is that chosen on all donors. Of many settings the best 20 are drawn.
+
+    Raises
+    ------
+    KeyError
+        No such result.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=6, n_cells=10)
+    >>> options = {"n_splits": 3, "n_inner_splits": 2, "n_jobs": 1, "progress": False}
+    >>> sg.tl.tune(adata, "sample_id", "label", space={"n_comps": [1, 3]}, **options)
+    >>> [label.get_text() for label in sg.pl.tuning(adata).get_yticklabels()]
+    ['n_comps=1', 'n_comps=3']
+
+    References
+    ----------
+    Varma and Simon, *Bias in error estimation when using cross-validation for model selection*, BMC Bioinformatics
+    2006.
+    """
+    table = tuning_table(adata, key)
+    settings = list(dict.fromkeys(table["setting"]))
+    (ax,) = panels(1, ax, (5.4, 1.2 + 0.27 * len(settings)))
+    for row, setting in enumerate(settings):
+        part = table[table["setting"] == setting]
+        rows = row + np.linspace(-0.2, 0.2, len(part)) if len(part) > 1 else np.array([row])
+        for chosen, face in ((False, "none"), (True, OKABE_ITO[1])):
+            kept = part["chosen"].to_numpy() == chosen
+            label = ("chosen in an outer fold" if chosen else "tried in an outer fold") if row == 0 else None
+            edge = OKABE_ITO[1] if chosen else OKABE_ITO[0]
+            ax.scatter(
+                part["inner_score"][kept], rows[kept], s=24, facecolors=face, edgecolors=edge, label=label, zorder=3
+            )
+    ax.axvline(table.attrs["outer"], color="#666666", linestyle="--", linewidth=1.3, label="outer score of the tuned")
+    ax.set_yticks(range(len(settings)), settings, fontsize="small")
+    for tick, setting in zip(ax.get_yticklabels(), settings, strict=True):
+        tick.set_fontweight("bold" if setting == table.attrs["best"] else "normal")
+    ax.set_ylim(len(settings) - 0.5, -0.5)
+    ax.set_xlabel(f"held-out {table.attrs['metric'].replace('_', ' ')}")
+    ax.grid(axis="x", color="#E5E5E5", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, frameon=False, fontsize="small")
+    finish(ax.figure, show=show, save=save)
+    return ax
+
+
+def tuning_table(adata: AnnData, key: str) -> pd.DataFrame:
+    """What is drawn: `setting`, `inner_score`, `chosen`, a row per outer fold; outer score and best in `.attrs`."""
+    entry = read_entry(adata, key, kind="cross_validation", made_by="tune")
+    if "choices" not in entry:
+        raise KeyError(f"adata.uns[{key!r}] holds a cross-validation without a choice; make one with sg.tl.tune.")
+    tried = entry["choices"].astype({"setting": str})
+    at_last = tried[tried["fold"] == -1]
+    table = tried[tried["fold"] >= 0][["setting", "inner_score", "chosen"]]
+    if table["setting"].nunique() > MOST:
+        means = table.groupby("setting")["inner_score"].mean()
+        table = table[table["setting"].isin(means.nlargest(MOST).index)]
+    scores = entry["scores"].astype({"method": str, "metric": str})
+    metric = "balanced_accuracy" if "balanced_accuracy" in set(scores["metric"]) else "spearman"
+    if str(entry["params"]["label_kind"]) == "ordered":
+        metric = "spearman"
+    outer = scores[(scores["method"] == "tuned") & (scores["metric"] == metric)]["value"].mean()
+    best = str(at_last.loc[at_last["chosen"], "setting"].iloc[0])
+    out = table.reset_index(drop=True)
+    out.attrs |= {"outer": float(outer), "best": best, "metric": metric}
+    return out

@@ -1,0 +1,53 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from _evaluations import ACCURACY, cross_validated
+from _slots import assert_same, slots
+
+import scggml as sg
+from scggml.pl._cross_validation import cross_validation_table
+
+
+def vertical(ax):
+    """Where the dashed and dotted lines stand, by label."""
+    return {line.get_label(): line.get_xdata()[0] for line in ax.lines if line.get_linestyle() != "-"}
+
+
+def test_the_table_has_a_value_for_each_method_and_repeat():
+    table = cross_validation_table(cross_validated(), "cross_validation", None)
+    found = table.groupby("method", sort=False)["value"].apply(list).to_dict()
+    assert found == ACCURACY
+    assert table.attrs == {"metric": "balanced_accuracy", "lines": {"chance, majority class": 0.5}}
+
+
+def test_scores_of_folds_are_averaged_over_the_folds():
+    table = cross_validation_table(cross_validated(), "cross_validation", "seconds")
+    assert table["value"].tolist() == [1.0] * 6
+    assert table.attrs["lines"] == {}
+
+
+def test_points_means_and_chance_are_where_they_belong():
+    ax = sg.pl.cross_validation(cross_validated())
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(ACCURACY)
+    for points, values in zip(ax.collections, ACCURACY.values(), strict=True):
+        assert points.get_offsets()[:, 0].tolist() == values
+    bars = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "-"]
+    assert bars == [np.mean(values) for values in ACCURACY.values()]
+    assert vertical(ax) == {"chance, majority class": 0.5}
+    assert ax.yaxis_inverted()
+    assert ax.get_xlabel() == "balanced accuracy"
+
+
+def test_a_metric_that_is_not_there_is_named():
+    with pytest.raises(KeyError, match=r"metric='auroc' was not computed; choose from 'balanced_accuracy', 'seconds'"):
+        sg.pl.cross_validation(cross_validated(), metric="auroc")
+
+
+def test_axes_files_and_windows(tmp_path, shown, reread):
+    adata = cross_validated()
+    before = slots(adata)
+    _, ax = plt.subplots()
+    assert sg.pl.cross_validation(reread(adata), ax=ax, save=tmp_path / "a.png", show=True) is ax
+    assert plt.imread(tmp_path / "a.png")[..., :3].std() > 0.02
+    assert len(shown) == 1
+    assert_same(slots(adata), before)

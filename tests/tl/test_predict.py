@@ -1,0 +1,189 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from _nulls import null_cohort
+from _slots import assert_round_trip
+
+import scggml as sg
+from scggml._core.calibrate import calibration_error, class_reach, novelty
+from scggml._stored import read_stored
+from scggml.tl._predict import learner_of
+
+QUIET = {"progress": False, "n_jobs": 1}
+
+
+def cohort(seed, n_samples=8, **options):
+    return sg.datasets.synthetic(**({"n_noise": 4, "n_samples": n_samples, "n_cells": 8, "rng": seed} | options))
+
+
+@pytest.fixture(scope="module")
+def reference():
+    adata = cohort(0)
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=0, progress=False)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def predicted(reference):
+    return sg.tl.predict(cohort(1), reference, n_splits=4, n_repeats=2, **QUIET)
+
+
+def test_new_samples_get_their_labels_with_probabilities_that_mean_it(predicted):
+    truth = predicted.obs["label"].cat.codes.to_numpy()
+    probabilities = predicted.obsm["prediction"]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
+    assert (probabilities.argmax(axis=1) == truth).mean() >= 0.95
+    assert calibration_error(probabilities, truth) <= 0.1
+    assert (predicted.obs["prediction"].astype(str) == predicted.obs["label"].astype(str)).mean() >= 0.95
+    assert not predicted.obs["unlike_reference"].any()
+
+
+def blurred(seed, n_donors):
+    """Two classes that overlap: a donor's mean follows N(-1, 1) or N(1, 1), so that 84 % can be told."""
+    adata = null_cohort(seed, n_donors=n_donors, n_cells=12, n_genes=3)
+    shift = np.where(adata.obs["label"].to_numpy() == "c1", 1.0, -1.0)
+    adata.X[:, 0] += shift
+    return adata
+
+
+@pytest.mark.filterwarnings("ignore:.*unlike any sample")
+def test_probabilities_of_classes_that_overlap_are_calibrated_on_donors_that_were_never_seen():
+    known, new = blurred(0, 50), blurred(1, 120)
+    sg.tl.ggml(known, "sample", "label", n_comps=1, max_iter=0, progress=False)
+    samples = sg.tl.predict(new, known, n_neighbors=5, n_repeats=2, **QUIET)
+    truth = samples.obs["label"].cat.codes.to_numpy()
+    probabilities = samples.obsm["prediction"]
+    assert 0.7 < (probabilities.argmax(axis=1) == truth).mean() < 0.95
+    assert calibration_error(probabilities, truth) <= 0.1
+    assert samples.uns["prediction"]["calibration_error"] <= 0.15
+    assert samples.obs["unlike_reference"].mean() <= 0.05
+
+
+@pytest.mark.filterwarnings("ignore:.*unlike any sample")
+def test_random_labels_are_not_predicted_with_confidence():
+    known, new = null_cohort(0, n_donors=24), null_cohort(1, n_donors=40)
+    sg.tl.ggml(known, "sample", "label", n_comps=2, max_iter=0, progress=False)
+    samples = sg.tl.predict(new, known, **QUIET)
+    assert samples.obs["probability"].mean() < 0.75
+
+
+def test_neighbors_explain_a_prediction(reference, predicted):
+    both = cohort(1)
+    sg.tl.project(both, reference)
+    entry = predicted.uns["prediction"]
+    assert entry["neighbors"].shape == (24, 3)
+    labels = reference.obs.groupby("sample_id", observed=True)["label"].first()
+    for names, found, text in zip(
+        entry["neighbors"], entry["neighbor_labels"], predicted.obs["neighbors"], strict=True
+    ):
+        assert [labels[name] for name in names] == list(found)
+        assert text == ", ".join(f"{name} ({labels[name]})" for name in names)
+    assert (np.diff(entry["neighbor_distances"], axis=1) >= 0).all()
+
+
+def test_a_donor_from_another_disease_is_flagged(reference):
+    new = cohort(2, n_samples=2)
+    ill = new.obs["sample_id"] == "class0_00"
+    new.X[ill.to_numpy(), 1:] += 60  # strange where the metric does not look
+    with pytest.warns(UserWarning, match="1 of 6 samples are unlike any sample of the reference.*'class0_00'"):
+        samples = sg.tl.predict(new, reference, n_splits=3, n_repeats=1, **QUIET)
+    assert samples.obs["unlike_reference"].tolist() == [name == "class0_00" for name in samples.obs_names]
+
+
+def test_reference_samples_themselves_are_nearest_to_themselves(reference):
+    samples = sg.tl.predict(reference, reference, n_cells=None, n_splits=3, n_repeats=1, **QUIET)
+    assert (samples.uns["prediction"]["neighbors"][:, 0] == samples.obs_names).all()
+    np.testing.assert_allclose(samples.uns["prediction"]["neighbor_distances"][:, 0], 0.0, atol=1e-6)
+
+
+def test_it_works_on_principal_components_that_both_have():
+    known = sg.datasets.synthetic_counts(n_samples=6, n_cells=20, n_genes=80, n_planted=20, rng=0)
+    sc.pp.normalize_total(known)
+    sc.pp.log1p(known)
+    sc.pp.pca(known, n_comps=8)
+    sg.tl.ggml(known, "sample_id", "label", use_rep="X_pca", n_comps=2, max_iter=0, progress=False)
+    new = known[known.obs["sample_id"].isin(known.obs["sample_id"].unique()[:2])].copy()
+    samples = sg.tl.predict(new, known, n_splits=3, n_repeats=1, **QUIET)
+    assert samples.n_obs == 2
+
+
+def test_the_same_seed_gives_the_same_and_all_survives_a_file(reference, predicted, tmp_path):
+    again = sg.tl.predict(cohort(1), reference, n_splits=4, n_repeats=2, **QUIET)
+    np.testing.assert_array_equal(again.obsm["prediction"], predicted.obsm["prediction"])
+    again.obs["neighbors"] = again.obs["neighbors"].astype("category")
+    assert_round_trip(again, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_iter": 0},
+        {"max_iter": 3, "tol": 0.0, "margin": 2.0, "reg": 0.05, "init": "orthonormal", "squared": True},
+        {"max_iter": 3, "tol": 0.0, "init": sg.tl.Canonical(ridge=0.2, n_alternations=2), "penalty": "l21"},
+        {"max_iter": 2, "tol": 0.0, "init": np.eye(2, 5), "batch_size": None},
+    ],
+)
+def test_the_calibration_learns_as_the_metric_was_learned(options):
+    adata = cohort(0, n_samples=3)
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False, **options)
+    found = learner_of(read_stored(adata, "ggml"))
+    for name, value in options.items():
+        if name == "init":
+            expected = "canonical" if isinstance(value, np.ndarray) else value
+            assert found.init == expected
+        else:
+            assert getattr(found, name) == value
+    assert sg.tl.predict(cohort(1, n_samples=1), adata, n_splits=3, n_repeats=1, **QUIET).n_obs == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*unlike any sample")
+def test_donors_with_several_samples_are_held_out_together():
+    known = null_cohort(0, n_donors=10, per_donor=2, n_cells=5)
+    known.X[:, 0] += 30 * known.obs["donor"].astype(str).str[1:].astype(int)
+    sg.tl.ggml(known, "sample", "label", n_comps=1, init="pca", max_iter=0, progress=False)
+    new = null_cohort(5, n_donors=4)
+    options = {"n_neighbors": 1, "n_splits": 10} | QUIET
+    apart = sg.tl.predict(new, known, groups_key="donor", **options).uns["prediction"]["held_out_accuracy"]
+    mixed = sg.tl.predict(new, known, **options).uns["prediction"]["held_out_accuracy"]
+    assert mixed > 0.9 > apart + 0.2  # a second sample of the donor gives the label away
+
+
+def test_class_reach_by_hand():
+    D = np.array([[1.0, 3.0, 4.0, 6.0]])
+    codes = np.array([0, 0, 1, 1])
+    np.testing.assert_allclose(class_reach(D, codes, 2, 2), [[1 - 2 / 3.5, 1 - 5 / 3.5]])
+    np.testing.assert_allclose(class_reach(10 * D, codes, 2, 2), class_reach(D, codes, 2, 2))
+    np.testing.assert_allclose(class_reach(D, codes, 2, 9), class_reach(D, codes, 2, 2))
+
+
+def test_calibration_error_by_hand():
+    p = np.array([[0.6, 0.4], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1]])
+    assert calibration_error(p, np.array([0, 1, 0, 0]), n_bins=2) == pytest.approx((0.1 + 0.1) / 2)
+    assert calibration_error(np.eye(2), np.array([0, 1])) == 0.0
+
+
+def test_novelty_is_a_robust_z_score_of_log_distances():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(40, 3))
+    known = np.linalg.norm(points[:, None] - points[None], axis=2)
+    new = np.linalg.norm(np.array([[0.0, 0, 0], [50.0, 0, 0]])[:, None] - points[None], axis=2)
+    found = novelty(new, known, np.arange(40), 3)
+    assert found[0] < 2
+    assert found[1] > 5
+    np.testing.assert_allclose(novelty(7 * new, 7 * known, np.arange(40), 3), found)
+
+
+def test_bad_input_is_named(reference):
+    new = cohort(1, n_samples=1)
+    with pytest.raises(KeyError, match=re.escape("No learned metric in adata.uns['other']")):
+        sg.tl.predict(new, reference, key="other", **QUIET)
+    with pytest.raises(KeyError, match="groups_key='nobody' is not a column"):
+        sg.tl.predict(new, reference, groups_key="nobody", **QUIET)
+    with pytest.raises(ValueError, match="lacks 1 of the 5 features"):
+        sg.tl.predict(new[:, :4].copy(), reference, **QUIET)
+    with pytest.raises(KeyError, match="sample_key='s' is not a column"):
+        sg.tl.predict(new, reference, sample_key="s", **QUIET)
+    assert isinstance(new.obs, pd.DataFrame)
