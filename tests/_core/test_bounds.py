@@ -110,12 +110,12 @@ LABELS = st.lists(st.integers(0, 2), min_size=2, max_size=7).map(np.array)
 
 
 @pytest.mark.parametrize("anchors", ANCHORS)
-@given(LABELS, st.integers(0, 10**6), st.floats(0.01, 3), st.floats(0, 0.5), st.booleans())
+@given(LABELS, st.integers(0, 10**6), st.floats(0.01, 3), st.sampled_from([0.0, 0.1, 0.5]))
 @settings(max_examples=150)
-def test_no_pair_of_an_active_triplet_is_ruled_out(anchors, labels, seed, margin, width, ties):
+def test_no_pair_of_an_active_triplet_is_ruled_out(anchors, labels, seed, margin, width):
     P, rng = len(labels), np.random.default_rng(seed)
     D = rng.uniform(0, 3, (P, P))
-    D = np.round(D + D.T) if ties else D + D.T
+    D = np.round(D + D.T) if seed % 2 else D + D.T
     np.fill_diagonal(D, 0)
     slack = width * np.abs(rng.standard_normal((2, P, P)))
     slack = (slack + slack.swapaxes(1, 2)) * ~np.eye(P, dtype=bool)

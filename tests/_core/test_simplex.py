@@ -19,6 +19,8 @@ from scggml._core.plans import GROUND_COSTS
 from scggml._core.transport import Exact
 from scggml._core.warm import MODES, Warm, prepared, solve_once
 
+fill = simplex._fill
+
 
 def limit(cohort):
     """Pivots that are never needed, at any size."""
@@ -238,15 +240,15 @@ def test_costs_in_single_precision_are_as_close_as_the_bound_of_rounding_says(mo
         assert np.abs(found - truth).max() <= simplex.UNIT * (24 + d / 16) * reach + simplex.FAINT
 
 
+@njit(error_model="numpy")
+def call(mode, samples, singles, C, part):
+    fill(mode, samples[0], samples[1], singles[0], singles[1], C, part)
+
+
 def filled(mode, cells, rows, C, part):
-    fill = simplex._fill
-
-    @njit(error_model="numpy")
-    def call(mode, X, Y, X32, Yt32, C, part):
-        fill(mode, X, Y, X32, Yt32, C, part)
-
-    X, Y = cells.points[rows[0]], cells.points[rows[1]]
-    call(mode, X, Y, cells.singles[rows[0]], np.ascontiguousarray(cells.turned[:, rows[1]]), C, part)
+    """Costs in single precision as the solver prices with them."""
+    turned = np.ascontiguousarray(cells.turned[:, rows[1]])
+    call(mode, (cells.points[rows[0]], cells.points[rows[1]]), (cells.singles[rows[0]], turned), C, part)
     return C.astype(np.float64)
 
 

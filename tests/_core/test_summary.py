@@ -20,9 +20,10 @@ def summarize(points, weights, seed=0, **options):
     return Coreset(**options).summarize(points, weights, np.random.default_rng(seed))
 
 
-@given(st.integers(1, 60), st.integers(1, 3), st.integers(1, 20), st.integers(0, 1000), st.booleans(), st.booleans())
-@settings(max_examples=60)
-def test_mass_and_mean_of_the_cells_are_kept(n, d, n_points, seed, ties, holes):
+@given(st.integers(1, 60), st.integers(1, 3), st.integers(1, 20), st.integers(0, 1000))
+@settings(max_examples=80)
+def test_mass_and_mean_of_the_cells_are_kept(n, d, n_points, seed):
+    ties, holes = seed % 2, seed % 3 == 0
     rng = np.random.default_rng(seed)
     points = rng.integers(0, 2, (n, d)).astype(float) if ties else rng.standard_normal((n, d)) + 50
     w = rng.uniform(1e-6, 1, n) * (rng.random(n) < 0.5 if holes else 1)

@@ -33,12 +33,10 @@ def test_a_fault_is_raised_where_it_is_waited_for_and_ends_the_work(n_jobs):
             raise RuntimeError("of task 2")
         return i
 
-    found = []
-    before = threading.active_count()
+    before, answers = threading.active_count(), in_threads(task, range(1000), n_jobs)
+    assert [next(answers), next(answers)] == [0, 1]
     with pytest.raises(RuntimeError, match="of task 2"):
-        for answer in in_threads(task, range(1000), n_jobs):
-            found.append(answer)
-    assert found == [0, 1]
+        next(answers)
     assert n_jobs > 1 or begun == [0, 1, 2]
     assert threading.active_count() == before
 

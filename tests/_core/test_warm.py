@@ -76,8 +76,8 @@ def test_trees_stay_strongly_feasible(shape, weights):
     cohort = hard_cohort(shape, weights, (8, 8, 1, 11, 16), 3, 0)
     pairs, transport = all_pairs(5), warm(cohort)
     for points in walk(cohort, k=2, steps=10):
-        points = np.round(points) if shape in ("ties", "grid") else points
-        transport.solve(points, pairs, "euclidean")
+        places = np.round(points) if shape in ("ties", "grid") else points
+        transport.solve(places, pairs, "euclidean")
         for tree, (p, q) in zip(kept_trees(transport, pairs), pairs, strict=True):
             check_tree(tree, *masses(transport, p, q))
 

@@ -55,7 +55,7 @@ def clouds_of(cohort: Cohort) -> Clouds:
 
 
 def whole_masses(weights: Floats) -> Integers:
-    """Positive weights of sum 1 as whole numbers of sum `TOTAL`, none below 1; the largest takes what rounding leaves."""
+    """Positive weights of sum 1 as whole numbers of sum `TOTAL`, none below 1; the largest takes the rest."""
     units = np.maximum(np.rint(weights * (TOTAL / weights.sum())), 1).astype(np.int64)
     units[np.argmax(units)] += TOTAL - int(units.sum())
     return units
