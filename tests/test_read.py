@@ -4,6 +4,7 @@ import pytest
 from _cells import GENES, MATRICES, assert_same, clouds, make_adata, read
 from scipy import sparse
 
+from scggml._core.summary import Coreset
 from scggml._read import read_features
 
 
@@ -280,3 +281,85 @@ def test_cells_are_counted_before_subsampling(adata):
     with pytest.warns(UserWarning, match="leaves out 1 of 4"):
         cohort = read(adata, min_cells=4, n_cells=2)
     assert cohort.sizes.tolist() == [2, 2, 2]
+
+
+# Projected cells and summaries
+
+
+def test_with_components_the_points_are_the_projected_cells(adata):
+    W = np.random.default_rng(0).standard_normal((2, 3))
+    for dtype in (np.float64, np.float32):
+        adata.X = adata.X.astype(dtype)
+        whole, found = read(adata, weights_key="weight"), read(adata, weights_key="weight", components=W)
+        assert found.points.dtype == np.float64
+        np.testing.assert_allclose(found.points, whole.points.astype(np.float64) @ W.T, rtol=1e-12, atol=1e-12)
+        for name in ("weights", "offsets", "labels", "names"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+        np.testing.assert_array_equal(found.origin.profiles, whole.origin.profiles)
+
+
+def sample_sums(cohort, values):
+    return np.add.reduceat(values, cohort.offsets[:-1], axis=0)
+
+
+@pytest.mark.parametrize("components", [None, np.array([[1.0, -2.0, 0.5]])], ids=["cells", "projected"])
+@pytest.mark.parametrize("weights_key", [None, "weight"])
+def test_a_summary_keeps_mass_means_counts_and_profiles(adata, weights_key, components):
+    options = {"weights_key": weights_key, "components": components}
+    whole, found = read(adata, **options), read(adata, summary=Coreset(4), **options)
+    assert found.sizes.tolist() == [4, 4, 3, 4]
+    assert found.counts.tolist() == whole.counts.tolist() == [4, 7, 3, 6]
+    np.testing.assert_array_equal(found.origin.profiles, whole.origin.profiles)
+    np.testing.assert_allclose(sample_sums(found, found.weights), 1.0, rtol=1e-12)
+    means = [sample_sums(c, c.weights[:, None] * c.points) for c in (found, whole)]
+    np.testing.assert_allclose(means[0], means[1], rtol=1e-12, atol=1e-12)
+    for p in (0, 2):  # samples with as few cells keep them
+        rows = [slice(c.offsets[p], c.offsets[p + 1]) for c in (found, whole)]
+        np.testing.assert_array_equal(found.points[rows[0]], whole.points[rows[1]])
+    for name in ("labels", "names", "classes"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+
+
+def test_profiles_are_the_weighted_means_of_all_features(adata):
+    cohort = read(adata, weights_key="weight", summary=Coreset(2), components=np.ones((1, 3)))
+    for p, name in enumerate(cohort.names):
+        own = (adata.obs["sample"] == name).to_numpy()
+        truth = np.average(adata.X[own], axis=0, weights=adata.obs["weight"][own])
+        np.testing.assert_allclose(cohort.origin.profiles[p], truth, rtol=1e-12)
+
+
+def test_what_a_sample_is_like_does_not_change_the_summary_of_the_next(adata):
+    other = adata.copy()
+    other.X[(adata.obs["sample"] == "p0").to_numpy()] += 7
+    one, two = read(adata, summary=Coreset(3)), read(other, summary=Coreset(3))
+    for p in (0, 2, 3):
+        rows = slice(one.offsets[p], one.offsets[p + 1])
+        np.testing.assert_array_equal(one.points[rows], two.points[rows])
+
+
+def test_fewer_centers_than_asked_for_leave_no_gap(adata):
+    adata.X[(adata.obs["sample"] == "p0").to_numpy()] = 2.0
+    cohort = read(adata, summary=Coreset(5))
+    assert cohort.sizes.tolist() == [4, 1, 3, 5]
+    assert len(cohort.points) == len(cohort.weights) == 13
+    np.testing.assert_array_equal(cohort.points[4], 2.0)
+    np.testing.assert_allclose(sample_sums(cohort, cohort.weights), 1.0)
+
+
+def test_values_that_are_not_finite_are_found_before_they_are_summarized(adata):
+    adata.X[5, 1] = np.nan
+    with pytest.raises(
+        ValueError, match=r"adata\.X has 1 values that are NaN or infinite; the first is in cell 'cell5'"
+    ):
+        read(adata, summary=Coreset(2))
+    with pytest.raises(
+        ValueError, match=r"adata\.X has 1 values that are NaN or infinite; the first is in cell 'cell5'"
+    ):
+        read(adata, summary=Coreset(2), components=np.ones((1, 3)))
+
+
+@pytest.mark.parametrize(("large", "sizes"), [(6, [4, 7, 3, 6]), (5, [2, 2, 2, 2])])
+def test_auto_summarizes_where_the_median_sample_is_large(adata, monkeypatch, large, sizes):
+    monkeypatch.setattr("scggml._core.summary.MANY", large)  # the median sample has 5 cells
+    monkeypatch.setattr(Coreset.__init__, "__defaults__", (2, 10))
+    assert read(adata, summary="auto").sizes.tolist() == sizes

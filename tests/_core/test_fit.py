@@ -2,10 +2,12 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import numpy as np
+import ot
 import pytest
-from _oracles import planted_cohort, random_cohort, relative_error, theta
+from _oracles import cloud, planted_cohort, random_cohort, relative_error, theta, torch_penalty, triplets
 
-from scggml._core.fit import HALVINGS, PATIENCE, Schedule, fit
+from scggml._core import objective as objective_module
+from scggml._core.fit import HALVINGS, PATIENCE, Schedule, fit, refine
 from scggml._core.initial import InitialName, principal_axes
 from scggml._core.metric import canonical_form
 from scggml._core.objective import Objective, Problem, typical_distance
@@ -404,6 +406,161 @@ def test_a_sparse_penalty_leaves_little_to_features_without_signal(penalty, kept
     found = learn(planted_cohort(), "pca", scale_free=True, lr=0.1, reg=0.3, penalty=penalty, max_iter=500)
     norms = np.linalg.norm(found.components, axis=0)
     assert (norms > 0.1 * norms.max()).sum() == kept
+
+
+# All of a run at once
+
+
+def run_by_autograd(cohort, W, *, margin, reg, lr, steps, squared):
+    """Plans by POT, all else by torch, triplet by triplet."""
+    torch = pytest.importorskip("torch")
+    parameter = torch.nn.Parameter(torch.tensor(W))
+    adam = torch.optim.Adam([parameter], lr=lr)
+    zero, clouds = torch.zeros((), dtype=torch.float64), [cloud(cohort, p) for p in range(cohort.n_samples)]
+    for _ in range(steps):
+        D = {}
+        for q, (y, b) in enumerate(clouds):
+            for p, (x, a) in enumerate(clouds[:q]):
+                u = torch.tensor(x[:, None] - y) @ parameter.T
+                cost = (u**2).sum(dim=2) if squared else torch.linalg.vector_norm(u, dim=2)
+                D[p, q] = D[q, p] = (torch.tensor(ot.emd(a, b, cost.detach().numpy())) * cost).sum()
+        hinges = [torch.relu(D.get((i, j), zero) - D[j, k] + margin) for i, j, k in triplets(cohort.labels, "all")]
+        loss = torch.stack(hinges).mean() + reg * torch_penalty(parameter, "fro")
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return parameter.detach().numpy()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("squared", [False, True])
+def test_thirty_steps_are_those_of_pot_and_autograd(squared, weighted):
+    cohort = random_cohort((15, 12, 15, 9, 14), d=6, labels=(0, 1, 2, 0, 1), weighted=weighted)
+    start = np.random.default_rng(4).standard_normal((3, 6))
+    options = {"margin": 2.0, "reg": 0.01, "lr": 0.05, "squared": squared}
+    found = learn(cohort, start, max_iter=30, tol=0.0, n_comps=3, **options)
+    truth = run_by_autograd(cohort, start, steps=30, **options)
+    assert relative_error(theta(found.components), theta(truth)) < 1e-5
+    assert relative_error(theta(truth), theta(start)) > 0.1
+
+
+@pytest.mark.parametrize("batch_size", [None, 6])
+@pytest.mark.parametrize("squared", [False, True])
+def test_threads_change_no_byte_of_a_run(squared, batch_size):
+    cohort = planted_cohort(6, (0, 1, 2) * 4, gap=3.0)
+    options = {"scale_free": True, "lr": 0.1, "reg": 0.1, "max_iter": 12, "squared": squared, "batch_size": batch_size}
+    runs = [learn(cohort, "canonical", n_jobs=n_jobs, **options) for n_jobs in (1, 2, 3)]
+    assert same_bytes(runs[0], runs[1])
+    assert same_bytes(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("anchors", ["all", "distinct"])
+@pytest.mark.parametrize("squared", [False, True])
+def test_pairs_that_are_left_out_change_nothing(monkeypatch, squared, anchors):
+    cohort, solved = planted_cohort(6, (0, 1, 2) * 4, gap=4.0), []
+    options = {"scale_free": True, "lr": 0.1, "reg": 0.1, "max_iter": 30, "tol": 0.0}
+    options |= {"squared": squared, "anchors": anchors}
+    rule = objective_module.may_be_active
+
+    def counted(*arguments):
+        solved.append(rule(*arguments))
+        return solved[-1]
+
+    monkeypatch.setattr(objective_module, "may_be_active", counted)
+    found = learn(cohort, "pca", **options)
+    assert np.mean([needed[np.triu_indices(12, 1)].mean() for needed in solved]) < 0.9
+    monkeypatch.setattr(objective_module, "may_be_active", lambda lower, *_: np.ones(lower.shape, dtype=np.bool_))
+    truth = learn(cohort, "pca", **options)
+    np.testing.assert_allclose(found.loss, truth.loss, rtol=1e-9)
+    np.testing.assert_array_equal(found.active, truth.active)
+    assert relative_error(theta(found.components), theta(truth.components)) < 1e-9
+
+
+@pytest.mark.parametrize("batch_size", [None, 6])
+def test_trees_that_find_no_room_change_nothing(batch_size):
+    cohort = planted_cohort(6, (0, 1, 2) * 4, gap=3.0)
+    options = {"scale_free": True, "lr": 0.1, "reg": 0.1, "max_iter": 15, "batch_size": batch_size}
+    runs = [learn(cohort, "pca", solver=Exact(cache_size=size), **options) for size in (512.0, 1e-3, 0.0)]
+    for run in runs[1:]:
+        np.testing.assert_allclose(run.loss, runs[0].loss, rtol=1e-9)
+        assert relative_error(theta(run.components), theta(runs[0].components)) < 1e-9
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_a_run_is_that_of_pot(squared):
+    cohort = planted_cohort(6, (0, 1, 2) * 3, gap=3.0)
+    options = {"scale_free": True, "lr": 0.1, "reg": 0.1, "max_iter": 20, "tol": 0.0, "squared": squared}
+    found, truth = (learn(cohort, "pca", solver=Exact(backend=name), **options) for name in ("simplex", "pot"))
+    np.testing.assert_allclose(found.loss, truth.loss, rtol=1e-8)
+    assert relative_error(theta(found.components), theta(truth.components)) < 1e-6
+
+
+# Refinement
+
+
+def few_cells(cohort, n=4):
+    """The first cells of each sample only: a bad summary."""
+    rows = np.concatenate([np.arange(start, start + n) for start in cohort.offsets[:-1]])
+    P = cohort.n_samples
+    return replace(cohort, points=cohort.points[rows], weights=np.full(n * P, 1 / n), offsets=n * np.arange(P + 1))
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("scale_free", [False, True])
+@pytest.mark.parametrize("passes", [1, 5, 40])
+def test_refinement_goes_on_with_all_cells_and_never_to_a_worse_metric(passes, scale_free, squared):
+    cohort = planted_cohort(6, (0, 1, 2) * 3, gap=3.0)
+    options = {"scale_free": scale_free, "lr": 0.1, "reg": 0.1, "squared": squared, "tol": 1e-3}
+    first = learn(few_cells(cohort), "pca", **options)
+    objective = Objective(1.0, reg=0.1, squared=squared, n_jobs=1)
+    schedule = Schedule(lr=0.1, max_iter=300, tol=1e-3)
+    found = refine(
+        first,
+        cohort,
+        objective,
+        schedule,
+        passes=passes,
+        scale_free=scale_free,
+        rng=np.random.default_rng(0),
+    )
+    exact = Objective(found.margin, reg=found.reg, squared=squared, n_jobs=1)
+    before, after = (exact.evaluate(cohort, run.components).value for run in (first, found))
+    own = len(first.loss)
+    assert found.refined == len(found.loss) - own <= passes + 1
+    assert found.loss[own] == pytest.approx(before, rel=1e-9)
+    assert after == pytest.approx(found.loss[own:].min(), rel=1e-9)
+    assert after < before
+    assert passes == 1 or after < before * 0.995
+    assert (found.margin, found.reg, found.stop) == (first.margin, first.reg, first.stop)
+    for name in ("loss", "gradient_norm", "active"):
+        np.testing.assert_array_equal(getattr(found, name)[:own], getattr(first, name))
+    np.testing.assert_allclose(found.components, canonical_form(found.components)[0], atol=1e-12)
+    assert first.refined == 0
+
+
+@pytest.mark.parametrize(("scale_free", "size"), [(False, 0.1 / 8), (True, None)])
+def test_the_steps_of_a_refinement_are_an_eighth(scale_free, size, monkeypatch):
+    cohort = planted_cohort(6, (0, 1, 2) * 3, gap=3.0)
+    first = learn(few_cells(cohort), "pca", scale_free=True, lr=0.1, reg=0.1)
+    places, evaluate = [], Problem.evaluate
+
+    def watched(self, objective, W, samples):
+        places.append(W.copy())
+        return evaluate(self, objective, W, samples)
+
+    monkeypatch.setattr(Problem, "evaluate", watched)
+    refine(
+        first,
+        cohort,
+        Objective(1.0, n_jobs=1),
+        Schedule(lr=0.1, max_iter=300, tol=0.0),
+        passes=1,
+        scale_free=scale_free,
+        rng=np.random.default_rng(0),
+    )
+    np.testing.assert_allclose(places[0], first.components, rtol=1e-12)
+    size = size or 0.1 / 8 * np.sqrt(np.mean(first.components**2))
+    assert np.abs(places[1] - places[0]).max() == pytest.approx(size, rel=1e-4)
 
 
 def test_progress_is_shown_on_request_only(capfd):

@@ -62,6 +62,37 @@ def test_the_marked_pass_is_the_one_whose_metric_learning_kept():
     np.testing.assert_allclose(adata.uns["ggml"]["components"], adata.uns["steps"]["components"], rtol=1e-6)
 
 
+@pytest.mark.parametrize("tol", [0.0, 1e-3])
+def test_of_a_refined_metric_the_best_of_the_last_passes_is_marked(make_metric, tol):
+    adata = make_metric(history=RECORD | {"loss": [1.0, 0.5, 3.0, 2.0]}, tol=tol)
+    adata.uns["ggml"]["refined"] = 2
+    axes = sg.pl.history(adata)
+    assert dotted(axes) == [[3.0]] * 3  # the first passes are of another objective, however low it is
+    for ax in axes:
+        (ground,) = ax.patches
+        assert (ground.get_x(), ground.get_x() + ground.get_width()) == (1.5, 3.5)
+        assert ground.get_zorder() < ax.lines[0].get_zorder()
+
+
+def test_without_refinement_there_is_no_gray_ground(adata):
+    adata.uns["ggml"]["refined"] = 0
+    assert [len(ax.patches) for ax in sg.pl.history(adata)] == [0, 0, 0]
+
+
+def test_the_marked_pass_of_a_refinement_is_the_one_whose_metric_was_kept():
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=20, rng=1)
+    sg.tl.ggml(
+        adata, "sample_id", "label", n_comps=2, summary=sg.tl.Coreset(8), refine=4, max_iter=5, tol=0, progress=False
+    )
+    assert adata.uns["ggml"]["refined"] == 5
+    axes = sg.pl.history(adata)
+    (marked,) = dotted(axes)[0]
+    assert marked >= 5
+    loss = adata.uns["ggml"]["history"]["loss"]
+    assert loss[int(marked)] == loss[5:].min()
+    assert axes[0].patches[0].get_x() == 4.5
+
+
 def test_the_objective_is_drawn_from_zero_and_active_triplets_as_a_share(adata):
     axes = sg.pl.history(adata)
     assert axes[0].get_ylim() == (0.0, 1.05 * 4.0)

@@ -485,6 +485,8 @@ def test_an_interruption_leaves_no_half_written_slot_and_no_thread(adata, where,
     with pytest.raises(KeyboardInterrupt):
         learn(adata, solver=solver, max_iter=50, n_jobs=2)
     assert_same(slots(adata), before)
+    for thread in threading.enumerate()[threads:]:  # one just being started ends by itself
+        thread.join(timeout=10)
     assert threading.active_count() == threads
     learn(adata)  # and the next call is none the worse
 

@@ -9,7 +9,8 @@ def stratified_batches(labels: Integers, batch_size: int | None, rng: np.random.
     """Split all samples at random into batches of about `batch_size` with the classes in proportion.
 
     The samples of a class with too few to put two into each batch take turns, so they come up more than once in a pass.
-    Without a batch size, or with one that holds all samples, the only batch is the whole cohort in its own order.
+    Without a batch size, or with one that holds all samples, the only batch is the whole cohort. Samples rise within a
+    batch, so that a pair is the same pair, not its mirror image, in every batch.
     """
     n = len(labels)
     if batch_size is None or batch_size >= n:
@@ -24,4 +25,4 @@ def stratified_batches(labels: Integers, batch_size: int | None, rng: np.random.
             parts = np.array_split(own, n_batches)
         for batch, part in zip(members, parts, strict=True):
             batch.append(part)
-    return [np.concatenate(parts) for parts in members]
+    return [np.sort(np.concatenate(parts)) for parts in members]

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 
-TOTAL = 2**50
-"""Whole mass of a sample whose cells have different weights: a weight is rounded by 1e-15."""
+TOTAL = 2**60
+"""Whole mass of a sample whose cells have different weights: one of 1e-9 is rounded by a billionth of itself."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,9 @@ def clouds_of(cohort: Cohort) -> Clouds:
 
 
 def whole_masses(weights: Floats) -> Integers:
-    """Positive weights of sum 1 as whole numbers of sum `TOTAL`, none below 1, each off by less than 1 if it may be."""
-    wanted = weights * (TOTAL / weights.sum())
-    units = np.maximum(np.floor(wanted), 1).astype(np.int64)
-    missing = TOTAL - int(units.sum())  # a few units, or below 0 where weights of less than a unit were raised to one
-    order = np.argsort(units - wanted if missing > 0 else -wanted, kind="stable")
-    units[order[: abs(missing)]] += int(np.sign(missing))
+    """Positive weights of sum 1 as whole numbers of sum `TOTAL`, none below 1; the largest takes the rest."""
+    units = np.maximum(np.rint(weights * (TOTAL / weights.sum())), 1).astype(np.int64)
+    units[np.argmax(units)] += TOTAL - int(units.sum())
     return units
 
 
@@ -93,8 +90,9 @@ def scaled(clouds: Clouds, points: Points, order: float) -> Scaled:
     moved = cells - cells.mean(axis=0)
     extent = float(np.abs(moved).max(initial=0.0))
     unit = float(2.0 ** np.ceil(np.log2(extent))) if extent > 0 else 1.0
-    singles = (moved / unit).astype(np.float32)
-    reach = np.maximum.reduceat(np.linalg.norm(moved, order, axis=1), clouds.offsets[:-1]) / unit
+    moved /= unit
+    singles = moved.astype(np.float32)
+    reach = np.maximum.reduceat(np.linalg.norm(moved, order, axis=1), clouds.offsets[:-1])
     return Scaled(np.ascontiguousarray(cells / unit), singles, np.ascontiguousarray(singles.T), unit, reach)
 
 

@@ -140,12 +140,16 @@ def refine(
     schedule: Schedule,
     *,
     passes: int,
+    scale_free: bool,
     rng: np.random.Generator,
     progress: bool = False,
 ) -> Fit:
-    """Go on from a metric with small steps on a cohort with all cells; the best by its objective there is kept."""
+    """Go on from a metric with small steps on a cohort with all cells; the best by its objective there is kept.
+
+    With `scale_free`, `schedule.lr` counts in root mean squares of the metric, else in units of W, as in `fit`.
+    """
     objective = replace(objective, margin=result.margin, reg=result.reg)
-    unit = float(np.sqrt(np.mean(result.components**2))) or 1.0
+    unit = float(np.sqrt(np.mean(result.components**2)) or 1.0) if scale_free else 1.0
     small = replace(schedule, lr=schedule.lr / 8, max_iter=passes + 1, tol=max(schedule.tol, np.finfo(float).tiny))
     W, records, _ = _minimize(
         Problem(objective, cohort),
@@ -230,7 +234,7 @@ def _minimize(
                 return before, records, "no active triplet"
             if value < best:
                 best, best_V = value, before
-            if value < mark - schedule.tol * abs(mark) or not np.isfinite(mark):
+            if not np.isfinite(mark) or value < mark - schedule.tol * abs(mark):
                 mark, waited = value, 0
                 continue
             waited += 1

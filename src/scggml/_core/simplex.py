@@ -20,8 +20,11 @@ from numba.extending import intrinsic
 EUCLIDEAN, SQEUCLIDEAN, CITYBLOCK, CHEBYSHEV, MATRIX = range(5)
 """Ground costs; `MATRIX` reads the cost of (i, j) as `points[i, j]`."""
 
-UNIT = 2.0**-24
-"""Relative rounding error of single precision."""
+UNIT, DOUBLE_UNIT = 2.0**-24, 2.0**-53
+"""Relative rounding errors of single and of double precision."""
+
+FAINT = 1e-17
+"""Costs that single precision may lose: their squares leave its range. (Cells are scaled to about 1.)"""
 
 PRICED = 3000
 """Arcs that are looked at before the best of them enters."""
@@ -241,6 +244,19 @@ def _potentials(mode, X, Y, n, root, parent, thread, pot, pot32):
 
 
 @_jit
+def _tolerance(n_nodes, depth, top):
+    """Bound for the rounding of a reduced cost in double precision, whose potentials are new.
+
+    A potential is a sum along the tree: a rounding of DOUBLE_UNIT * top for each arc. So a reduced cost below minus
+    this is truly negative, each pivot is one of the simplex method in exact arithmetic, and none can come twice.
+    """
+    deepest = 0
+    for x in range(n_nodes):
+        deepest = max(deepest, depth[x])
+    return DOUBLE_UNIT * (2 * deepest + 8) * top
+
+
+@_jit
 def _pivot(i, j, reduced, n, parent, thread, back, depth, flow, pot, pot32):
     """Take the arc from source i to sink j (a node) into the tree, and the arc that blocks it out.
 
@@ -320,8 +336,8 @@ def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, long
 
     # Rounding of a cost in single precision: that of the coordinates, a relative UNIT each, moves it by UNIT * reach
     # (twice that, times the distance, if squared), and its sum of d terms, 16 at a time, by UNIT * (18 + d / 16) parts.
-    rounding = UNIT * (24 + X32.shape[1] / 16) * reach
-    exact = 1e-14 * (reach + top)
+    rounding = UNIT * (24 + X32.shape[1] / 16) * reach + FAINT
+    exact = _tolerance(n_nodes, depth, top)
     doubtful = np.float32(rounding + 4 * UNIT * top)
 
     pivots, i, clean = 0, 0, 0
@@ -347,7 +363,7 @@ def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, long
     while pivots < max_pivots:
         if changed:
             top = _potentials(mode, X, Y, n, root, parent, thread, pot, pot32)
-            exact = 1e-14 * (reach + top)
+            exact = _tolerance(n_nodes, depth, top)
             doubtful = np.float32(rounding + 4 * UNIT * top)
         for x in range(n_nodes):
             first[x] = 1

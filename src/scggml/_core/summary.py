@@ -55,6 +55,8 @@ class Coreset:
     def summarize(self, points: Points, weights: Floats, rng: np.random.Generator) -> tuple[Points, Floats]:
         """At most `n_points` centers (m, d) of the cells (n, d), and their weights (m,) with the same sum."""
         seed = int(rng.integers(2**31))  # drawn in any case: what a sample is like does not change the others
+        if not weights.all():
+            points, weights = points[weights > 0], weights[weights > 0]  # the others could not be drawn as centers
         if len(points) <= self.n_points:
             return points, weights
         means = KMeans(self.n_points, init="random", n_init=1, max_iter=self.max_iter, random_state=seed)

@@ -211,7 +211,16 @@ def ggml(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="min_cells=")  # told when the cells were read first
             everything = read(n_cells=n_cells, rng=generator)
-        result = refine_fit(result, everything, objective, schedule, passes=refine, rng=generator, progress=progress)
+        result = refine_fit(
+            result,
+            everything,
+            objective,
+            schedule,
+            passes=refine,
+            scale_free=margin == "auto",
+            rng=generator,
+            progress=progress,
+        )
 
     params = {
         "sample_key": sample_key,
