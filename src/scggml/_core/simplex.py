@@ -26,7 +26,7 @@ UNIT, DOUBLE_UNIT = 2.0**-24, 2.0**-53
 FAINT = 1e-17
 """Costs that single precision may lose: their squares leave its range. (Cells are scaled to about 1.)"""
 
-PRICED = 3000
+PRICED = 1200
 """Arcs that are looked at before the best of them enters."""
 
 BIG = np.int64(2**62)
@@ -119,15 +119,12 @@ def _row_minimum(row, v):
 
 
 @_fast
-def _row_argmin(row, v):
-    """First column where row + v is least."""
-    best = _row_minimum(row, v)
-    for start in range(0, row.shape[0], 64):
-        if _row_minimum(row[start : start + 64], v[start : start + 64]) <= best:
-            for j in range(start, row.shape[0]):
-                if row[j] + v[j] <= best:
-                    return j
-    return 0
+def _row_argmin(row, v, least):
+    """First column where row + v is as low as its minimum; positions are compared as floats, which is vectorized."""
+    at = INFINITE
+    for j in range(row.shape[0]):
+        at = _smaller(at, np.float32(j) if row[j] + v[j] <= least else INFINITE)
+    return min(np.int64(at), row.shape[0] - 1)
 
 
 @_fast
@@ -343,15 +340,15 @@ def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, long
     pivots, i, clean = 0, 0, 0
     n_rows = 1 + PRICED // m
     while clean < n and pivots < max_pivots:
-        best, row = -doubtful, -1
+        best, row, row_least = -doubtful, -1, INFINITE
         for _ in range(min(n_rows, n - clean)):
-            w = _row_minimum(C[i], v) - pot32[i]
-            if w < best:
-                best, row = w, i
+            least = _row_minimum(C[i], v)
+            if least - pot32[i] < best:
+                best, row, row_least = least - pot32[i], i, least
             i = i + 1 if i + 1 < n else 0
             clean += 1
         if row >= 0:
-            j = _row_argmin(C[row], v)
+            j = _row_argmin(C[row], v, row_least)
             reduced = _cost(mode, X, Y, row, j) - pot[row] + pot[n + j]
             if reduced < -exact:
                 _pivot(row, n + j, reduced, n, parent, thread, back, depth, flow, pot, pot32)
