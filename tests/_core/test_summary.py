@@ -131,6 +131,12 @@ def test_cells_and_weights_are_left_alone():
     np.testing.assert_array_equal(w, before[1])
 
 
+def test_auto_takes_fewer_points_in_large_cohorts():
+    assert as_summary("auto", np.full(200, 1000)) == Coreset(200)
+    assert as_summary("auto", np.full(201, 1000)) == Coreset(100)
+    assert as_summary("auto", np.full(201, 999)) is None
+
+
 @pytest.mark.parametrize(
     ("sizes", "large"), [([MANY] * 3, True), ([MANY - 1] * 3, False), ([1, MANY, 10**6], True), ([1, 1, 10**6], False)]
 )

@@ -99,7 +99,8 @@ def ggml(
         Solver of optimal transport, by name or as an object with options.
     summary
         `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample. `"auto"` takes all cells
-        unless the median sample has 1000 or more; then it is `Coreset()`.
+        unless the median sample has 1000 or more; then it is `Coreset(200)`, or `Coreset(100)` in
+        cohorts of more than 200 samples.
     refine
         Passes over all cells after learning on a summary; the best metric by its objective on all cells is kept.
     n_cells
