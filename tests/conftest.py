@@ -1,8 +1,12 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# A shell that starts the tests in the background has interrupts ignored; some tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, and no failure because a machine is slow.
 settings.register_profile("scggml", deadline=None, derandomize=True)

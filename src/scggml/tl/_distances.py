@@ -64,8 +64,8 @@ def distances(
         Solver of optimal transport, by name or as an object with options.
     summary
         `None` takes all cells, `Coreset(n_points)` few weighted points instead, found in the space of the metric.
-        `"auto"` takes all cells unless the median sample has 1000 or more; then it is `Coreset(200)`, or `Coreset(100)` in
-        cohorts of more than 200 samples.
+        `"auto"` takes all cells unless the median sample has 1000 or more; then it is `Coreset(200)`, or `Coreset(100)`
+        in cohorts of more than 200 samples.
     rng
         Seed or generator for `n_cells` and `summary`.
     n_jobs
