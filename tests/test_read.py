@@ -361,5 +361,5 @@ def test_values_that_are_not_finite_are_found_before_they_are_summarized(adata):
 @pytest.mark.parametrize(("large", "sizes"), [(6, [4, 7, 3, 6]), (5, [2, 2, 2, 2])])
 def test_auto_summarizes_where_the_median_sample_is_large(adata, monkeypatch, large, sizes):
     monkeypatch.setattr("scggml._core.summary.MANY", large)  # the median sample has 5 cells
-    monkeypatch.setattr(Coreset.__init__, "__defaults__", (2, 10))
+    monkeypatch.setattr("scggml._core.summary.POINTS", (2, 2))
     assert read(adata, summary="auto").sizes.tolist() == sizes

@@ -15,8 +15,8 @@ from scggml._core.cohort import Floats, Points
 MANY = 1000
 """Cells of the median sample from which on `"auto"` takes coresets."""
 
-SAMPLES = 200
-"""Samples up to which these coresets have 200 points; in larger cohorts, where pairs are many, they have 100."""
+SAMPLES, POINTS = 200, (200, 100)
+"""Points of these coresets in cohorts of up to so many samples, and in larger ones, where pairs are many."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def as_summary(summary: Summary, sizes: np.ndarray) -> Coreset | None:
     if isinstance(summary, str):
         if summary != "auto":
             raise ValueError(f'summary={summary!r} is not known; pass "auto", None (all cells) or a Coreset(n_points).')
-        return Coreset(200 if len(sizes) <= SAMPLES else 100) if np.median(sizes) >= MANY else None
+        return Coreset(POINTS[len(sizes) > SAMPLES]) if np.median(sizes) >= MANY else None
     if summary is not None and not isinstance(summary, Coreset):
         raise TypeError(f'summary is a {type(summary).__name__}; pass "auto", None (all cells) or a Coreset(n_points).')
     return summary
