@@ -285,7 +285,8 @@ def _class_order(column: pd.Series, classes: Names) -> Names:
     elif pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column):
         names = pd.Series(sorted(classes))
     else:
-        names = pd.Series(column.unique()).sort_values().astype(str)
+        first = ~column.duplicated()  # one conversion to text for all: what it gives may depend on the other values
+        names = column.astype(str)[first].iloc[np.argsort(column[first].to_numpy(), kind="stable")]
     used = set(classes)
     return np.array([name for name in dict.fromkeys(names) if name in used])
 
