@@ -54,6 +54,8 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
         case Mapping():
             for name, part in value.items():
                 yield from _flat(f"{path}/{name}", part)
+        case _ if hasattr(value, "to_memory"):
+            yield from _flat(path, value.to_memory())
         case _ if hasattr(value, "compute"):
             yield from _flat(path, value.compute())
         case _ if sparse.issparse(value):

@@ -7,7 +7,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._core.cohort import Floats, Integers, Names
-from scggml._read import choices
+from scggml._read import as_text, choices
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SampleColumns:
 
     def codes(self, key: str, argument: str) -> Integers:
         """(P,) code of each sample's value; a sample has one."""
-        codes, values = pd.factorize(self._column(key, argument).astype(str).to_numpy())
+        codes, values = pd.factorize(as_text(self._column(key, argument)))
         offsets = self.offsets
         first = codes[offsets[:-1]]
         torn = np.flatnonzero(codes != np.repeat(first, np.diff(offsets)))
@@ -58,7 +58,7 @@ class SampleColumns:
 
     def shares(self, key: str, argument: str) -> Floats:
         """(P, n_types) share of the cells of each sample that have each value."""
-        codes, values = pd.factorize(self._column(key, argument).astype(str).to_numpy())
+        codes, values = pd.factorize(as_text(self._column(key, argument)))
         owner = np.repeat(np.arange(len(self.names)), np.diff(self.offsets))
         counts = np.zeros((len(self.names), len(values)))
         np.add.at(counts, (owner, codes), 1.0)
@@ -68,7 +68,7 @@ class SampleColumns:
 
 def columns_of(adata: AnnData, sample_key: str, names: Names) -> SampleColumns:
     """The columns of the given samples, all of their cells looked at."""
-    codes = pd.Categorical(adata.obs[sample_key].astype(str), categories=names).codes
+    codes = pd.Index(names).get_indexer(pd.Index(as_text(adata.obs[sample_key])))
     rows = np.argsort(codes, kind="stable")[int((codes < 0).sum()) :]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes[codes >= 0], minlength=len(names)))])
     return SampleColumns(adata, sample_key, names, offsets, rows)

@@ -5,7 +5,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._core.cohort import Floats
-from scggml._read import ROWS, Features
+from scggml._read import ROWS, Features, as_text
 
 DIGITS = 9
 """Digits by which cells are told apart."""
@@ -20,7 +20,7 @@ def check_copies(adata: AnnData, features: Features, sample_key: str, groups: pd
     All cells are looked at, whichever are drawn later. `groups` holds the donor of each sample by name.
     """
     marks = _marks(features, adata.n_obs)
-    table = pd.DataFrame({"mark": marks, "sample": adata.obs[sample_key].astype(str).to_numpy()})
+    table = pd.DataFrame({"mark": marks, "sample": as_text(adata.obs[sample_key])})
     sizes = table["sample"].value_counts()
     owners = table.drop_duplicates().groupby("mark")["sample"].agg(["size", "min", "max"])
     # what more than two samples have, such as empty cells, is no sign of a copy

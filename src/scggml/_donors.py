@@ -5,7 +5,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._core.cohort import Integers, Names
-from scggml._read import choices
+from scggml._read import as_text, choices
 
 
 def read_groups(adata: AnnData, groups_key: str | None, sample_key: str, samples: Names) -> Integers:
@@ -14,7 +14,7 @@ def read_groups(adata: AnnData, groups_key: str | None, sample_key: str, samples
         return np.arange(len(samples))
     if groups_key not in adata.obs:
         raise KeyError(f"groups_key={groups_key!r} is not a column of adata.obs, which has {choices(adata.obs)}.")
-    table = pd.DataFrame({"sample": adata.obs[sample_key].astype(str), "group": adata.obs[groups_key]})
+    table = pd.DataFrame({"sample": as_text(adata.obs[sample_key]), "group": adata.obs[groups_key]})
     table = table[table["sample"].isin(samples)]
     if table["group"].isna().any():
         missing = table.index[table["group"].isna()][0]

@@ -81,6 +81,11 @@ class Features:
             yield slice(start, stop), self.rows(np.arange(start, stop))
 
 
+def _layers(adata: AnnData) -> list[str]:
+    """Names of the layers; anndata 0.13 counts `.X` among them, under None."""
+    return [name for name in adata.layers if name is not None]
+
+
 def read_features(
     adata: AnnData, *, use_rep: str | None = None, layer: str | None = None, mask_var: Mask = None
 ) -> Features:
@@ -92,15 +97,15 @@ def read_features(
     if use_rep is not None and use_rep != "X":
         return _read_obsm(adata, use_rep, mask_var)
     if layer is not None:
-        if layer not in adata.layers:
-            raise KeyError(f"layer={layer!r} is not in adata.layers, which holds {choices(adata.layers)}.")
+        if layer not in _layers(adata):
+            raise KeyError(f"layer={layer!r} is not in adata.layers, which holds {choices(_layers(adata))}.")
         matrix, slot = adata.layers[layer], f"adata.layers[{layer!r}]"
     else:
         matrix, slot = adata.X, "adata.X"
         if matrix is None:
             raise ValueError(
                 f"adata.X is empty; pass use_rep (adata.obsm holds {choices(adata.obsm)}) "
-                f"or layer (adata.layers holds {choices(adata.layers)})."
+                f"or layer (adata.layers holds {choices(_layers(adata))})."
             )
     names = adata.var_names.to_numpy().astype(str)
     columns = _columns(adata, mask_var)
@@ -246,8 +251,15 @@ def _factorize(adata: AnnData, key: str, argument: str) -> tuple[Integers, Names
             f"adata.obs[{key!r}] ({argument}) is missing for {len(missing)} of {adata.n_obs} cells (the first is "
             f"{adata.obs_names[missing[0]]!r}); leave these cells out with adata[adata.obs[{key!r}].notna()]."
         )
-    codes, values = pd.factorize(column.astype(str).to_numpy())
+    codes, values = pd.factorize(as_text(column))
     return codes.astype(np.int64), np.asarray(values).astype(str)
+
+
+def as_text(column: pd.Series) -> np.ndarray:
+    """(n_obs,) values of a column as text, the same for a category wherever it is asked for."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Series(column.cat.categories).astype(str).to_numpy()[column.cat.codes]
+    return column.astype(str).to_numpy()
 
 
 def _sample_labels(
@@ -281,12 +293,12 @@ def _sample_labels(
 def _class_order(column: pd.Series, classes: Names) -> Names:
     """Names of the classes: categories in their order, numbers and dates by value, all else by letter."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        names = pd.Series(column.cat.categories).astype(str)
+        names = pd.Series(column.cat.categories).astype(str).to_numpy()
     elif pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column):
-        names = pd.Series(sorted(classes))
+        names = np.sort(classes.astype(object))
     else:
-        first = ~column.duplicated()  # one conversion to text for all: what it gives may depend on the other values
-        names = column.astype(str)[first].iloc[np.argsort(column[first].to_numpy(), kind="stable")]
+        first = ~column.duplicated().to_numpy()
+        names = as_text(column)[first][np.argsort(column[first].to_numpy(), kind="stable")]
     used = set(classes)
     return np.array([name for name in dict.fromkeys(names) if name in used])
 

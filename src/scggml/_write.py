@@ -10,7 +10,7 @@ from anndata import AnnData, ImplicitModificationWarning
 
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._keys import N_CELLS, Keys
-from scggml._read import Features, not_finite, raise_faults
+from scggml._read import Features, as_text, not_finite, raise_faults
 
 
 def write_metric(
@@ -68,7 +68,7 @@ def samples_adata(adata: AnnData, cohort: Cohort, features: Features, sample_key
     origin = cohort.origin
     if origin is None:
         raise ValueError("cohort.origin is None; the cohort must come from an AnnData.")
-    codes = pd.Categorical(adata.obs[sample_key].astype(str), categories=cohort.names).codes
+    codes = pd.Index(cohort.names).get_indexer(pd.Index(as_text(adata.obs[sample_key])))
     inside = codes >= 0  # cells of samples that min_cells left out are not
     cells, owner = adata.obs.loc[inside], codes[inside]
     first = np.unique(owner, return_index=True)[1]

@@ -78,7 +78,7 @@ def test_the_table_holds_a_row_for_each_sample(samples):
     found = embedding_table(samples, "mds", "label", (1, 2))
     X = samples.obsm["X_mds"]
     truth = pd.DataFrame({"x": X[:, 0], "y": X[:, 1], "color": LABELS, "area": AREAS}, index=samples.obs_names)
-    pd.testing.assert_frame_equal(found, truth)
+    pd.testing.assert_frame_equal(found, truth, check_dtype=False)
 
 
 @pytest.mark.parametrize("components", [(1, 2), (3, 1), (2, 2)])

@@ -31,12 +31,12 @@ def rename_cells(adata):
 
 INPUTS = {
     "missing sample key": (
-        lambda adata: adata.obs.drop(columns="sample_id", inplace=True),
+        lambda adata: adata.obs.pop("sample_id"),
         KeyError,
         r"sample_key='sample_id' is not a column of adata\.obs, which has 'label'",
     ),
     "missing label key": (
-        lambda adata: adata.obs.drop(columns="label", inplace=True),
+        lambda adata: adata.obs.pop("label"),
         KeyError,
         r"label_key='label' is not a column of adata\.obs, which has 'sample_id'",
     ),

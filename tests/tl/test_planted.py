@@ -9,7 +9,7 @@ import scggml as sg
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_signal_is_found_among_199_features_and_holds_for_new_samples(seed):
-    learned, new = (sg.datasets.synthetic(n_cells=33, n_noise=199, rng=rng) for rng in (seed, 100 + seed))
+    learned, new = (sg.datasets.synthetic(n_cells=100, n_noise=199, rng=rng) for rng in (seed, 100 + seed))
     new.obs["sample_id"] = [f"new_{sample}" for sample in new.obs["sample_id"]]
     new.obs_names = [f"new_{cell}" for cell in new.obs_names]
     sg.tl.ggml(learned, "sample_id", "label", progress=False)

@@ -8,7 +8,7 @@ from scggml._core.attribution import entry_distances
 from scggml._core.pairs import solve_plans
 from scggml._core.transport import Exact, SolverName, as_solver
 from scggml._keys import Keys
-from scggml._read import choices, read_cohort, read_features, read_rows
+from scggml._read import as_text, choices, read_cohort, read_features, read_rows
 from scggml._stored import read_stored
 
 
@@ -80,14 +80,15 @@ def plan(
     weights_key = weights_key or stored.param("weights_key")
     if sample_key not in adata.obs:
         raise KeyError(f"sample_key={sample_key!r} is not a column of adata.obs, which has {choices(adata.obs)}.")
-    column = adata.obs[sample_key].astype(str)
+    names_of_cells = as_text(adata.obs[sample_key])
     names = [str(sample_a), str(sample_b)]
     for name in names:
-        if not (column == name).any():
-            raise ValueError(f"No sample {name!r} in adata.obs[{sample_key!r}], which has {choices(column.unique())}.")
+        if name not in names_of_cells:
+            there = choices(dict.fromkeys(names_of_cells))
+            raise ValueError(f"No sample {name!r} in adata.obs[{sample_key!r}], which has {there}.")
     if names[0] == names[1]:
         raise ValueError(f"sample_a and sample_b are both {names[0]!r}; a plan couples two samples.")
-    both = adata[column.isin(names).to_numpy()]
+    both = adata[np.isin(names_of_cells, names)]
     generator = np.random.default_rng(0)  # draws nothing: all cells are taken
     features = read_features(both, use_rep=Keys(key).cells)
     cohort = read_cohort(both, features, sample_key, None, weights_key=weights_key, rng=generator)
