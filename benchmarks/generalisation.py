@@ -28,22 +28,27 @@ COHORTS = (
 )
 Canonical, Learned = sg.tl.Canonical, sg.tl.LearnedMetric
 
-RIVALS = {name: name for name in ("euclidean", "cosine", "pseudobulk", "composition", "majority")}
-RIDGE = Canonical(ridge=0.1)
-SHRUNK = Learned(init=RIDGE, shrinkage=0.3)
-CLOSED_FORM = {
-    "canonical, ridge 0.03": Learned(init=Canonical(ridge=0.03)),
-    "canonical, ridge 0.1": Learned(init=RIDGE),
-    "canonical, shrunk by 0.3": SHRUNK,
-    "canonical, shrunk by 0.5": Learned(init=RIDGE, shrinkage=0.5),
-    "blend of Euclidean and canonical": sg.tl.Blend(["euclidean", Learned(init=RIDGE)]),
-    "blend of Euclidean, cosine and canonical": sg.tl.Blend(["euclidean", "cosine", Learned(init=RIDGE)]),
-    "blend of cosine and shrunk canonical": sg.tl.Blend(["cosine", SHRUNK]),
+DEFAULT = {"ggml": "ggml"}
+RIVALS = {name: name for name in ("canonical", "euclidean", "cosine", "pseudobulk", "composition", "majority")}
+AROUND = {
+    "ggml, shrinkage 0.2": Learned(shrinkage=0.2),
+    "ggml, shrinkage 0.6": Learned(shrinkage=0.6),
+    "ggml, ridge 0.01": Learned(init=Canonical(ridge=0.01)),
+    "ggml, ridge 0.1": Learned(init=Canonical(ridge=0.1)),
+    "ggml, ridge 0.3": Learned(init=Canonical(ridge=0.3)),
+    "ggml, 2 components": Learned(n_comps=2),
+    "ggml, 10 components": Learned(n_comps=10),
+    "blend of Euclidean, cosine and canonical": "blend",
+    "blend of cosine and ggml": sg.tl.Blend(["cosine", "ggml"]),
 }
 # the defaults of the reference implementation: absolute margin, random start, 30 steps of plain Adam
 REFERENCE = {"reference": Learned(margin=1.0, reg=0.001, lr=0.05, max_iter=30, tol=0.0, init="orthonormal")}
-STEPS = {"canonical and 20 gradient steps": Learned(init=RIDGE, max_iter=20, tol=0.0)}
-GROUPS = {"rivals": RIVALS, "closed": CLOSED_FORM, "reference": REFERENCE, "steps": STEPS}
+STEPS = {
+    "ggml, 20 gradient steps": Learned(max_iter=20, tol=0.0),
+    "ggml, gradient steps to convergence": Learned(max_iter=300),
+    "ggml, gradient steps to convergence, not shrunk": Learned(max_iter=300, shrinkage=0.0),
+}
+GROUPS = {"default": DEFAULT, "rivals": RIVALS, "around": AROUND, "reference": REFERENCE, "steps": STEPS}
 
 
 def load(path, per_class=40, min_cells=10):

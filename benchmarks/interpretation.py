@@ -41,8 +41,7 @@ def learn(seed: int, sizes: Mapping[str, Any], n_axes: int) -> AnnData:
     sc.pp.log1p(adata)
     sc.pp.scale(adata)
     sc.pp.pca(adata, n_comps=n_axes)
-    start = sg.tl.Canonical(ridge=0.1)
-    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", n_comps=2, init=start, max_iter=0, progress=False)
+    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", n_comps=2, progress=False)
     return adata
 
 

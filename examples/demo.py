@@ -45,7 +45,7 @@ def main(folder):
 
     sg.tl.ggml(learned, "sample_id", "label")
     result, importance = learned.uns["ggml"], sg.get.metric(learned).gene_importance
-    print(f"Learning: {result['stop']} after {len(result['history']['loss'])} passes")
+    print(f"Learning: {result['stop']}, {result['history']['active'][-1]:.0%} of the triplets are still active")
     print(f"Share of the metric on the feature with signal: {importance['signal'] / importance.sum():.1%}")
 
     sg.tl.project(new, learned)

@@ -8,7 +8,7 @@ from _oracles import cloud, planted_cohort, random_cohort, relative_error, theta
 
 from scggml._core import objective as objective_module
 from scggml._core.fit import HALVINGS, PATIENCE, Schedule, fit, refine
-from scggml._core.initial import InitialName, principal_axes
+from scggml._core.initial import Canonical, InitialName, principal_axes
 from scggml._core.metric import canonical_form
 from scggml._core.objective import Objective, Problem, typical_distance
 from scggml._core.penalty import PenaltyName, penalize
@@ -100,8 +100,15 @@ def test_no_pass_keeps_the_canonical_form_of_the_start():
     truth, singular_values = canonical_form(W0)
     np.testing.assert_allclose(found.components, truth, rtol=1e-12)
     np.testing.assert_allclose(found.singular_values, singular_values, rtol=1e-12)
-    assert found.loss.shape == found.gradient_norm.shape == found.active.shape == (0,)
+    for name in ("loss", "gradient_norm", "active"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(learn(max_iter=1, tol=0.0), name))
     assert (found.stop, found.converged) == ("max_iter", False)
+
+
+@pytest.mark.parametrize("init", ["canonical", Canonical(ridge=0.3)])
+def test_a_closed_form_is_an_answer(init):
+    found = learn(init=init, max_iter=0)
+    assert (found.stop, found.converged) == ("closed form", True)
 
 
 def test_start_and_cohort_are_left_alone():

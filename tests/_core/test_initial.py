@@ -1,4 +1,4 @@
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +27,7 @@ from scggml._core.initial import (
     pair_weights,
     principal_axes,
     scatter,
+    some_pairs,
 )
 from scggml._core.pairs import all_pairs
 from scggml._core.transport import Exact
@@ -361,6 +362,7 @@ def test_one_sample_a_class_is_enough():
         ({"ridge": np.nan}, r"Canonical\(ridge=nan\): the ridge is a positive number"),
         ({"n_alternations": 0}, r"Canonical\(n_alternations=0\): at least 1; 3 are usual\."),
         ({"max_features": 0}, r"Canonical\(max_features=0\): at least 1; the default is 2048\."),
+        ({"max_pairs": 0}, r"Canonical\(max_pairs=0\): at least 1; the default is 20000\."),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options, text):
@@ -389,3 +391,39 @@ def test_a_start_by_numbers_is_copied_in_double_precision():
     np.testing.assert_array_equal(found, mine)
     double = mine.astype(np.float64)
     assert not np.shares_memory(start(double), double)
+
+
+# Many pairs
+
+
+def kinds_of(cohort, pairs):
+    return [tuple(sorted(pair)) for pair in cohort.labels[pairs].tolist()]
+
+
+@pytest.mark.parametrize("most", [3, 7, 30, 59, 60, 100])
+def test_about_as_many_pairs_as_asked_for_are_drawn_of_all_kinds_alike(most):
+    cohort = random_cohort(sizes=(2,) * 12, labels=[0] * 2 + [1] * 4 + [2] * 6)
+    every, pairs = all_pairs(12), some_pairs(cohort, most, np.random.default_rng(0))
+    assert len(np.unique(pairs, axis=0)) == len(pairs)
+    assert {*map(tuple, pairs)} <= {*map(tuple, every)}
+    if most >= len(every):
+        np.testing.assert_array_equal(pairs, every)
+        return
+    there, drawn = Counter(kinds_of(cohort, every)), Counter(kinds_of(cohort, pairs))
+    assert drawn.keys() == there.keys()
+    level = max(drawn.values())
+    assert all(drawn[kind] == min(there[kind], level) for kind in there)
+    assert max(most, len(there)) - len(there) < len(pairs) <= max(most, len(there))
+
+
+def test_drawn_pairs_give_nearly_the_metric_of_all():
+    cohort = random_cohort(sizes=(6,) * 40, d=4, shift=2.0)
+    options = {"solver": Exact(), "n_jobs": 1}
+    whole = Canonical().components(cohort, 1, **options)
+    some = [
+        Canonical(max_pairs=300).components(cohort, 1, rng=np.random.default_rng(seed), **options) for seed in (0, 0, 1)
+    ]
+    cosine = [abs((W @ whole.T).item()) / np.linalg.norm(W) / np.linalg.norm(whole) for W in some]
+    assert min(cosine) > 0.99
+    np.testing.assert_array_equal(some[0], some[1])
+    assert not np.allclose(some[0], some[2], rtol=1e-6)

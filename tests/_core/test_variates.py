@@ -3,7 +3,7 @@ import pytest
 
 from scggml._core.cohort import from_clouds
 from scggml._core.initial import Canonical
-from scggml._core.learned import LearnedMetric, shrink
+from scggml._core.learned import LearnedMetric
 from scggml._core.training import Samples, Target, blind
 from scggml._core.transport import Exact
 from scggml._core.variates import signal_weights
@@ -74,16 +74,6 @@ def test_a_metric_for_numbers_follows_the_feature_that_they_move():
     samples = Samples(made, np.arange(12))
     W = LearnedMetric(n_comps=1).learn(samples, target, rng=np.random.default_rng(0)).components
     assert abs(W[0, 0]) > 0.9 * np.linalg.norm(W)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_shrinking_mixes_theta_with_the_identity(share):
-    made = cohort(np.zeros(6), np.arange(6.0), d=5)
-    W = np.random.default_rng(0).normal(size=(2, 5))
-    S = np.cov(made.points.T, bias=True)  # samples are of equal size
-    theta = shrink(W, share, made).T @ shrink(W, share, made)
-    wanted = (1 - share) * W.T @ W / np.trace(W @ S @ W.T) + share * np.eye(5) / np.trace(S)
-    np.testing.assert_allclose(theta, wanted if share else W.T @ W, atol=1e-12)
 
 
 @pytest.mark.parametrize(("kind", "batch"), [("ordered", None), ("classes", np.zeros(6, dtype=int))])

@@ -178,9 +178,7 @@ def test_a_missing_metric_is_answered_with_those_that_are_there(adata):
         sg.pl.history(adata, key="other")
 
 
-def test_a_metric_without_a_pass_has_no_history(make_metric):
-    adata = make_metric(history={name: [] for name in RECORD}, tol=1e-3)
-    message = r"^The metric 'ggml' was kept as it started \(max_iter=0\), so it has no history\.$"
-    with pytest.raises(ValueError, match=message):
-        sg.pl.history(adata)
-    assert plt.get_fignums() == []
+def test_a_metric_without_gradient_steps_is_one_point(make_metric):
+    axes = sg.pl.history(make_metric(history={name: [0.5] for name in RECORD}, tol=1e-3))
+    assert [ax.lines[0].get_marker() for ax in axes] == ["o"] * 3
+    assert dotted(axes) == [[]] * 3

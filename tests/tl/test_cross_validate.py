@@ -17,7 +17,7 @@ from scggml._core.evaluate import evaluate_fold
 from scggml._core.folds import make_folds
 from scggml._core.methods import ByDistance
 from scggml._design import read_design
-from scggml.tl._methods import NAMES, as_methods, default_metric
+from scggml.tl._methods import NAMES, as_learner, as_methods
 
 QUIET = {"progress": False, "n_jobs": 1}
 BASE = ByDistance(sg.tl.LearnedMetric())
@@ -146,19 +146,18 @@ def test_composition_uses_the_shares_of_cell_types():
 def test_the_default_methods_follow_what_is_given(signal):
     signal.obs["type"] = signal.obs["mode"]
     base = sg.tl.LearnedMetric(n_comps=2, max_iter=2, tol=0.0)
-    assert set(FAST) < {*as_methods(None, BASE, kind="classes", composition=False, batch=False)}
-    plain = list(as_methods(None, BASE, kind="classes", composition=True, batch=False))
+    assert set(FAST) < {*as_methods(None, BASE, composition=False)}
+    plain = list(as_methods(None, BASE, composition=True))
     assert plain == ["ggml", "canonical", "euclidean", "cosine", "pseudobulk", "composition", "majority"]
-    assert "ggml" not in as_methods(None, BASE, kind="ordered", composition=False, batch=False)
     assert accuracy(evaluate(signal, {"short": base}, n_repeats=1), "short") > 0.5
 
 
 def test_the_options_of_a_learned_metric_are_those_of_the_main_function():
     ours = inspect.signature(sg.tl.LearnedMetric).parameters
     main = inspect.signature(sg.tl.ggml).parameters
-    assert set(ours) - set(main) <= {"shrinkage"}
-    found = default_metric()
-    assert all(getattr(found, name) == main[name].default for name in ours if name in main)
+    assert set(ours) < set(main)
+    assert all(ours[name].default == main[name].default for name in ours)
+    assert vars(as_learner("ggml")) == vars(sg.tl.LearnedMetric())
 
 
 @pytest.mark.parametrize("classifier", ["knn", "kernel_logistic"])
@@ -171,10 +170,11 @@ def test_every_classifier_works_on_every_kind_of_distance(signal, method, classi
 
 
 def test_shrinkage_goes_from_the_learned_to_the_euclidean_metric(signal):
-    methods = {f"{s}": sg.tl.LearnedMetric(n_comps=2, shrinkage=s) for s in (0.0, 0.5, 1.0)}
+    d = signal.n_vars
+    methods = {f"{s}": sg.tl.LearnedMetric(n_comps=d, shrinkage=s) for s in (0.0, 0.5, 1.0)}
     result = evaluate(signal, methods | {"euclidean": "euclidean"}, n_repeats=1)
     whole = (result.distances["1.0"] / result.distances["euclidean"]).to_numpy()
-    # theta = I / v with the variance v of the training cells of the row's fold
+    # with all components theta is a multiple of I, by the variances of the training cells of the row's fold
     np.testing.assert_allclose(np.nanmin(whole, axis=1), np.nanmax(whole, axis=1), rtol=1e-5)
     assert not np.allclose(result.distances["0.5"], result.distances["1.0"], rtol=1e-2)
 
@@ -186,7 +186,7 @@ def test_predictions_do_not_depend_on_the_labels_of_held_out_samples():
     adata = null_cohort(n_donors=12)
     design = read(adata)
     names = ["canonical", "blend", "pseudobulk", "majority"]
-    methods = as_methods(names, BASE, kind="classes", composition=False, batch=False)
+    methods = as_methods(names, BASE, composition=False)
     for fold in make_folds(design.target, design.groups, n_splits=3, n_repeats=1, rng=np.random.default_rng(0)):
         lied = design.target.values.copy()
         lied[fold.test] = 1 - lied[fold.test]
@@ -417,5 +417,5 @@ def test_one_class_only_is_refused():
 
 
 def test_every_name_is_a_method():
-    methods = as_methods(NAMES, BASE, kind="classes", composition=True, batch=False)
+    methods = as_methods(NAMES, BASE, composition=True)
     assert list(methods) == list(NAMES)

@@ -52,14 +52,15 @@ def small(_small):
 # What it must show
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_planted_genes_are_the_significant_ones(seed):
-    adata = planted(seed)
-    sg.tl.gene_stability(adata, 0, n_perm=40, **QUICK)
-    found = sg.get.rank_genes_df(adata, max_p_adjusted=0.05)["gene"]
-    true = adata.var.loc[found, "planted"]
-    assert true.sum() >= 9
-    assert (~true).sum() <= 0.1 * len(found)
+def test_planted_genes_are_the_significant_ones():
+    right = []
+    for seed in range(3):
+        adata = planted(seed)
+        sg.tl.gene_stability(adata, 0, n_perm=40, **QUICK)
+        found = sg.get.rank_genes_df(adata, max_p_adjusted=0.05)["gene"]
+        right += adata.var.loc[found, "planted"].tolist()
+    assert sum(right) >= 27  # of 30
+    assert len(right) - sum(right) <= 0.1 * len(right)
 
 
 def test_genes_that_mean_nothing_are_not_reported():
@@ -113,16 +114,23 @@ def test_excess_adds_up_to_the_share_of_the_gap(small):
     assert sg.get.rank_genes_df(small)["excess"].sum() == pytest.approx(1 - within / D[~same].mean(), rel=1e-4)
 
 
+def assert_same_metric(found, truth):
+    """Equal up to rotation and scale."""
+    thetas = [W.T @ W / np.linalg.norm(W) ** 2 for W in (found, truth)]
+    np.testing.assert_allclose(*thetas, rtol=1e-7, atol=1e-10)
+
+
 def test_a_refit_with_the_stored_parameters_is_the_stored_metric(small):
     for options in (
         {"max_iter": 0},
+        {"max_iter": 0, "shrinkage": 0.2},
         {"max_iter": 6, "tol": 0, "reg": 0.3, "penalty": "l21"},
         {"margin": 2.0, "max_iter": 3, "tol": 0},
     ):
         sg.tl.ggml(small, "sample_id", "label", use_rep="X_pca", n_comps=2, progress=False, n_cells=6, rng=5, **options)
         stored = read_stored(small, "ggml")
         refit = read_refit(small, stored, sg.tl.Exact())
-        np.testing.assert_allclose(refit.components(refit.cohort, 0), stored.components, rtol=1e-7, atol=1e-10)
+        assert_same_metric(refit.components(refit.cohort, 0), stored.components)
 
 
 @pytest.mark.parametrize("init", ["pca", sg.tl.Canonical(ridge=0.5, n_alternations=2, max_features=7)])
@@ -130,8 +138,8 @@ def test_a_refit_starts_as_the_metric_did(small, init):
     sg.tl.ggml(small, "sample_id", "label", use_rep="X_pca", n_comps=2, init=init, max_iter=0, progress=False)
     stored = read_stored(small, "ggml")
     refit = read_refit(small, stored, sg.tl.Exact())
-    assert refit.init == init
-    np.testing.assert_allclose(refit.components(refit.cohort, 0), stored.components, rtol=1e-7, atol=1e-10)
+    assert refit.learner.init == init
+    assert_same_metric(refit.components(refit.cohort, 0), stored.components)
 
 
 def test_a_metric_of_coresets_is_learned_again_on_the_same_coresets(small):
@@ -146,7 +154,7 @@ def test_a_metric_of_coresets_is_learned_again_on_the_same_coresets(small):
     stored = read_stored(small, "ggml")
     refit = read_refit(small, stored, sg.tl.Exact())
     assert refit.cohort.sizes.tolist() == [4] * 10
-    np.testing.assert_allclose(refit.components(refit.cohort, 0), stored.components, rtol=1e-7, atol=1e-10)
+    assert_same_metric(refit.components(refit.cohort, 0), stored.components)
     with pytest.warns(UserWarning, match="reached max_iter"):
         sg.tl.ggml(small, "sample_id", "label", refine=1, **(options | {"max_iter": 2}))
     with pytest.raises(ValueError, match=r"was refined on all cells after learning on Coreset\(n_points=4"):
@@ -220,7 +228,7 @@ def test_results_join_the_ranking_and_survive_a_file(small, tmp_path):
 
 def test_what_was_found_for_another_metric_is_not_shown(small):
     sg.tl.gene_stability(small, 2, n_perm=0, **QUICK)
-    sg.tl.ggml(small, "sample_id", "label", use_rep="X_pca", n_comps=2, max_iter=0, progress=False)
+    sg.tl.ggml(small, "sample_id", "label", use_rep="X_pca", n_comps=2, shrinkage=0.1, progress=False)
     sg.tl.rank_genes(small)
     assert "lower" not in sg.get.rank_genes_df(small)
 

@@ -46,7 +46,10 @@ def test_the_documented_slots_are_written_and_no_other(adata):
     assert {path for path in new if not path.startswith("uns/ggml/params/")} == {
         "obsm/X_ggml",
         "varm/ggml",
-        *(f"uns/ggml/{name}" for name in ("components", "singular_values", "features", "converged", "stop", "refined")),
+        *(
+            f"uns/ggml/{name}"
+            for name in ("components", "singular_values", "features", "converged", "stop", "refined", "margin", "reg")
+        ),
         *(f"uns/ggml/history/{name}" for name in ("loss", "gradient_norm", "active")),
     }
     W = new["uns/ggml/components"]
@@ -59,7 +62,7 @@ def test_the_documented_slots_are_written_and_no_other(adata):
 
 
 def test_the_history_has_an_entry_for_each_pass(adata):
-    learn(adata, max_iter=6)
+    learn(adata, init="pca", max_iter=6)
     history = adata.uns["ggml"]["history"]
     for name in ("loss", "gradient_norm", "active"):
         assert history[name].shape == (6,)
@@ -74,7 +77,7 @@ def test_the_arguments_are_stored_and_none_is_left_out(adata):
     params = adata.uns["ggml"]["params"]
     expected = {"sample_key": "sample_id", "label_key": "label", "n_comps": 2, "penalty": "l21", "reg": 0.2}
     expected |= {"squared": True, "n_cells": 5, "min_cells": 1, "margin": 3.0, "anchors": "distinct", "seed": 0}
-    expected |= {"init": "canonical", "lr": 0.1, "max_iter": 8, "tol": 0, "batch_size": 128, "scale_free": False}
+    expected |= {"init": "canonical", "lr": 0.1, "max_iter": 8, "tol": 0, "batch_size": 128, "shrinkage": "auto"}
     assert {name: params[name] for name in expected} == expected
     assert None not in params.values()
     assert not {"use_rep", "layer", "weights_key"} & params.keys()
@@ -179,17 +182,18 @@ def canonical_variates(adata, n_comps=2):
 
 def test_without_a_pass_the_metric_is_that_of_canonical_variates(adata):
     learn(adata, max_iter=0, margin=1.0)
-    assert adata.uns["ggml"]["history"]["loss"].shape == (0,)
+    assert adata.uns["ggml"]["history"]["loss"].shape == (1,)
+    assert adata.uns["ggml"]["stop"] == "closed form"
     np.testing.assert_allclose(adata.uns["ggml"]["components"], canonical_variates(adata), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("squared", [False, True])
 def test_a_scale_free_start_is_one_to_ten_times_the_median_distance_between_classes(adata, squared):
-    learn(adata, max_iter=0, squared=squared)
+    learn(adata, max_iter=0, squared=squared, shrinkage=0.0)
     samples = sg.tl.distances(adata, progress=False)
     label = samples.obs["label"].to_numpy()
     D = samples.obsp["ggml_distances"]
-    assert adata.uns["ggml"]["params"]["margin"] == 1.0
+    assert adata.uns["ggml"]["margin"] == 1.0
     assert 1.0 - 1e-6 <= np.median(D[label[:, None] != label]) <= (100 if squared else 10) + 1e-6
     truth = canonical_variates(adata)
     found = adata.uns["ggml"]["components"]

@@ -29,12 +29,12 @@ def severity(n_donors=24, noise=3.0, seed=0):
 
 
 def test_an_ordered_column_is_taken_as_ordered_and_scored_by_ranks():
-    adata = severity()
-    result = evaluate(adata, ["canonical", "euclidean", "pseudobulk", "majority"])
+    adata = severity(noise=5.0)
+    result = evaluate(adata, ["ggml", "canonical", "euclidean", "pseudobulk", "majority"])
     assert adata.uns["cross_validation"]["params"]["label_kind"] == "ordered"
     assert {"spearman", "kappa", "balanced_accuracy"} <= set(result.summary.columns)
-    assert result.summary.loc["canonical", "spearman"] > 0.75
-    assert result.summary.loc["canonical", "spearman"] > result.summary.loc["euclidean", "spearman"]
+    for method in ("ggml", "canonical"):
+        assert result.summary.loc[method, "spearman"] > max(0.7, 0.2 + result.summary.loc["euclidean", "spearman"])
     assert result.summary.loc["majority", "kappa"] == 0.0
 
 
@@ -83,7 +83,7 @@ def batched(seed=0, n_donors=24):
 
 def test_a_planted_batch_effect_is_kept_out_of_the_metric():
     adata = batched()
-    methods = {"canonical": sg.tl.LearnedMetric(n_comps=1)}
+    methods = {"canonical": sg.tl.LearnedMetric(n_comps=1)}  # shrunk, unless a batch is known
     naive = evaluate(adata, methods, covariate_keys=["batch"])
     aware = evaluate(adata, methods, covariate_keys=["batch"], batch_key="batch")
     column = "batch_removal:batch"

@@ -19,7 +19,7 @@ def run(adata, **options):
 
 @pytest.fixture(scope="module")
 def planted():
-    adata = sg.datasets.synthetic(n_noise=9, n_samples=5, n_cells=5)
+    adata = sg.datasets.synthetic(n_noise=9, n_samples=5, n_cells=8)
     adata.obs = adata.obs.rename(columns={"sample_id": "sample"})
     return adata
 

@@ -29,7 +29,13 @@ class Case:
     n_samples: int
 
     def learn(self, **options) -> AnnData:
-        return sg.tl.ggml(self.adata, self.sample_key, self.label_key, copy=True, **(QUIET | self.options | options))
+        return sg.tl.ggml(
+            self.adata,
+            self.sample_key,
+            self.label_key,
+            copy=True,
+            **(QUIET | {"max_iter": 300} | self.options | options),
+        )
 
 
 def markers(data_dir: Path) -> Case:
@@ -105,7 +111,7 @@ def test_learning_converges_and_every_cell_has_coordinates(run):
     assert stored["converged"]
     assert stored["stop"] == "converged"
     assert case.adata.obs[case.sample_key].nunique() == case.n_samples
-    assert stored["history"]["loss"].min() < 0.95 * stored["history"]["loss"][0]
+    assert stored["history"]["loss"].min() < 0.98 * stored["history"]["loss"][0]
     use_rep = case.options.get("use_rep")
     features = np.asarray(learned.X if use_rep is None else learned.obsm[use_rep], dtype=np.float64)
     np.testing.assert_allclose(learned.obsm["X_ggml"], features @ stored["components"].T, rtol=1e-4, atol=1e-5)

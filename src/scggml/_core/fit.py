@@ -11,13 +11,13 @@ from scggml._core.adam import Adam
 from scggml._core.batches import stratified_batches
 from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.initial import Canonical, InitialName, initial_components
+from scggml._core.initial import Canonical, InitialName, initial_components, is_canonical
 from scggml._core.loss import triplet_hinge
 from scggml._core.metric import canonical_form
 from scggml._core.objective import Evaluation, Objective, Problem, typical_distance
 from scggml._core.penalty import penalize
 
-StopReason = Literal["converged", "max_iter", "no active triplet"]
+StopReason = Literal["converged", "closed form", "max_iter", "no active triplet"]
 
 PATIENCE = 5
 """Passes without progress after which the learning rate is halved."""
@@ -40,7 +40,7 @@ class Schedule:
         Step of Adam. Relative to the root mean square of the entries of the start if the margin is `"auto"`, else in
         units of W.
     max_iter
-        Most passes over the cohort.
+        Most passes over the cohort. 0 keeps the start.
     tol
         Progress is a fall of the objective by more than this share. 0 switches the stopping rule off: `max_iter` steps
         of plain Adam are taken.
@@ -73,7 +73,7 @@ class Fit:
         Margin and penalty weight in the units of `components`.
     loss, gradient_norm, active
         One entry per pass, taken before its step: objective, norm of its gradient, share of active triplets (means
-        over the mini-batches of the pass, if there are any).
+        over the mini-batches of the pass, if there are any). Without a pass there is the entry of the start.
     stop
         Why learning ended.
     refined
@@ -92,7 +92,7 @@ class Fit:
 
     @property
     def converged(self) -> bool:
-        """Whether the stopping rule, not the limit of passes, ended learning."""
+        """Whether the stopping rule or a closed form, not the limit of passes, ended learning."""
         return self.stop != "max_iter"
 
 
@@ -114,13 +114,19 @@ def fit(
     the scale that serves the objective best. Rescaling the data then changes nothing but the units of W.
     """
     problem = Problem(objective, cohort)
-    solver, n_jobs = objective.solver, objective.n_jobs
-    if schedule.batch_size is not None and schedule.batch_size < cohort.n_samples:
-        some = np.sort(stratified_batches(cohort.labels, schedule.batch_size, rng)[0])
-        W = initial_components(init, cohort.take(some), n_comps, solver=solver, rng=rng, n_jobs=n_jobs)
-    else:
-        some = None
-        W = initial_components(init, cohort, n_comps, solver=solver, rng=rng, transport=problem.transport)
+    in_batches = schedule.batch_size is not None and schedule.batch_size < cohort.n_samples
+    some = np.sort(stratified_batches(cohort.labels, schedule.batch_size, rng)[0]) if in_batches else None
+    transport = None if in_batches else problem.transport
+    W = initial_components(
+        init,
+        cohort,
+        n_comps,
+        solver=objective.solver,
+        rng=rng,
+        n_jobs=objective.n_jobs,
+        transport=transport,
+        progress=progress,
+    )
     unit = 1.0
     if scale_free:
         W, objective = _rescale(W, problem, some, objective)
@@ -128,8 +134,10 @@ def fit(
     W, records, stop = _minimize(
         problem, W / unit, unit, objective=objective, schedule=schedule, rng=rng, progress=progress
     )
+    if schedule.max_iter == 0 and is_canonical(init):
+        stop = "closed form"
     components, singular_values = canonical_form(W * unit)
-    loss, gradient_norm, active = np.array(records, dtype=np.float64).reshape(-1, 3).T
+    loss, gradient_norm, active = np.array(records, dtype=np.float64).T
     return Fit(components, singular_values, objective.margin, objective.reg, loss, gradient_norm, active, stop)
 
 
@@ -216,19 +224,26 @@ def _minimize(
     records: list[tuple[float, float, float]] = []
     best, best_V = np.inf, V
     mark, waited, halvings = np.inf, 0, 0
-    with tqdm(total=schedule.max_iter, desc="learning", unit="pass", disable=not progress, leave=False) as bar:
-        for _ in range(schedule.max_iter):
+    with tqdm(
+        total=schedule.max_iter,
+        desc="learning",
+        unit="pass",
+        disable=not progress or schedule.max_iter == 0,
+        leave=False,
+    ) as bar:
+        for _ in range(max(schedule.max_iter, 1)):
             before, steps = V, list[Evaluation]()
             for batch in stratified_batches(labels, schedule.batch_size, rng):
                 steps.append(problem.evaluate(objective, V * unit, None if len(batch) == len(labels) else batch))
-                V = adam.update(V, steps[-1].gradient * unit)
+                if schedule.max_iter > 0:
+                    V = adam.update(V, steps[-1].gradient * unit)
             value = float(np.mean([step.value for step in steps]))
             norm = float(np.mean([np.linalg.norm(step.gradient) for step in steps]))
             active = float(np.mean([step.active for step in steps]))
             records.append((value, norm, active))
             bar.update()
             bar.set_postfix(loss=f"{value:.4g}", active=f"{active:.0%}")
-            if schedule.tol == 0:
+            if schedule.tol == 0 or schedule.max_iter == 0:
                 continue
             if norm == 0:
                 return before, records, "no active triplet"

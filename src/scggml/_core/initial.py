@@ -1,12 +1,14 @@
 """Where learning starts: orthonormal rows, principal axes, or canonical variates in Wasserstein space."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, eigsh
+from tqdm.auto import tqdm
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points, blocks
 from scggml._core.pairs import all_pairs
@@ -22,6 +24,9 @@ PAIRS = 4096
 
 ROUNDING = 1e-10
 """Share of the scatter of the cells below which scatter along the plans is rounding; the same for eigenvalues."""
+
+Product = Callable[[Floats], Floats]
+"""A symmetric matrix by what it does to another one."""
 
 InitialName = Literal["canonical", "orthonormal", "pca"]
 
@@ -51,6 +56,9 @@ class Canonical:
     max_features
         With more features than this the problem is solved among that many leading principal axes of the cells, since
         it takes time cubic in the number of features.
+    max_pairs
+        In cohorts with more pairs of samples than this, about that many are drawn at random, as many of each class and
+        each pair of classes where there are enough. (200 samples have 19,900 pairs.)
 
     Examples
     --------
@@ -65,9 +73,11 @@ class Canonical:
     Li and Lin, *Canonical variates in Wasserstein metric space*, 2024 (arXiv 2405.15768).
     """
 
-    ridge: float = 0.03
+    ridge: float = 0.05
     n_alternations: int = 3
     max_features: int = 2048
+    _: KW_ONLY
+    max_pairs: int = 20_000
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.ridge) and self.ridge > 0):
@@ -76,6 +86,8 @@ class Canonical:
             raise ValueError(f"Canonical(n_alternations={self.n_alternations!r}): at least 1; 3 are usual.")
         if self.max_features < 1:
             raise ValueError(f"Canonical(max_features={self.max_features!r}): at least 1; the default is 2048.")
+        if self.max_pairs < 1:
+            raise ValueError(f"Canonical(max_pairs={self.max_pairs!r}): at least 1; the default is 20000.")
 
     def components(
         self,
@@ -84,13 +96,15 @@ class Canonical:
         *,
         solver: Solver,
         n_jobs: int | None = None,
+        rng: np.random.Generator | None = None,
         transport: Transport | None = None,
         weighted: tuple[Integers, Floats, Floats] | None = None,
+        progress: bool = False,
     ) -> Floats:
         """(k, d) components for a cohort whose labels name at least two classes.
 
-        `transport` may know its pairs. `weighted` replaces what the labels say: pairs (n_pairs, 2), and their weights
-        (n_pairs,) within and between.
+        `rng` draws the pairs where there are too many. `transport` may know its pairs. `weighted` replaces what the
+        labels say: pairs (n_pairs, 2), and their weights (n_pairs,) within and between.
         """
         if transport is None:
             transport = solver.transport(cohort, n_jobs=n_jobs)
@@ -106,15 +120,19 @@ class Canonical:
             )
             # the ridge stays the same share of the variance per feature
             same = replace(self, ridge=self.ridge * len(axes) / cohort.n_features)
-            return same.components(reduced, n_comps, solver=solver, transport=transport, weighted=weighted) @ axes
+            found = same.components(
+                reduced, n_comps, solver=solver, rng=rng, transport=transport, weighted=weighted, progress=progress
+            )
+            return found @ axes
 
         points = cohort.points.astype(np.float64) - _mean(cohort)
         if weighted is None:
-            pairs = all_pairs(cohort.n_samples)
+            pairs = some_pairs(cohort, self.max_pairs, np.random.default_rng(0) if rng is None else rng)
             weighted = pairs, *pair_weights(cohort, pairs)
         pairs, within, between = weighted
         embedded = points
-        for _ in range(self.n_alternations):
+        rounds = range(self.n_alternations)
+        for _ in tqdm(rounds, desc="canonical variates", unit="round", disable=not progress, leave=False):
             transport.solve(embedded, pairs, "sqeuclidean")
             S_b, S_w = scatter(points, transport, pairs, between), scatter(points, transport, pairs, within)
             W = canonical_variates(S_b, S_w, n_comps, self.ridge)
@@ -122,13 +140,41 @@ class Canonical:
         return W
 
 
-def pair_weights(cohort: Cohort, pairs: np.ndarray) -> tuple[Floats, Floats]:
-    """Weights of the pairs in the within- and the between-class mean; classes, and pairs of them, count equally."""
+def some_pairs(cohort: Cohort, most: int, rng: np.random.Generator) -> Integers:
+    """(n_pairs, 2) all pairs of samples, or about `most` of them, as many of each kind where there are enough."""
+    pairs = all_pairs(cohort.n_samples)
+    if len(pairs) <= most:
+        return pairs
+    kind, counts = _kinds(cohort, pairs)
+    level = _level(counts, most)
+    drawn = [rng.choice(np.flatnonzero(kind == k), min(count, level), False) for k, count in enumerate(counts)]
+    return pairs[np.sort(np.concatenate(drawn))]
+
+
+def _level(counts: Integers, most: int) -> int:
+    """How many to take of each kind (all, where there are fewer) for `most` in all; at least one."""
+    left, level = most, 0
+    for n_kinds, count in zip(range(len(counts), 0, -1), np.sort(counts), strict=True):
+        level = left // n_kinds
+        if count > level:
+            break
+        left -= int(count)
+    return max(level, 1)
+
+
+def _kinds(cohort: Cohort, pairs: Integers) -> tuple[Integers, Integers]:
+    """Which classes the samples of each pair have, as a code, and the number of pairs of each code."""
     first, second = np.sort(cohort.labels[pairs], axis=1).T
-    kind = first * len(cohort.classes) + second
-    _, inverse, counts = np.unique(kind, return_inverse=True, return_counts=True)
-    weights = 1.0 / counts[inverse]
-    within, between = np.where(first == second, weights, 0.0), np.where(first != second, weights, 0.0)
+    _, kind, counts = np.unique(first * len(cohort.classes) + second, return_inverse=True, return_counts=True)
+    return kind, counts
+
+
+def pair_weights(cohort: Cohort, pairs: Integers) -> tuple[Floats, Floats]:
+    """Weights of the pairs in the within- and the between-class mean; classes, and pairs of them, count equally."""
+    kind, counts = _kinds(cohort, pairs)
+    alike = cohort.labels[pairs[:, 0]] == cohort.labels[pairs[:, 1]]
+    weights = 1.0 / counts[kind]
+    within, between = np.where(alike, weights, 0.0), np.where(alike, 0.0, weights)
     return within / max(within.sum(), 1.0), between / max(between.sum(), 1.0)
 
 
@@ -177,25 +223,43 @@ def _mean(cohort: Cohort) -> Floats:
     return out / cohort.n_samples
 
 
-def principal_axes(cohort: Cohort, n_comps: int) -> Floats:
-    """(k, d) orthonormal leading principal axes of the cells, samples counting equally; zero rows beyond d."""
-    mean, d = _mean(cohort), cohort.n_features
-    k = min(n_comps, d)
+def covariance_of(cohort: Cohort) -> Product:
+    """The (d, d) covariance of the cells, samples counting equally, as what it does to a matrix (d, m)."""
+    mean = _mean(cohort)
 
-    def covariance_times(v: Floats) -> Floats:
-        out = np.zeros((d, v.shape[1]))
+    def times(v: Floats) -> Floats:
+        out = np.zeros(v.shape)
         for rows in blocks(cohort.points):
             x: Points = cohort.points[rows].astype(np.float64, copy=False) - mean
             out += x.T @ (cohort.weights[rows, None] * (x @ v))
         return out / cohort.n_samples
 
-    if d <= 2048 or k > d // 2:
-        axes = eigh(covariance_times(np.eye(d)), subset_by_index=[d - k, d - 1])[1]
+    return times
+
+
+def total_variance(cohort: Cohort) -> float:
+    """Summed variance of the features, samples counting equally."""
+    mean = _mean(cohort)
+    parts = (cohort.weights[rows] @ ((cohort.points[rows] - mean) ** 2).sum(axis=1) for rows in blocks(cohort.points))
+    return float(sum(parts)) / cohort.n_samples
+
+
+def leading_axes(times: Product, size: int, k: int) -> Floats:
+    """(k, size) orthonormal leading eigenvectors of a symmetric matrix that is known by its products."""
+    if size <= 2048 or k > size // 2:
+        axes = eigh(times(np.eye(size)), subset_by_index=[size - k, size - 1])[1]
     else:
-        operator = LinearOperator((d, d), matvec=lambda v: covariance_times(v.reshape(d, 1))[:, 0], dtype=np.float64)
-        axes = eigsh(operator, k, v0=np.ones(d))[1]
-    rows_first: Floats = axes.T[::-1]
-    return np.pad(rows_first, ((0, n_comps - k), (0, 0)))
+        operator = LinearOperator((size, size), matvec=lambda v: times(v.reshape(-1, 1))[:, 0], dtype=np.float64)
+        axes = eigsh(operator, k, v0=np.ones(size))[1]
+    out: Floats = axes.T[::-1]
+    return out
+
+
+def principal_axes(cohort: Cohort, n_comps: int) -> Floats:
+    """(k, d) orthonormal leading principal axes of the cells, samples counting equally; zero rows beyond d."""
+    k = min(n_comps, cohort.n_features)
+    axes = leading_axes(covariance_of(cohort), cohort.n_features, k)
+    return np.pad(axes, ((0, n_comps - k), (0, 0)))
 
 
 def orthonormal(n_comps: int, n_features: int, rng: np.random.Generator) -> Floats:
@@ -204,6 +268,11 @@ def orthonormal(n_comps: int, n_features: int, rng: np.random.Generator) -> Floa
     q, r = np.linalg.qr(tall)
     q = q * np.sign(np.diag(r))
     return q.T if n_comps <= n_features else q
+
+
+def is_canonical(init: object) -> bool:
+    """Whether a start is that of canonical variates."""
+    return isinstance(init, Canonical) or (isinstance(init, str) and init == "canonical")
 
 
 def initial_components(
@@ -215,6 +284,7 @@ def initial_components(
     rng: np.random.Generator,
     n_jobs: int | None = None,
     transport: Transport | None = None,
+    progress: bool = False,
 ) -> Floats:
     """(k, d) components that learning starts from."""
     if isinstance(init, np.ndarray):
@@ -224,4 +294,6 @@ def initial_components(
     if init == "pca":
         return principal_axes(cohort, n_comps)
     canonical = Canonical() if init == "canonical" else init
-    return canonical.components(cohort, n_comps, solver=solver, n_jobs=n_jobs, transport=transport)
+    return canonical.components(
+        cohort, n_comps, solver=solver, n_jobs=n_jobs, rng=rng, transport=transport, progress=progress
+    )

@@ -6,18 +6,22 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from scggml._core.checks import check_number, check_whole
+from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort, Floats
 from scggml._core.fit import Schedule, fit
-from scggml._core.initial import Canonical, InitialName, initial_components
+from scggml._core.initial import Canonical, InitialName, initial_components, is_canonical
 from scggml._core.loss import Anchors
 from scggml._core.methods import GroundMetric
 from scggml._core.objective import Objective
 from scggml._core.penalty import PenaltyName
-from scggml._core.products import project
+from scggml._core.plans import GroundCost
+from scggml._core.shrinkage import Shrinkage, as_share, shrink
+from scggml._core.solver import Solver
 from scggml._core.training import Samples, Target, labelled
 from scggml._core.transport import Exact
 from scggml._core.variates import signal_weights
+
+EXACT = Exact()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -29,12 +33,8 @@ class LearnedMetric:
 
     Parameters
     ----------
-    n_comps, margin, penalty, reg, squared, anchors, init, lr, max_iter, tol, batch_size
-        As in `tl.ggml`.
-    shrinkage
-        s in [0, 1], the share of the Euclidean metric in the mean squared distance between cells:
-        :math:`\theta = (1 - s)\, W^T W / v_W + s\, I / v_I`, where v is the total variance of the cells under each. 0
-        takes the metric as it was learned.
+    n_comps, margin, penalty, reg, squared, anchors, init, lr, max_iter, tol, batch_size, shrinkage
+        As in `tl.ggml`. (`shrinkage="auto"` is 0 with a `batch_key`, too: the Euclidean metric sees batches.)
 
     Examples
     --------
@@ -64,11 +64,11 @@ class LearnedMetric:
     max_iter: int = 0
     tol: float = 1e-3
     batch_size: int | None = 128
-    shrinkage: float = 0.0
+    shrinkage: Shrinkage = "auto"
 
     def __post_init__(self) -> None:
         check_whole("n_comps", self.n_comps, 1)
-        check_number("shrinkage", self.shrinkage, "a share between 0 and 1", 0, 1 + 1e-12, open_low=False)
+        self._share()
         if isinstance(self.init, str) and self.init not in get_args(InitialName):
             raise ValueError(
                 f"init={self.init!r} is not known; choose from {get_args(InitialName)}, a Canonical(...) or an array."
@@ -76,7 +76,12 @@ class LearnedMetric:
         self.objective()
         self.schedule()
 
-    def objective(self) -> Objective:
+    @property
+    def cost(self) -> GroundCost:
+        """Ground cost between cells in the learned space."""
+        return "sqeuclidean" if self.squared else "euclidean"
+
+    def objective(self, solver: Solver = EXACT) -> Objective:
         """The objective on one thread, since folds run in parallel."""
         return Objective(
             margin=1.0 if self.margin == "auto" else self.margin,
@@ -84,7 +89,7 @@ class LearnedMetric:
             reg=self.reg,
             squared=self.squared,
             anchors=self.anchors,
-            solver=Exact(),
+            solver=solver,
             n_jobs=1,
         )
 
@@ -92,55 +97,36 @@ class LearnedMetric:
         """The schedule of the optimizer."""
         return Schedule(lr=self.lr, max_iter=self.max_iter, tol=self.tol, batch_size=self.batch_size)
 
-    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
-        """Learn from the training samples alone."""
-        cohort = labelled(training, target)
-        weighted = target.kind != "classes" or training.batch is not None
-        if weighted and (self.max_iter > 0 or not self._is_canonical):
-            raise ValueError(
-                "Ordered labels, numbers and batch_key weigh the pairs of samples in the canonical start; pass "
-                "max_iter=0 and a canonical init."
-            )
-        if weighted:
-            W = self._weighted(cohort, training, target)
-        elif self.max_iter == 0:
-            W = initial_components(self.init, cohort, self.n_comps, solver=Exact(), rng=rng, n_jobs=1)
+    def components(self, cohort: Cohort, *, rng: np.random.Generator, solver: Solver = EXACT) -> Floats:
+        """(k, d) the metric of a labelled cohort, up to scale."""
+        if self.max_iter == 0:
+            W = initial_components(self.init, cohort, self.n_comps, solver=solver, rng=rng, n_jobs=1)
         else:
             W = fit(
                 cohort,
                 self.init,
-                self.objective(),
+                self.objective(solver),
                 self.schedule(),
                 n_comps=self.n_comps,
                 scale_free=self.margin == "auto",
                 rng=rng,
             ).components
-        return GroundMetric(shrink(W, self.shrinkage, training.cohort), "sqeuclidean" if self.squared else "euclidean")
+        return shrink(W, self._share(), cohort)
 
-    @property
-    def _is_canonical(self) -> bool:
-        return isinstance(self.init, Canonical) or (isinstance(self.init, str) and self.init == "canonical")
-
-    def _weighted(self, cohort: Cohort, training: Samples, target: Target) -> Floats:
-        weighted = signal_weights(cohort, target, training.batch)
+    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
+        """Learn from the training samples alone."""
+        cohort = labelled(training, target)
+        if target.kind == "classes" and training.batch is None:
+            return GroundMetric(self.components(cohort, rng=rng), self.cost)
+        if self.max_iter > 0 or not is_canonical(self.init):
+            raise ValueError(
+                "Ordered labels, numbers and batch_key weigh the pairs of samples in the canonical start; pass "
+                "max_iter=0 and a canonical init."
+            )
         options = self.init if isinstance(self.init, Canonical) else Canonical()
-        return options.components(cohort, self.n_comps, solver=Exact(), n_jobs=1, weighted=weighted)
+        weighted = signal_weights(cohort, target, training.batch)
+        W = options.components(cohort, self.n_comps, solver=EXACT, n_jobs=1, weighted=weighted)
+        return GroundMetric(shrink(W, self._share(batch=training.batch is not None), cohort), self.cost)
 
-
-def shrink(W: Floats, share: float, cohort: Cohort) -> Floats:
-    """(k + d, d) components that mix W (k, d) and the Euclidean metric by their shares of the variance of the cells.
-
-    Variance, not the trace of theta: with many features that only mislead, a share of the trace would be nearly all of
-    the distance.
-    """
-    learned, plain = total_variance(cohort, W), total_variance(cohort, np.eye(W.shape[1]))
-    if share == 0 or learned <= 0:
-        return W
-    return np.vstack([np.sqrt((1 - share) / learned) * W, np.sqrt(share / plain) * np.eye(W.shape[1])])
-
-
-def total_variance(cohort: Cohort, W: Floats) -> float:
-    """Summed variance of the embedded cells, samples counting equally."""
-    weights = cohort.weights / cohort.n_samples
-    Z = project(cohort.points, W)
-    return float(weights @ ((Z - weights @ Z) ** 2).sum(axis=1))
+    def _share(self, *, batch: bool = False) -> float:
+        return as_share(self.shrinkage, scale_free=self.margin == "auto", batch=batch)

@@ -26,7 +26,7 @@ def history(
     """Objective, norm of its gradient and share of active triplets for each pass of learning.
 
     The dotted line marks the pass whose metric was kept where the stopping rule was on. Passes over all cells after
-    learning on a summary of them have a gray ground.
+    learning on a summary of them have a gray ground. A metric without gradient steps has the one point of its start.
 
     Parameters
     ----------
@@ -49,14 +49,12 @@ def history(
     ------
     KeyError
         No such metric.
-    ValueError
-        A metric without a pass (`max_iter=0`) has no history.
 
     Examples
     --------
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
-    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=300, progress=False)
     >>> [ax.get_title() for ax in sg.pl.history(adata)]
     ['objective', 'gradient norm', 'active triplets']
 
@@ -72,8 +70,9 @@ def history(
         kept = first + int(table["loss"].to_numpy()[first:].argmin())
     axes = panels(3, ax, (3.2, 2.7))
     for panel, column in zip(axes, TITLES, strict=True):
-        panel.plot(table.index, table[column], color=OKABE_ITO[0], linewidth=1.5)
-        if kept is not None:
+        marker = "o" if len(table) == 1 else None
+        panel.plot(table.index, table[column], color=OKABE_ITO[0], linewidth=1.5, marker=marker)
+        if kept is not None and len(table) > 1:
             panel.axvline(kept, color="#888888", linewidth=1, linestyle=":")
         if refined:
             panel.axvspan(len(table) - refined - 0.5, len(table) - 0.5, color="#EEEEEE", linewidth=0, zorder=0)
@@ -102,9 +101,5 @@ def _log_ticks(values: pd.Series) -> Locator:
 
 def history_table(adata: AnnData, key: str) -> pd.DataFrame:
     """What is drawn: `loss`, `gradient_norm`, `active`, a row for each pass."""
-    stored = read_stored(adata, key)
-    record = adata.uns[key]["history"]
-    table = pd.DataFrame({column: np.asarray(record[column]) for column in TITLES})
-    if table.empty:
-        raise ValueError(f"The metric {stored.key!r} was kept as it started (max_iter=0), so it has no history.")
-    return table
+    record = adata.uns[read_stored(adata, key).key]["history"]
+    return pd.DataFrame({column: np.asarray(record[column]) for column in TITLES})

@@ -76,8 +76,8 @@ def cross_validate(
         Column of `.obs` with the donor of each sample. Samples of one donor are never split. By default each sample is
         a donor of its own.
     methods
-        Names, or a dict from names of your own to methods. `"ggml"` (`tl.ggml` with its defaults), `"canonical"` (its
-        start, no gradient step), `"blend"` (see `Blend`), transport with a fixed cost (`"euclidean"`, `"cosine"`,
+        Names, or a dict from names of your own to methods. `"ggml"` (`tl.ggml` with its defaults), `"canonical"` (the
+        same without shrinkage), `"blend"` (see `Blend`), transport with a fixed cost (`"euclidean"`, `"cosine"`,
         `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`), `"pseudobulk"` (mean profile and logistic regression),
         `"composition"` (shares of cell types and logistic regression), `"majority"`; a `LearnedMetric(...)` or
         `Blend(...)`; or any estimator with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds` is a list of
@@ -92,8 +92,8 @@ def cross_validate(
         representation such as `"X_pca"` has seen the held-out cells, though not their labels.
     label_kind
         `"classes"`, `"ordered"` (classes from low to high) or `"numbers"`. `"auto"` goes by the column: an ordered
-        categorical has ordered classes, more than ten different numbers are numbers. For the latter two the learned
-        metrics are canonical variates that weigh pairs of samples by the size of their difference.
+        categorical has ordered classes, more than ten different numbers are numbers. For the latter two the canonical
+        start weighs pairs of samples by the size of their difference; gradient steps know classes only.
     cell_type_key
         Column of `.obs` with cell types, for `"composition"`.
     batch_key
@@ -184,9 +184,7 @@ def cross_validate(
         min_cells=min_cells,
         rng=generator,
     )
-    chosen = as_methods(
-        methods, base, kind=design.target.kind, composition=cell_type_key is not None, batch=batch_key is not None
-    )
+    chosen = as_methods(methods, base, composition=cell_type_key is not None)
     folds = make_folds(design.target, design.groups, split=split, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
     results = run_folds(design, folds, chosen, rng, n_jobs=n_jobs, progress="cross-validation" if progress else None)
     arguments = params(

@@ -1,6 +1,5 @@
 """Which methods an evaluation compares, by name or as objects."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,10 +8,8 @@ from scggml._core.learned import LearnedMetric
 from scggml._core.methods import RIVALS, ByDistance, Clouds, FixedMetric, Learner, Method, Profiles, rival
 from scggml._core.methods import Blend as BlendOfLearners
 from scggml._core.plans import GROUND_COSTS
-from scggml._core.training import LabelKind
 from scggml._preprocess import Preprocess
 from scggml._read import choices
-from scggml.tl._ggml import ggml
 
 __all__ = ["Blend", "LearnedMetric", "Preprocess", "as_method", "as_methods"]
 
@@ -67,9 +64,9 @@ def as_learner(metric: str | LearnedMetric) -> Learner:
     if isinstance(metric, LearnedMetric):
         return metric
     if metric == "ggml":
-        return default_metric()
-    if metric == "canonical":
         return LearnedMetric()
+    if metric == "canonical":
+        return LearnedMetric(shrinkage=0.0)
     if metric in GROUND_COSTS:
         return FixedMetric(metric)
     raise ValueError(
@@ -77,15 +74,11 @@ def as_learner(metric: str | LearnedMetric) -> Learner:
     )
 
 
-def as_methods(
-    methods: Methods | None, base: ByDistance, *, kind: LabelKind, composition: bool, batch: bool
-) -> dict[str, Method]:
-    """Methods by name; the default ones are those that the labels and columns at hand allow."""
+def as_methods(methods: Methods | None, base: ByDistance, *, composition: bool) -> dict[str, Method]:
+    """Methods by name; by default composition is one of them where there are cell types."""
     if methods is None:
-        plain = kind == "classes" and not batch
-        learned = LEARNED if plain else ("canonical",)
         rivals = ("euclidean", "cosine", "pseudobulk", *(("composition",) if composition else ()), "majority")
-        methods = (*learned, *rivals)
+        methods = (*LEARNED, *rivals)
     if isinstance(methods, str):
         methods = (methods,)
     named = dict(methods) if isinstance(methods, Mapping) else {str(name): name for name in methods}
@@ -117,10 +110,3 @@ def as_method(method: Any, base: ByDistance) -> Method:
             "Blend(...), or an estimator with fit(clouds, y) and predict_proba(clouds)."
         )
     return Clouds(method)
-
-
-def default_metric() -> LearnedMetric:
-    """What `tl.ggml` does if nothing is said, out of its signature."""
-    defaults = {name: parameter.default for name, parameter in inspect.signature(ggml).parameters.items()}
-    fields = inspect.signature(LearnedMetric).parameters
-    return LearnedMetric(**{name: value for name, value in defaults.items() if name in fields})

@@ -35,7 +35,7 @@ def permutation_test(
     *,
     groups_key: str | None = None,
     strata_key: str | None = None,
-    method: Any = "canonical",
+    method: Any = "ggml",
     n_permutations: int = 200,
     preprocess: Literal["auto"] | Preprocess | Callable[[AnnData, AnnData], tuple[Any, Any]] | None = "auto",
     use_rep: str | None = None,
@@ -145,9 +145,7 @@ def permutation_test(
     )
     named = {method if isinstance(method, str) else "method": method}
     base = ByDistance(LearnedMetric(), classifier=classifier, n_neighbors=n_neighbors)
-    tested = as_methods(
-        named, base, kind=design.target.kind, composition=cell_type_key is not None, batch=batch_key is not None
-    )
+    tested = as_methods(named, base, composition=cell_type_key is not None)
     trial = Trial(
         design=design,
         method=next(iter(tested.values())),

@@ -1,9 +1,7 @@
 """Labels of new samples, with probabilities, neighbors that explain them, and a warning where nothing is alike."""
 
-import re
 import warnings
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,6 @@ from scggml._core.calibrate import calibrate, calibration_error, class_reach, no
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.folds import Fold, make_folds
-from scggml._core.initial import Canonical
 from scggml._core.learned import LearnedMetric
 from scggml._core.methods import FixedMetric, GroundMetric, cross_distances, own_distances
 from scggml._core.parallel import in_parallel
@@ -23,8 +20,9 @@ from scggml._core.transport import Exact
 from scggml._evaluated import params
 from scggml._keys import PREDICTION
 from scggml._read import check_classes, choices, read_cohort
-from scggml._stored import Stored, read_stored, stored_features
+from scggml._stored import read_stored, stored_features
 from scggml._write import samples_adata
+from scggml.tl._refit import learner_of
 
 UNLIKE = 3.5
 """Robust z-score from which on a sample counts as unlike the reference (Iglewicz and Hoaglin)."""
@@ -174,29 +172,6 @@ def predict(
             stacklevel=2,
         )
     return out
-
-
-def learner_of(stored: Stored) -> LearnedMetric:
-    """How a stored metric was learned, as far as it can be repeated on other samples."""
-    given = stored.params
-    names = ("n_comps", "penalty", "squared", "anchors", "lr", "max_iter", "tol", "batch_size")
-    options: dict[str, Any] = {name: given[name] for name in names if name in given}
-    for name in ("penalty", "anchors"):
-        options[name] = str(options[name])
-    options |= {name: int(options[name]) for name in ("n_comps", "max_iter", "batch_size") if name in options}
-    options["batch_size"] = options.get("batch_size")
-    if not given["scale_free"]:
-        options |= {"margin": float(given["margin"]), "reg": float(given["reg"])}
-    init = str(given["init"])
-    numbers = dict(re.findall(r"(\w+)=([\d.e+-]+)", init))
-    if numbers:
-        init_object = Canonical(
-            ridge=float(numbers["ridge"]),
-            n_alternations=int(numbers["n_alternations"]),
-            max_features=int(numbers["max_features"]),
-        )
-        return LearnedMetric(**options, init=init_object)
-    return LearnedMetric(**options, init="canonical" if init == "array" else init)  # type: ignore[arg-type]
 
 
 def _hold_out(

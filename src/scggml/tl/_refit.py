@@ -14,9 +14,8 @@ from tqdm.auto import tqdm
 
 from scggml._core.attribution import feature_contributions, gap_weights
 from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.fit import Schedule, fit
 from scggml._core.initial import Canonical, InitialName
-from scggml._core.objective import Objective
+from scggml._core.learned import LearnedMetric
 from scggml._core.pairs import all_pairs, solve_plans
 from scggml._core.products import project
 from scggml._core.solver import Solver
@@ -29,7 +28,7 @@ from scggml._stored import Stored, stored_features
 
 @dataclass(frozen=True)
 class Refit:
-    """The cohort and the parameters of a stored metric.
+    """The cohort of a stored metric and how it was learned.
 
     Parameters
     ----------
@@ -38,24 +37,13 @@ class Refit:
     """
 
     cohort: Cohort
-    init: InitialName | Canonical
-    objective: Objective
-    schedule: Schedule
-    n_comps: int
-    scale_free: bool
+    learner: LearnedMetric
+    solver: Solver
     axes: Floats | None
 
     def components(self, cohort: Cohort, seed: int) -> Floats:
-        """(k, d) the metric of another cohort."""
-        return fit(
-            cohort,
-            self.init,
-            self.objective,
-            self.schedule,
-            n_comps=self.n_comps,
-            scale_free=self.scale_free,
-            rng=np.random.default_rng(seed),
-        ).components
+        """(k, d) the metric of another cohort, up to scale."""
+        return self.learner.components(cohort, rng=np.random.default_rng(seed), solver=self.solver)
 
     def loadings(self, samples: Integers, seed: int) -> Floats:
         """(k, n_genes) gene loadings of the metric of these samples."""
@@ -72,9 +60,9 @@ class Refit:
         pairs = all_pairs(cohort.n_samples)
         between, within = gap_weights(cohort, pairs)
         Z = project(cohort.points, W)
-        objective = self.objective
-        plans = solve_plans(cohort, Z, pairs, objective.cost, solver=objective.solver, n_jobs=objective.n_jobs)
-        parts = feature_contributions(cohort, Z, W, plans, between - within, squared=objective.squared, axes=self.axes)
+        plans = solve_plans(cohort, Z, pairs, self.learner.cost, solver=self.solver, n_jobs=1)
+        squared = self.learner.squared
+        parts = feature_contributions(cohort, Z, W, plans, between - within, squared=squared, axes=self.axes)
         apart = float(between @ plans.values)
         return parts / apart if apart > 0 else np.zeros_like(parts)
 
@@ -82,7 +70,11 @@ class Refit:
 def read_refit(adata: AnnData, stored: Stored, solver: Solver) -> Refit:
     """Read the cohort and the parameters with which a metric was learned."""
     params = stored.params
-    init = _as_init(stored)
+    if stored.param("init") == "array":
+        raise ValueError(
+            f"The metric {stored.key!r} was learned from an array (init), which is not stored, so it cannot be learned "
+            'again. Learn it with init="canonical".'
+        )
     summary = stored.param("summary")
     if summary is not None and int(params.get("refine", 0)) > 0:
         raise ValueError(
@@ -102,60 +94,38 @@ def read_refit(adata: AnnData, stored: Stored, solver: Solver) -> Refit:
         rng=generator,
     )
     check_classes(cohort, str(params["label_key"]))
+    axes = read_axes(adata, stored, read_genes(adata, stored))
+    return Refit(cohort, learner_of(stored), solver, axes)
+
+
+def learner_of(stored: Stored) -> LearnedMetric:
+    """How a stored metric was learned; a start that was an array, which is not stored, is the canonical one here."""
+    params = stored.params
     batch_size = params.get("batch_size")
-    refit = Refit(
-        cohort=cohort,
-        init=init,
-        objective=Objective(
-            margin=float(params["margin"]),
-            penalty=str(params["penalty"]),  # type: ignore[arg-type]  # it was one when it was stored
-            reg=float(params["reg"]),
-            squared=stored.squared,
-            anchors=str(params["anchors"]),  # type: ignore[arg-type]
-            solver=solver,
-            n_jobs=1,
-        ),
-        schedule=Schedule(
-            lr=float(params["lr"]),
-            max_iter=int(params["max_iter"]),
-            tol=float(params["tol"]),
-            batch_size=None if batch_size is None else int(batch_size),
-        ),
-        n_comps=int(params["n_comps"]),
-        scale_free=bool(params["scale_free"]),
-        axes=read_axes(adata, stored, read_genes(adata, stored)),
+    margin, shrinkage = (
+        "auto" if str(params[name]) == "auto" else float(params[name]) for name in ("margin", "shrinkage")
     )
-    return _relative_reg(refit, generator) if refit.scale_free else refit
+    return LearnedMetric(
+        n_comps=int(params["n_comps"]),
+        margin=margin,  # type: ignore[arg-type]  # "auto" is the only text
+        penalty=str(params["penalty"]),  # type: ignore[arg-type]  # it was one when it was stored
+        reg=float(params["reg"]),
+        squared=stored.squared,
+        anchors=str(params["anchors"]),  # type: ignore[arg-type]
+        init=_as_init(str(params["init"])),
+        lr=float(params["lr"]),
+        max_iter=int(params["max_iter"]),
+        tol=float(params["tol"]),
+        batch_size=None if batch_size is None else int(batch_size),
+        shrinkage=shrinkage,  # type: ignore[arg-type]
+    )
 
 
-def _relative_reg(refit: Refit, generator: np.random.Generator) -> Refit:
-    """The weight of the penalty in units of the margin at the start, from the stored one, which is in units of W.
-
-    The same start with the weight 1 tells what a unit is.
-    """
-    unit = fit(
-        refit.cohort,
-        refit.init,
-        replace(refit.objective, reg=1.0),
-        replace(refit.schedule, max_iter=0),
-        n_comps=refit.n_comps,
-        scale_free=True,
-        rng=generator,
-    ).reg
-    return replace(refit, objective=replace(refit.objective, reg=refit.objective.reg / unit))
-
-
-def _as_init(stored: Stored) -> InitialName | Canonical:
+def _as_init(text: str) -> InitialName | Canonical:
     """The start by name, or as the object whose text was stored."""
-    text = str(stored.params["init"])
     if text in get_args(InitialName):
         return text  # type: ignore[return-value]  # mypy does not narrow by get_args
-    if text == "array":
-        raise ValueError(
-            f"The metric {stored.key!r} was learned from an array (init), which is not stored, so it cannot be learned "
-            'again. Learn it with init="canonical".'
-        )
-    return Canonical(**_numbers(text))
+    return "canonical" if text == "array" else Canonical(**_numbers(text))
 
 
 def _numbers(text: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from scggml._preprocess import Preprocess
 from scggml._read import choices
 from scggml.tl._cross_validate import CONFIDENCE, entry, run_folds
 
-SPACE: dict[str, Sequence[Any]] = {"n_comps": (2, 5, 10), "ridge": (0.03, 0.3), "shrinkage": (0.0, 0.3)}
+SPACE: dict[str, Sequence[Any]] = {"n_comps": (2, 5, 10), "ridge": (0.03, 0.3), "shrinkage": (0.0, 0.4)}
 """What is tried if nothing is said: canonical variates, no gradient step."""
 
 
@@ -70,7 +70,7 @@ def tune(
         Columns of `.obs`: sample of each cell, label and donor of each sample.
     space
         Values to try of each option: fields of `LearnedMetric`, `"ridge"` (of the canonical start) and `"n_neighbors"`.
-        By default `n_comps` 2, 5, 10, `ridge` 0.03, 0.3 and `shrinkage` 0, 0.3. Among equally good settings the first
+        By default `n_comps` 2, 5, 10, `ridge` 0.03, 0.3 and `shrinkage` 0, 0.4. Among equally good settings the first
         is taken.
     search
         `"grid"` tries all combinations, `"random"` some, `"optuna"` lets the package Optuna pick them.
@@ -117,9 +117,9 @@ def tune(
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=6, n_cells=10)
     >>> options = {"n_splits": 3, "n_inner_splits": 2, "n_jobs": 1, "progress": False}
-    >>> sg.tl.tune(adata, "sample_id", "label", space={"n_comps": [1, 3]}, **options)
+    >>> sg.tl.tune(adata, "sample_id", "label", space={"shrinkage": [1.0, 0.0]}, **options)
     >>> adata.uns["tuning"]["best"]
-    {'n_comps': 1}
+    {'shrinkage': 0.0}
 
     References
     ----------
