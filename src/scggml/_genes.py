@@ -17,6 +17,9 @@ from scggml._stored import Stored, read_stored
 STABILITY = ("lower", "upper", "frequency")
 SIGNIFICANCE = ("excess", "p_value", "p_adjusted")
 
+DOMINANT = 0.03
+"""Share of the metric from which on a component is shown and asked about if nothing is said."""
+
 
 @dataclass(frozen=True)
 class Genes:
@@ -61,12 +64,12 @@ def read_genes(adata: AnnData, stored: Stored, gene_symbols: str | None = None) 
 
 
 def pick_components(stored: Stored, components: Sequence[int] | None, purpose: str) -> list[int]:
-    """The components asked for, from 1, each once; by default those that carry at least 1 % of the metric."""
+    """The components asked for, from 1, each once; by default those that carry at least a share DOMINANT."""
     share = shares(stored.singular_values)
     if components is None:
         if not share.any():
             raise ValueError(f"The metric {stored.key!r} is zero: nothing was learned, so it has {purpose}.")
-        return [int(i) + 1 for i in np.flatnonzero(share >= 0.01)]
+        return [int(i) + 1 for i in np.flatnonzero(share >= DOMINANT)]
     components = list(dict.fromkeys(components))
     if not components or not all(1 <= i <= len(share) for i in components):
         raise ValueError(f"components={components!r}: the metric {stored.key!r} has components 1 to {len(share)}.")

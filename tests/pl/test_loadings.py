@@ -70,14 +70,14 @@ def test_components_come_in_the_order_asked_for(adata, components):
     assert list(dict.fromkeys(table_of(adata, components=components)["component"])) == list(components)
 
 
-@pytest.mark.parametrize(("squared", "drawn"), [(1.02, [1, 2]), (0.98, [1])])
-def test_by_default_a_component_is_drawn_from_one_percent_on(make_metric, squared, drawn):
-    # shares 1.02 % and 0.98 % of a total of 100
+@pytest.mark.parametrize(("squared", "drawn"), [(3.02, [1, 2]), (2.98, [1])])
+def test_by_default_a_component_is_drawn_from_three_percent_on(make_metric, squared, drawn):
+    # shares 3.02 % and 2.98 % of a total of 100
     W = [[np.sqrt(100 - squared), 0.0], [0.0, np.sqrt(squared)]]
     assert table_of(make_metric(W))["component"].unique().tolist() == drawn
 
 
-def test_a_component_below_one_percent_is_drawn_when_asked_for(make_metric):
+def test_a_component_below_three_percent_is_drawn_when_asked_for(make_metric):
     table = table_of(make_metric([[10.0, 0.0], [0.0, 0.1]]), components=[2])
     assert table["gene"].tolist() == ["g1"]
     np.testing.assert_allclose(table["share"], 0.01 / 100.01)

@@ -68,7 +68,8 @@ def enrich_gmt(
     method
         `"hypergeometric"`, `"ulm"` or `"gsea"`.
     components
-        Components, from 1. By default those that carry at least 1 % of the metric.
+        Components, from 1. By default those that carry at least 3 % of the metric
+        (what is below is for the most part the share of the Euclidean metric).
     n_genes
         Most genes of each side of a component.
     max_p_adjusted

@@ -40,7 +40,8 @@ def loadings(
     key
         Key of the metric.
     components
-        Which components to draw, from 1. By default those that carry at least 1 % of the metric.
+        Which components to draw, from 1. By default those that carry at least 3 % of the metric
+        (what is below is for the most part the share of the Euclidean metric).
     n_genes
         Most genes of each sign.
     gene_symbols
