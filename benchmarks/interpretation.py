@@ -27,6 +27,7 @@ DESIGNS: dict[str, tuple[dict[str, Any], int]] = {
         {"n_genes": 200, "n_planted": 20, "n_samples": 20, "n_cells": 25, "n_types": 4, "log_fold_change": 2.5},
         20,
     ),
+    "default": ({"n_planted": 20}, 20),
 }
 """Arguments of `sg.datasets.synthetic_counts` and the number of principal components."""
 

@@ -40,7 +40,7 @@ def test_truth_is_told_twice_and_the_same(adata):
     truth, var = adata.uns["synthetic"], adata.var
     assert truth["planted_genes"] == var.index[var["planted"]].tolist()
     np.testing.assert_array_equal(truth["log_fold_changes"], var.loc[truth["planted_genes"], "planted_effect"])
-    assert sorted(truth["log_fold_changes"]) == [-1.5] * 8 + [1.5] * 8
+    assert sorted(truth["log_fold_changes"]) == [-2.5] * 8 + [2.5] * 8
     assert (var.loc[~var["planted"], "planted_effect"] == 0).all()
     assert (var.loc[var["planted"], "marker_of"] == "none").all()
     assert truth["planted_type"] == "type0"

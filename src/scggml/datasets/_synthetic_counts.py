@@ -21,12 +21,12 @@ CONCENTRATION = 8.0  # Dirichlet weight of each type: proportions vary, no type 
 def synthetic_counts(
     *,
     n_classes: int = 2,
-    n_samples: int = 10,
+    n_samples: int = 20,
     n_cells: int = 150,
     n_genes: int = 500,
     n_planted: int = 20,
     n_types: int = 4,
-    log_fold_change: float = 1.5,
+    log_fold_change: float = 2.5,
     rng: int | np.random.Generator = 0,
 ) -> AnnData:
     r"""Draw gene counts in which some genes of one cell type differ between the classes.
@@ -96,7 +96,7 @@ def synthetic_counts(
     >>> truth["planted_type"], len(truth["planted_genes"])
     ('type0', 4)
     >>> sorted(adata.var.loc[truth["planted_genes"], "planted_effect"])
-    [-1.5, -1.5, 1.5, 1.5]
+    [-2.5, -2.5, 2.5, 2.5]
 
     References
     ----------
