@@ -362,7 +362,7 @@ def test_one_sample_a_class_is_enough():
         ({"ridge": np.nan}, r"Canonical\(ridge=nan\): the ridge is a positive number"),
         ({"n_alternations": 0}, r"Canonical\(n_alternations=0\): at least 1; 3 are usual\."),
         ({"max_features": 0}, r"Canonical\(max_features=0\): at least 1; the default is 2048\."),
-        ({"max_pairs": 0}, r"Canonical\(max_pairs=0\): at least 1; the default is 20000\."),
+        ({"max_pairs": 0}, r"max_pairs=0 must be at least 1 pair of samples; the default is 20000\."),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options, text):

@@ -60,6 +60,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             half = len(answer.body) // 2
             self.wfile.write(answer.body[:half])
             if answer.interrupt:
+                told.over.wait(0.2)  # by then the client is at its file
                 _thread.interrupt_main()
             self.wfile.write(answer.body[half:])
             if answer.stall:

@@ -133,8 +133,6 @@ def test_offline_names_the_way_out(cache):
     assert names(cache) == []
 
 
-# the interruption may come after the file was opened and before anything holds it
-@pytest.mark.filterwarnings("ignore:Exception ignored in.*FileIO:pytest.PytestUnraisableExceptionWarning")
 def test_interrupted_by_the_user(server, answer, cache):
     url = server.set("/long.h5ad", answer(BODY, interrupt=True))
     with pytest.raises(KeyboardInterrupt):

@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from _slots import assert_same, slots
+from _slots import assert_same, assert_same_table, slots
 from matplotlib.colors import to_hex
 from matplotlib.legend import Legend
 
@@ -78,7 +78,7 @@ def test_the_table_holds_a_row_for_each_sample(samples):
     found = embedding_table(samples, "mds", "label", (1, 2))
     X = samples.obsm["X_mds"]
     truth = pd.DataFrame({"x": X[:, 0], "y": X[:, 1], "color": LABELS, "area": AREAS}, index=samples.obs_names)
-    pd.testing.assert_frame_equal(found, truth, check_dtype=False)
+    assert_same_table(found, truth)
 
 
 @pytest.mark.parametrize("components", [(1, 2), (3, 1), (2, 2)])

@@ -21,7 +21,7 @@ QUICK = {"n_jobs": 1, "progress": False}
 SIZES = {"n_genes": 100, "n_planted": 10, "n_samples": 16, "n_cells": 16, "n_types": 2, "log_fold_change": 2.0}
 
 
-def planted(seed, **options):
+def planted(seed, *, shrinkage="auto", **options):
     """Genes of one type differ between two classes of 16 donors; the metric is canonical on ten scaled components."""
     adata = sg.datasets.synthetic_counts(**(SIZES | options), rng=seed)
     adata.X = adata.X.toarray()
@@ -29,13 +29,13 @@ def planted(seed, **options):
     sc.pp.log1p(adata)
     sc.pp.scale(adata)
     sc.pp.pca(adata, n_comps=10)
-    learn(adata)
+    learn(adata, shrinkage=shrinkage)
     return adata
 
 
-def learn(adata):
+def learn(adata, **options):
     start = sg.tl.Canonical(ridge=0.1)
-    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", n_comps=2, init=start, max_iter=0, progress=False)
+    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", n_comps=2, init=start, progress=False, **options)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,17 @@ def small(_small):
 # What it must show
 
 
-def test_planted_genes_are_the_significant_ones():
+@pytest.mark.parametrize("seed", [0, 1])
+def test_planted_genes_are_the_significant_ones(seed):
+    adata = planted(seed, shrinkage=0.0)
+    sg.tl.gene_stability(adata, 0, n_perm=40, **QUICK)
+    found = sg.get.rank_genes_df(adata, max_p_adjusted=0.05)["gene"]
+    true = adata.var.loc[found, "planted"]
+    assert true.sum() >= 9
+    assert (~true).sum() <= 0.1 * len(found)
+
+
+def test_planted_genes_are_the_significant_ones_of_the_default():
     right = []
     for seed in range(3):
         adata = planted(seed)

@@ -62,7 +62,7 @@ def test_the_documented_slots_are_written_and_no_other(adata):
 
 
 def test_the_history_has_an_entry_for_each_pass(adata):
-    learn(adata, init="pca", max_iter=6)
+    learn(adata, init=sg.tl.Canonical(ridge=0.03), max_iter=6)
     history = adata.uns["ggml"]["history"]
     for name in ("loss", "gradient_norm", "active"):
         assert history[name].shape == (6,)

@@ -160,6 +160,7 @@ NUMBERS = {
     "n_cells": [0, -1, 2.5, NAN, "all"],
     "min_cells": [0, -1, 2.5, NAN, "all", None],
     "n_jobs": [0, -2, 1.5, "all"],
+    "shrinkage": [-0.1, 1.5, NAN, INF, "half", None],
 }
 
 

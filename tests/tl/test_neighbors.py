@@ -129,14 +129,11 @@ def test_the_graph_survives_a_file(tmp_path):
 
 
 def test_a_learned_cohort_has_neighbors_of_its_own_class(learned):
-    right = {}
-    for metric in ("ggml", "euclidean"):
-        samples = sg.tl.distances(learned, metric=metric, progress=False)
-        sg.tl.neighbors(samples, n_neighbors=3, key=metric)
-        label = samples.obs["label"].to_numpy()
-        rows, columns = samples.obsp["distances"].nonzero()
-        right[metric] = (label[rows] == label[columns]).mean()
-    assert right["ggml"] > max(0.7, right["euclidean"] + 0.2)
+    samples = sg.tl.distances(learned, progress=False)
+    sg.tl.neighbors(samples, n_neighbors=3)
+    label = samples.obs["label"].to_numpy()
+    rows, columns = samples.obsp["distances"].nonzero()
+    assert (label[rows] == label[columns]).mean() > 0.9
 
 
 @pytest.mark.parametrize(

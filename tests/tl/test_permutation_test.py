@@ -17,15 +17,20 @@ def run(adata, **options):
     return adata.uns["permutation_test"]
 
 
-@pytest.fixture(scope="module")
-def planted():
-    adata = sg.datasets.synthetic(n_noise=9, n_samples=5, n_cells=8)
+def planted_cohort(n_cells):
+    adata = sg.datasets.synthetic(n_noise=9, n_samples=5, n_cells=n_cells)
     adata.obs = adata.obs.rename(columns={"sample_id": "sample"})
     return adata
 
 
-def test_a_planted_signal_is_found(planted):
-    found = run(planted.copy(), n_permutations=199, n_splits=3)
+@pytest.fixture(scope="module")
+def planted():
+    return planted_cohort(5)
+
+
+@pytest.mark.parametrize(("method", "n_cells"), [("canonical", 5), ("ggml", 8)])
+def test_a_planted_signal_is_found(method, n_cells):
+    found = run(planted_cohort(n_cells), n_permutations=199, n_splits=3, method=method)
     assert found["observed"] >= 0.95
     assert found["p_value"] < 0.01
     assert found["null"].shape == (199,)

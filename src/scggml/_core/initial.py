@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, eigsh
 from tqdm.auto import tqdm
 
+from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort, Floats, Integers, Points, blocks
 from scggml._core.pairs import all_pairs
 from scggml._core.plans import Transport
@@ -86,8 +87,7 @@ class Canonical:
             raise ValueError(f"Canonical(n_alternations={self.n_alternations!r}): at least 1; 3 are usual.")
         if self.max_features < 1:
             raise ValueError(f"Canonical(max_features={self.max_features!r}): at least 1; the default is 2048.")
-        if self.max_pairs < 1:
-            raise ValueError(f"Canonical(max_pairs={self.max_pairs!r}): at least 1; the default is 20000.")
+        check_whole("max_pairs", self.max_pairs, 1, " pair of samples; the default is 20000")
 
     def components(
         self,
