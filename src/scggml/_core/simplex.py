@@ -10,12 +10,19 @@ Everything that is compiled here lives in one file: the cache of numba notices a
 """
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir
 from numba import njit
 from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+Longs: TypeAlias = NDArray[np.int64]
+Nodes: TypeAlias = NDArray[np.uint32]
+Singles: TypeAlias = NDArray[np.float32]
+Trees: TypeAlias = tuple[Longs, Nodes, tuple[Longs, Nodes, NDArray[np.int32]]]
+Costs: TypeAlias = tuple[Singles, Singles, tuple[NDArray[np.float64], Singles, Singles]]
 
 EUCLIDEAN, SQEUCLIDEAN, CITYBLOCK, CHEBYSHEV, MATRIX = range(5)
 """Ground costs; `MATRIX` reads the cost of (i, j) as `points[i, j]`."""
@@ -26,16 +33,32 @@ UNIT, DOUBLE_UNIT = 2.0**-24, 2.0**-53
 FAINT = 1e-17
 """Costs that single precision may lose: their squares leave its range. (Cells are scaled to about 1.)"""
 
-PRICED = 1200
-"""Arcs that are looked at before the best of them enters."""
+GROUP = 4
+"""Rows that are priced together: `_minima` names each of them."""
+
+PRICED = 800
+"""About so many arcs are looked at before the best of them enters, and one group of rows at least."""
+
+LANES = 16
+"""Columns that are priced together: their number is a multiple of this, so that vector instructions leave no rest."""
+
+NODE = np.uint32
+"""Type of the nodes. An index without sign spares compiled code the question whether it counts from the end."""
+
+NONE = NODE(2**32 - 1)
+"""No node, such as the parent of the root; -1 in a signed type."""
 
 BIG = np.int64(2**62)
 INFINITE = np.float32(1e38)
 
+# Counting references to arrays would take longer than the work of a pivot. Numba spares it where what runs for each
+# pivot takes whole arrays and indices instead of views; `NRT_incref` in the code for LLVM shows where it does not.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _INNER = _OPTIONS | {"no_cpython_wrapper": True}  # what is not needed takes time to compile
 _jit = njit(**_INNER)
 _fast = njit(fastmath=True, **_INNER)
+_small = njit(forceinline=True, **_INNER)
+_small_fast = njit(forceinline=True, fastmath=True, **_INNER)
 _entry = njit(**_OPTIONS)
 
 
@@ -51,7 +74,7 @@ def _smaller(typing_context, x, y):
     return x(x, y), generate
 
 
-@_jit
+@_small
 def _cost(mode, X, Y, i, j):
     """Ground cost between cell i of X and cell j of Y, in double precision."""
     if mode == MATRIX:
@@ -69,70 +92,77 @@ def _cost(mode, X, Y, i, j):
 
 
 @_fast
-def _add_squares(x, y, row, part):
-    """Add the squared distances of x (k,) to the columns of y (k, m) to row (m,).
+def _add_squares(x, y, i, C, part):
+    """Add the squared distances of row i of x (n, k) to the columns of y (k, m) to row i of C.
 
     Sums are taken 16 features at a time, which bounds their rounding.
     """
-    m = row.shape[0]
-    for start in range(0, x.shape[0], 16):
+    k, m = y.shape
+    for start in range(0, k, 16):
         for j in range(m):
             part[j] = np.float32(0)
-        for a in range(start, min(start + 16, x.shape[0])):
+        for a in range(start, min(start + 16, k)):
             for j in range(m):
-                d = x[a] - y[a, j]
+                d = x[i, a] - y[a, j]
                 part[j] += d * d
         for j in range(m):
-            row[j] += part[j]
+            C[i, j] += part[j]
 
 
 @_fast
-def _take_roots(row):
-    for j in range(row.shape[0]):
-        row[j] = math.sqrt(row[j])
+def _take_roots(C, i, m):
+    for j in range(m):
+        C[i, j] = math.sqrt(C[i, j])
 
 
 @_jit
 def _fill(mode, X, Y, X32, Yt32, C, part):
-    """All costs in single precision, C (n, m)."""
-    n, m = C.shape
+    """All costs in single precision in the first rows and columns of C; what is beyond them is never cheap."""
+    n, m = X.shape[0], Yt32.shape[1]
+    for i in range(C.shape[0]):
+        for j in range(C.shape[1]):
+            C[i, j] = np.float32(0) if i < n and j < m else INFINITE
     for i in range(n):
-        row = C[i]
         if mode > SQEUCLIDEAN:
             for j in range(m):
-                row[j] = _cost(mode, X, Y, i, j)
+                C[i, j] = _cost(mode, X, Y, NODE(i), NODE(j))
             continue
-        for j in range(m):
-            row[j] = np.float32(0)
-        _add_squares(X32[i], Yt32, row, part)
+        _add_squares(X32, Yt32, NODE(i), C, part)
         if mode == EUCLIDEAN:
-            _take_roots(row)
+            _take_roots(C, NODE(i), m)
+
+
+@_small_fast
+def _minima(C, i, v):
+    """Least of row + v, for each row of the group that begins with row i."""
+    i_1, i_2, i_3 = NODE(i + 1), NODE(i + 2), NODE(i + 3)
+    least_0 = least_1 = least_2 = least_3 = INFINITE
+    for j in range(v.shape[0] // LANES * LANES):
+        least_0, least_1, least_2, least_3 = (
+            _smaller(least_0, C[i, j] + v[j]),
+            _smaller(least_1, C[i_1, j] + v[j]),
+            _smaller(least_2, C[i_2, j] + v[j]),
+            _smaller(least_3, C[i_3, j] + v[j]),
+        )
+    return least_0, least_1, least_2, least_3
+
+
+@_small_fast
+def _row_argmin(C, i, v, least):
+    """First column where row i + v is as low as its minimum."""
+    beyond = np.int32(v.shape[0])
+    at = beyond
+    for j in range(v.shape[0] // LANES * LANES):
+        at = min(at, np.int32(j) if C[i, j] + v[j] <= least else beyond)
+    return NODE(at) if at < beyond else NODE(0)
 
 
 @_fast
-def _row_minimum(row, v):
-    """Least of row + v."""
-    best = INFINITE
-    for j in range(row.shape[0]):
-        best = _smaller(best, row[j] + v[j])
-    return best
-
-
-@_fast
-def _row_argmin(row, v, least):
-    """First column where row + v is as low as its minimum; positions are compared as floats, which is vectorized."""
-    at = INFINITE
-    for j in range(row.shape[0]):
-        at = _smaller(at, np.float32(j) if row[j] + v[j] <= least else INFINITE)
-    return min(np.int64(at), row.shape[0] - 1)
-
-
-@_fast
-def _row_count(row, v, limit):
-    """Number of columns where row + v is below a limit."""
+def _row_count(C, i, v, limit):
+    """Number of columns where row i + v is below a limit."""
     count = np.int32(0)
-    for j in range(row.shape[0]):
-        count += np.int32(1) if row[j] + v[j] < limit else np.int32(0)
+    for j in range(v.shape[0] // LANES * LANES):
+        count += np.int32(1) if C[i, j] + v[j] < limit else np.int32(0)
     return count
 
 
@@ -143,7 +173,7 @@ def _greedy(C, a, b, parent, left, open_columns, means):
     A node gets its parent when it is used up. Where source and sink are used up together the sink goes first and the
     source goes on with nothing left: so arcs without flow point to the root, which is the sink that stays last.
     """
-    n, m = C.shape
+    n, m = a.shape[0], b.shape[0]
     for j in range(m):
         means[j] = np.float32(0)
     for i in range(n):
@@ -155,12 +185,12 @@ def _greedy(C, a, b, parent, left, open_columns, means):
         open_columns[j] = j
     n_open = m
     for i in range(n):
-        r, row = a[i], C[i]
+        r = a[i]
         while True:
             best, at = INFINITE, 0
             for q in range(n_open):
                 j = open_columns[q]
-                w = row[j] - means[j]
+                w = C[i, j] - means[j]
                 if w < best:
                     best, at = w, q
             j = open_columns[at]
@@ -172,38 +202,37 @@ def _greedy(C, a, b, parent, left, open_columns, means):
             parent[n + j] = i
             n_open -= 1
             open_columns[at] = open_columns[n_open]
-    parent[n + open_columns[0]] = -1
+    parent[n + open_columns[0]] = NONE
 
 
 @_jit
 def _hang(parent, first, following, thread, back, depth):
     """Preorder of the tree as a ring (`thread`, and `back` against it), depth of each node; returns the root."""
-    n_nodes = parent.shape[0]
-    for x in range(n_nodes):
-        first[x] = -1
-    root = 0
-    for x in range(n_nodes):
+    root = NODE(0)
+    for x in range(parent.shape[0]):
+        first[x] = NONE
+    for x in range(parent.shape[0]):
         p = parent[x]
-        if p < 0:
-            root = x
-            following[x] = -1
+        if p == NONE:
+            root = NODE(x)
+            following[x] = NONE
         else:
             following[x] = first[p]
             first[p] = x
-    x, last = root, root
+    last = root
     depth[root] = 0
     while True:
-        child = first[x]
-        if child < 0:
-            while x != root and following[x] < 0:
-                x = parent[x]
-            if x == root:
+        child = first[last]
+        if child == NONE:
+            up = last
+            while up != root and following[up] == NONE:
+                up = parent[up]
+            if up == root:
                 break
-            child = following[x]
-        x = child
-        depth[x] = depth[parent[x]] + 1
-        thread[last], back[x] = x, last
-        last = x
+            child = following[up]
+        depth[child] = depth[parent[child]] + 1
+        thread[last], back[child] = child, last
+        last = child
     thread[last], back[root] = root, last
     return root
 
@@ -226,18 +255,22 @@ def _flows(root, parent, back, a, b, flow):
 
 
 @_jit
-def _potentials(mode, X, Y, n, root, parent, thread, pot, pot32):
-    """Potentials with cost(i, j) = pot[i] - pot[j] on the arcs of the tree; returns the largest magnitude."""
+def _potentials(mode, X, Y, root, parent, thread, flow, pot, pot32):
+    """Potentials with cost(i, j) = pot[i] - pot[j] on the arcs of the tree.
+
+    Returns the largest magnitude among them, and what the flows cost.
+    """
+    n = NODE(X.shape[0])
     pot[root], pot32[root] = 0.0, np.float32(0)
-    top, x = 0.0, np.int64(thread[root])
+    top, total, x = 0.0, 0.0, thread[root]
     while x != root:
-        p = np.int64(parent[x])
-        step = _cost(mode, X, Y, min(x, p), max(x, p) - n)
-        value = pot[p] + step if x < n else pot[p] - step
+        p = parent[x]
+        cost = _cost(mode, X, Y, min(x, p), NODE(max(x, p) - n))
+        value = pot[p] + (cost if x < n else -cost)
         pot[x], pot32[x] = value, np.float32(value)
-        top = max(top, abs(value))
-        x = np.int64(thread[x])
-    return top
+        top, total = max(top, abs(value)), total + cost * flow[x]
+        x = thread[x]
+    return top, total
 
 
 @_jit
@@ -312,110 +345,171 @@ def _pivot(i, j, reduced, n, parent, thread, back, depth, flow, pot, pot32):
         tail, new_parent, new_flow, new_depth, x = last, x, old_flow, new_depth + 1, old_parent
 
 
+@_small
+def _likely_arc(C, u, v, group, n_looked, doubtful):
+    """Row and column of the lowest reduced cost in some groups; NONE if single precision cannot say it is negative."""
+    row, best, row_least = NONE, -doubtful, INFINITE
+    for _ in range(n_looked):
+        i = NODE(GROUP * group)
+        minima = _minima(C, i, v)
+        for r in range(GROUP):
+            if minima[r] - u[NODE(i + r)] < best:
+                row, row_least = NODE(i + r), minima[r]
+                best = row_least - u[row]
+        group = group + 1 if GROUP * (group + 1) < C.shape[0] else 0
+    return row, _row_argmin(C, NODE(0) if row == NONE else row, v, row_least)
+
+
 @_jit
-def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, longs, ints, floats, singles):
-    """Optimal tree in `parent`, flows in `longs[0]`; returns the optimal cost times the total mass, and the pivots.
+def _certain_arc(mode, X, Y, C, u, v, pot, group, degrees, doubtful, exact):
+    """Row and column of the lowest reduced cost in one group, in double precision; NONE if it is not negative.
+
+    In a row without doubtful arcs beside those of the tree, none can have a negative cost.
+    """
+    n, m = X.shape[0], pot.shape[0] - X.shape[0]
+    row, column, best = NONE, NONE, -exact
+    for i in range(GROUP * group, min(GROUP * (group + 1), n)):
+        limit = u[i] + doubtful
+        if _row_count(C, NODE(i), v, limit) > degrees[i]:
+            for j in range(m):
+                if C[i, j] + v[j] < limit:
+                    reduced = _cost(mode, X, Y, NODE(i), NODE(j)) - pot[i] + pot[n + j]
+                    if reduced < best:
+                        row, column, best = NODE(i), NODE(j), reduced
+    return row, column
+
+
+@_jit
+def _count_arcs(parent, degrees):
+    """Number of arcs of the tree at each node."""
+    for x in range(parent.shape[0]):
+        degrees[x] = 0 if parent[x] == NONE else 1
+    for x in range(parent.shape[0]):
+        if parent[x] != NONE:
+            degrees[parent[x]] += 1
+
+
+@_jit
+def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, trees, costs):
+    """Optimal tree in `parent`, its flows in `trees`; returns the optimal cost times the total mass, and the pivots.
 
     The number of pivots is -1 if they did not suffice. No cost is above `reach`.
     """
-    n, m = a.shape[0], b.shape[0]
-    n_nodes = n + m
-    flow, spare = longs[0], longs[1]
-    first, following, thread, back, depth = ints[0], ints[1], ints[2], ints[3], ints[4]
-    pot, pot32, part = floats, singles[0], singles[1]
-    v = pot32[n:n_nodes]
+    n, n_nodes = a.shape[0], parent.shape[0]
+    flows, nodes, depth = trees
+    flow, first, following, thread, back = flows[0], nodes[0], nodes[1], nodes[2], nodes[3]
+    pots, pots32, part = costs
+    pot, pot32 = pots[:n_nodes], pots32[-n % LANES :]  # those of the sinks begin where vector registers like it
+    v = pot32[n : n + C.shape[1]]
+    for j in range(v.shape[0]):
+        v[j] = np.float32(0)
     _fill(mode, X, Y, X32, Yt32, C, part)
     if not warm:
-        _greedy(C, a, b, parent, spare, first, part)
+        _greedy(C, a, b, parent, flows[1], first, part)
     root = _hang(parent, first, following, thread, back, depth)
     _flows(root, parent, back, a, b, flow)
-    top = _potentials(mode, X, Y, n, root, parent, thread, pot, pot32)
 
     # Rounding of a cost in single precision: that of the coordinates, a relative UNIT each, moves it by UNIT * reach
     # (twice that, times the distance, if squared), and its sum of d terms, 16 at a time, by UNIT * (18 + d / 16) parts.
     rounding = UNIT * (24 + X32.shape[1] / 16) * reach + FAINT
-    exact = _tolerance(n_nodes, depth, top)
-    doubtful = np.float32(rounding + 4 * UNIT * top)
-
-    pivots, i, clean = 0, 0, 0
-    n_rows = 1 + PRICED // m
-    while clean < n and pivots < max_pivots:
-        best, row, row_least = -doubtful, -1, INFINITE
-        for _ in range(min(n_rows, n - clean)):
-            least = _row_minimum(C[i], v)
-            if least - pot32[i] < best:
-                best, row, row_least = least - pot32[i], i, least
-            i = i + 1 if i + 1 < n else 0
-            clean += 1
-        if row >= 0:
-            j = _row_argmin(C[row], v, row_least)
-            reduced = _cost(mode, X, Y, row, j) - pot[row] + pot[n + j]
+    n_groups = C.shape[0] // GROUP
+    at_once = 1 + PRICED // (GROUP * C.shape[1])
+    pivots, group, rough, going = 0, np.int64(0), True, True
+    while going and pivots < max_pivots:
+        # A round in single precision goes on until nothing is found; then one in double precision follows the other.
+        top, value = _potentials(mode, X, Y, root, parent, thread, flow, pot, pot32)
+        exact = _tolerance(n_nodes, depth, top)
+        doubtful = np.float32(rounding + 4 * UNIT * top)
+        if not rough:
+            _count_arcs(parent, first)
+        going, seen = rough, 0
+        while seen < n_groups and pivots < max_pivots:
+            n_looked = min(at_once, n_groups - seen) if rough else 1
+            if rough:
+                row, column = _likely_arc(C, pot32, v, group, n_looked, doubtful)
+            else:
+                row, column = _certain_arc(mode, X, Y, C, pot32, v, pot, group, first, doubtful, exact)
+            group, seen = (group + n_looked) % n_groups, seen + n_looked
+            if row == NONE:
+                continue
+            sink = NODE(n + column)
+            reduced = _cost(mode, X, Y, row, column) - pot[row] + pot[sink]
             if reduced < -exact:
-                _pivot(row, n + j, reduced, n, parent, thread, back, depth, flow, pot, pot32)
-                pivots += 1
-                clean = 0
-
-    # Now in double precision. In a row without doubtful arcs beside those of the tree, none can have a negative cost.
-    changed = pivots
-    while pivots < max_pivots:
-        if changed:
-            top = _potentials(mode, X, Y, n, root, parent, thread, pot, pot32)
-            exact = _tolerance(n_nodes, depth, top)
-            doubtful = np.float32(rounding + 4 * UNIT * top)
-        for x in range(n_nodes):
-            first[x] = 1
-        first[root] = 0
-        for x in range(n_nodes):
-            if x != root:
-                first[parent[x]] += 1
-        changed = 0
-        for i in range(n):
-            limit = pot32[i] + doubtful
-            if _row_count(C[i], v, limit) > first[i]:
-                best_reduced, best_j = -exact, -1
-                for j in range(m):
-                    if C[i, j] + v[j] < limit:
-                        reduced = _cost(mode, X, Y, i, j) - pot[i] + pot[n + j]
-                        if reduced < best_reduced:
-                            best_reduced, best_j = reduced, j
-                if best_j >= 0:
-                    _pivot(i, n + best_j, best_reduced, n, parent, thread, back, depth, flow, pot, pot32)
-                    pivots += 1
-                    changed += 1
-        if changed == 0:
-            break
-
-    value = 0.0
-    for x in range(n_nodes):
-        if x != root and flow[x] > 0:
-            p = np.int64(parent[x])
-            value += flow[x] * _cost(mode, X, Y, min(x, p), max(x, p) - n)
+                _pivot(row, sink, reduced, n, parent, thread, back, depth, flow, pot, pot32)
+                pivots, going, seen = pivots + 1, True, 0 if rough else seen
+        rough = False
     return value, (pivots if pivots < max_pivots else -1)
 
 
 @_jit
-def _masses(p, q, offsets, units, uniform, a, b):
-    """Whole masses of the cells of samples p and q with the same sum, which is returned."""
-    n, m = offsets[p + 1] - offsets[p], offsets[q + 1] - offsets[q]
+def _load(p, q, offsets, units, uniform, pool, start, a, b, parent):
+    """Whole masses of the cells of samples p and q with the same sum, which is returned, and the tree that is kept."""
+    n, m = a.shape[0], b.shape[0]
     if uniform[p] and uniform[q]:
         total = n // math.gcd(n, m) * m
         for i in range(n):
             a[i] = total // n
         for j in range(m):
             b[j] = total // m
-        return total
-    total = np.int64(0)
-    for i in range(n):
-        a[i] = units[offsets[p] + i]
-        total += a[i]
-    for j in range(m):
-        b[j] = units[offsets[q] + j]
+    else:
+        total = np.int64(0)
+        for i in range(n):
+            a[i] = units[offsets[p] + i]
+            total += a[i]
+        for j in range(m):
+            b[j] = units[offsets[q] + j]
+    if start >= 0:
+        for x in range(n + m):
+            parent[x] = pool[start + x]
     return total
+
+
+def room_for_trees(n_nodes: int) -> Trees:
+    """Room for the largest tree: masses of both sides; parents; flows, what `_hang` finds, and depths."""
+    return (
+        np.empty((2, n_nodes), dtype=np.int64),
+        np.empty(n_nodes, dtype=NODE),
+        (
+            np.empty((2, n_nodes), dtype=np.int64),
+            np.empty((4, n_nodes), dtype=NODE),
+            np.empty(n_nodes, dtype=np.int32),
+        ),
+    )
+
+
+def room_for_costs(n: int, m: int, k: int) -> Costs:
+    """Room for pairs of up to n and m cells in k dimensions: costs; cells turned; potentials, twice, and a row."""
+    return (
+        _aligned((n + GROUP) * (m + LANES)),
+        np.empty(k * m, dtype=np.float32),
+        (np.empty(n + m), _aligned(n + m + 2 * LANES), np.empty(m, dtype=np.float32)),
+    )
+
+
+def _aligned(size: int) -> Singles:
+    """Room that begins where vector registers like it."""
+    room = np.empty(size + LANES, dtype=np.float32)
+    return room[-(room.ctypes.data // room.itemsize) % LANES :]
 
 
 @_entry
 def solve_pairs(
-    mode, points, singles, turned, reach, offsets, units, uniform, pairs, pool, starts, warm, max_pivots, values
+    mode,
+    points,
+    singles,
+    turned,
+    reach,
+    offsets,
+    units,
+    uniform,
+    pairs,
+    pool,
+    starts,
+    warm,
+    max_pivots,
+    trees,
+    costs,
+    values,
 ):
     """Solve pairs one after the other; returns how many were solved, all of them unless one ran out of pivots.
 
@@ -427,50 +521,40 @@ def solve_pairs(
         Rows of the samples; whole masses of the cells; whether the cells of a sample weigh the same.
     pool, starts, warm
         The tree of pair e is `pool[starts[e]:]`, where to start if `warm[e]`. With `starts[e] < 0` it is not kept.
+    trees, costs
+        Room for the largest pair.
     values
         Written: optimal transport cost of each pair.
     """
-    n_max, m_max = 1, 1
-    for e in range(pairs.shape[0]):
-        p, q = pairs[e]
-        n_max, m_max = max(n_max, offsets[p + 1] - offsets[p]), max(m_max, offsets[q + 1] - offsets[q])
-    n_nodes = n_max + m_max
-    costs = np.empty(n_max * m_max, dtype=np.float32)
-    a, b = np.empty(n_max, dtype=np.int64), np.empty(m_max, dtype=np.int64)
-    longs, ints = np.empty((2, n_nodes), dtype=np.int64), np.empty((5, n_nodes), dtype=np.int32)
-    floats, scratch = np.empty(n_nodes), np.empty((2, n_nodes), dtype=np.float32)
-    parent = np.empty(n_nodes, dtype=np.int32)
+    masses, parents, hung = trees
+    matrix, cells, rest = costs
     k = turned.shape[0]
-    others = np.empty(k * m_max, dtype=np.float32)
     for e in range(pairs.shape[0]):
         p, q = pairs[e]
         rows, columns = slice(offsets[p], offsets[p + 1]), slice(offsets[q], offsets[q + 1])
         n, m = offsets[p + 1] - offsets[p], offsets[q + 1] - offsets[q]
-        total = _masses(p, q, offsets, units, uniform, a, b)
-        others_turned = others[: k * m].reshape(k, m)
+        height, width = -(-n // GROUP) * GROUP, -(-m // LANES) * LANES
+        a, b, parent = masses[0, :n], masses[1, :m], parents[: n + m]
+        total = _load(p, q, offsets, units, uniform, pool, starts[e], a, b, parent)
+        others = cells[: k * m].reshape(k, m)
         for axis in range(k):
             for j in range(m):
-                others_turned[axis, j] = turned[axis, offsets[q] + j]
-        if warm[e]:
-            for x in range(n + m):
-                parent[x] = pool[starts[e] + x]
+                others[axis, j] = turned[axis, offsets[q] + j]
         value, pivots = _solve(
             mode,
             points[rows],
             points[columns],
             singles[rows],
-            others_turned,
-            a[:n],
-            b[:m],
-            parent[: n + m],
+            others,
+            a,
+            b,
+            parent,
             warm[e],
             max_pivots,
             reach[p] + reach[q],
-            costs[: n * m].reshape(n, m),
-            longs,
-            ints,
-            floats,
-            scratch,
+            matrix[: height * width].reshape(height, width),
+            hung,
+            rest,
         )
         if pivots < 0:
             return e
@@ -482,65 +566,54 @@ def solve_pairs(
 
 
 @_entry
-def add_gradients(squared, points, offsets, units, uniform, pairs, pool, starts, slopes, out):
+def add_gradients(squared, points, offsets, units, uniform, pairs, pool, starts, trees, slopes, out):
     """Add dL/dz of each cell at the kept trees of the pairs to `out` (N, k); `slopes` are dL/dD of the pairs."""
-    k = points.shape[1]
-    n_nodes = np.int64(0)
-    for p in range(offsets.shape[0] - 1):
-        n_nodes = max(n_nodes, 2 * (offsets[p + 1] - offsets[p]))
-    a, b = np.empty(n_nodes, dtype=np.int64), np.empty(n_nodes, dtype=np.int64)
-    flow, ints = np.empty(n_nodes, dtype=np.int64), np.empty((5, n_nodes), dtype=np.int32)
-    parent = np.empty(n_nodes, dtype=np.int32)
-    move = np.empty(k)
+    masses, parents, (flows, nodes, depth) = trees
+    flow = flows[0]
     for e in range(pairs.shape[0]):
         if slopes[e] == 0:
             continue
         p, q = pairs[e]
         n, m = offsets[p + 1] - offsets[p], offsets[q + 1] - offsets[q]
-        total = _masses(p, q, offsets, units, uniform, a, b)
-        for x in range(n + m):
-            parent[x] = pool[starts[e] + x]
-        root = _hang(parent[: n + m], ints[0], ints[1], ints[2], ints[3], ints[4])
-        _flows(root, parent, ints[3], a[:n], b[:m], flow)
+        a, b, parent = masses[0, :n], masses[1, :m], parents[: n + m]
+        total = _load(p, q, offsets, units, uniform, pool, starts[e], a, b, parent)
+        root = _hang(parent, nodes[0], nodes[1], nodes[2], nodes[3], depth)
+        _flows(root, parent, nodes[3], a, b, flow)
         for x in range(n + m):
             if x == root or flow[x] == 0:
                 continue
-            i, j = (x, parent[x] - n) if x < n else (parent[x], x - n)
-            i, j = offsets[p] + i, offsets[q] + j
+            y = np.int64(parent[x])
+            i, j = offsets[p] + min(x, y), offsets[q] + max(x, y) - n
             length = 0.0
-            for axis in range(k):
-                move[axis] = points[i, axis] - points[j, axis]
-                length += move[axis] * move[axis]
+            for axis in range(points.shape[1]):
+                move = points[i, axis] - points[j, axis]
+                length += move * move
             if length == 0:
                 continue
             scale = slopes[e] * flow[x] / total * (2.0 if squared else 1 / math.sqrt(length))
-            for axis in range(k):
-                out[i, axis] += scale * move[axis]
-                out[j, axis] -= scale * move[axis]
+            for axis in range(points.shape[1]):
+                move = points[i, axis] - points[j, axis]
+                out[i, axis] += scale * move
+                out[j, axis] -= scale * move
 
 
 @_entry
-def read_plans(offsets, units, uniform, pairs, pool, starts, source, target, mass, owner):
+def read_plans(offsets, units, uniform, pairs, pool, starts, trees, source, target, mass, owner):
     """Write the entries of the plans, pair by pair, with rows of the cohort as source and target; returns the count."""
-    n_nodes = np.int64(0)
-    for p in range(offsets.shape[0] - 1):
-        n_nodes = max(n_nodes, 2 * (offsets[p + 1] - offsets[p]))
-    a, b = np.empty(n_nodes, dtype=np.int64), np.empty(n_nodes, dtype=np.int64)
-    flow, ints = np.empty(n_nodes, dtype=np.int64), np.empty((5, n_nodes), dtype=np.int32)
-    parent = np.empty(n_nodes, dtype=np.int32)
+    masses, parents, (flows, nodes, depth) = trees
+    flow = flows[0]
     count = 0
     for e in range(pairs.shape[0]):
         p, q = pairs[e]
         n, m = offsets[p + 1] - offsets[p], offsets[q + 1] - offsets[q]
-        total = _masses(p, q, offsets, units, uniform, a, b)
-        for x in range(n + m):
-            parent[x] = pool[starts[e] + x]
-        root = _hang(parent[: n + m], ints[0], ints[1], ints[2], ints[3], ints[4])
-        _flows(root, parent, ints[3], a[:n], b[:m], flow)
+        a, b, parent = masses[0, :n], masses[1, :m], parents[: n + m]
+        total = _load(p, q, offsets, units, uniform, pool, starts[e], a, b, parent)
+        root = _hang(parent, nodes[0], nodes[1], nodes[2], nodes[3], depth)
+        _flows(root, parent, nodes[3], a, b, flow)
         for x in range(n + m):
             if x != root and flow[x] > 0:
-                i, j = (x, parent[x] - n) if x < n else (parent[x], x - n)
-                source[count], target[count] = offsets[p] + i, offsets[q] + j
+                y = np.int64(parent[x])
+                source[count], target[count] = offsets[p] + min(x, y), offsets[q] + max(x, y) - n
                 mass[count], owner[count] = flow[x] / total, e
                 count += 1
     return count

@@ -106,6 +106,7 @@ class Warm:
                 pairs[piece],
                 self._pool,
                 starts[piece],
+                simplex.room_for_trees(2 * self._sizes.max()),
                 slopes[piece],
                 out,
             )
@@ -129,7 +130,17 @@ class Warm:
         source, target, owner = (np.empty(most, dtype=np.int32) for _ in range(3))
         mass = np.empty(most)
         count = simplex.read_plans(
-            clouds.offsets, clouds.units, clouds.uniform, pairs, self._pool, starts, source, target, mass, owner
+            clouds.offsets,
+            clouds.units,
+            clouds.uniform,
+            pairs,
+            self._pool,
+            starts,
+            simplex.room_for_trees(2 * self._sizes.max()),
+            source,
+            target,
+            mass,
+            owner,
         )
         if clouds.kept is not None:
             source[:count], target[:count] = clouds.kept[source[:count]], clouds.kept[target[:count]]
@@ -163,6 +174,7 @@ def solve_piece_of(
 ) -> Floats:
     """(n_pairs,) costs of the pairs in the units of the data, in this thread."""
     values = np.empty(len(pairs))
+    n, m = np.diff(clouds.offsets)[pairs].max(axis=0, initial=1)
     solved = simplex.solve_pairs(
         MODES[cost],
         cells.points,
@@ -177,6 +189,8 @@ def solve_piece_of(
         starts,
         warm,
         max_iter,
+        simplex.room_for_trees(n + m),
+        simplex.room_for_costs(n, m, cells.points.shape[1]),
         values,
     )
     if solved < len(pairs):
@@ -232,15 +246,14 @@ def solve_matrix(
     C = np.ascontiguousarray(cost[np.ix_(rows, columns)], dtype=np.float64)
     nothing = np.empty((0, n_nodes), dtype=np.float32)
     values, pool = np.empty(1), np.empty(n_nodes, dtype=node_type(n_nodes))
-    where = (clouds.offsets, clouds.units, clouds.uniform, pairs)
-    warm = np.zeros(1, dtype=np.bool_)
-    if not simplex.solve_pairs(
-        simplex.MATRIX, C, C.astype(np.float32), nothing, np.full(2, 0.5), *where, pool, starts, warm, max_iter, values
-    ):
+    kept = (clouds.offsets, clouds.units, clouds.uniform, pairs, pool, starts)
+    cells, warm = (C, C.astype(np.float32), nothing, np.full(2, 0.5)), np.zeros(1, dtype=np.bool_)
+    trees, costs = simplex.room_for_trees(n_nodes), simplex.room_for_costs(n, n_nodes - n, 0)
+    if not simplex.solve_pairs(simplex.MATRIX, *cells, *kept, warm, max_iter, trees, costs, values):
         raise out_of_pivots(max_iter, "the two samples")
     source, target, owner = (np.empty(n_nodes, dtype=np.int32) for _ in range(3))
     mass = np.empty(n_nodes)
-    count = simplex.read_plans(*where, pool, starts, source, target, mass, owner)
+    count = simplex.read_plans(*kept, trees, source, target, mass, owner)
     return (
         float(values[0]),
         rows[source[:count]].astype(np.int32),
