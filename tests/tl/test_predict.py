@@ -8,7 +8,7 @@ from _nulls import null_cohort
 from _slots import assert_round_trip
 
 import scggml as sg
-from scggml._core.calibrate import calibration_error, class_reach, novelty
+from scggml._core.calibrate import calibrate, calibration_error, class_reach, novelty
 from scggml._stored import read_stored
 from scggml.tl._predict import learner_of
 
@@ -157,6 +157,28 @@ def test_class_reach_by_hand():
     np.testing.assert_allclose(class_reach(D, codes, 2, 2), [[1 - 2 / 3.5, 1 - 5 / 3.5]])
     np.testing.assert_allclose(class_reach(10 * D, codes, 2, 2), class_reach(D, codes, 2, 2))
     np.testing.assert_allclose(class_reach(D, codes, 2, 9), class_reach(D, codes, 2, 2))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_confidence_is_bounded_by_the_number_of_donors(n_classes):
+    highest = []
+    for n_donors in (4, 8, 40):
+        codes = np.repeat(np.arange(n_classes), n_donors)
+        apart = np.eye(n_classes)[codes] * 10
+        p = calibrate(apart, codes, np.full(n_classes, n_donors)).probabilities(apart)
+        assert (p.argmax(axis=1) == codes).all()
+        assert p.max() <= (n_donors + 0.5) / (n_donors + n_classes / 2) + 1e-3
+        highest.append(p.max())
+    assert highest[0] < highest[1] < highest[2]
+    assert highest[2] > 0.95
+
+
+def test_classes_of_different_size_are_equally_likely_beforehand():
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1], [90, 10])
+    reach = rng.standard_normal((100, 2))  # says nothing
+    p = calibrate(reach, codes, np.array([90, 10])).probabilities(np.zeros((1, 2)))
+    assert abs(p[0, 0] - 0.5) < 0.2
 
 
 def test_calibration_error_by_hand():

@@ -46,11 +46,35 @@ class Calibration:
         return out
 
 
-def calibrate(reach: Floats, codes: Integers) -> Calibration:
-    """Learn what the reach of the classes (n, C) means, from samples that were held out when it was computed."""
+def calibrate(reach: Floats, codes: Integers, n_donors: Integers) -> Calibration:
+    """Learn what the reach of the classes means, from samples that were held out when it was computed.
+
+    The targets are smoothed as Platt does it, with the prior of Jeffreys: with n donors of a class and C classes, a
+    sample of that class counts as (n + 1/2) / (n + C/2) of it. So however well the known donors come apart, confidence
+    grows only with their number.
+
+    Parameters
+    ----------
+    reach
+        (n, C), samples as often as they were held out.
+    codes
+        (n,) their classes.
+    n_donors
+        (C,) independent donors of each class.
+    """
+    n, n_classes = reach.shape
     scale = float(reach.std()) or 1.0
-    model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=2000)
-    return Calibration(scale, model.fit(reach / scale, codes))
+    targets = np.full((n, n_classes), 0.5)
+    targets[np.arange(n), codes] += n_donors[codes]
+    targets /= targets.sum(axis=1, keepdims=True)
+    targets /= np.bincount(codes, minlength=n_classes)[codes, None]  # classes count the same
+    model = LogisticRegression(C=STRENGTH, max_iter=2000)
+    model.fit(
+        np.repeat(reach / scale, n_classes, axis=0),
+        np.tile(np.arange(n_classes), n),
+        sample_weight=targets.ravel() * n / n_classes,
+    )
+    return Calibration(scale, model)
 
 
 def calibration_error(probabilities: Floats, codes: Integers, n_bins: int = 5) -> float:

@@ -37,6 +37,13 @@ class Clouds:
         """Rows of the cells that have weight."""
         return points if self.kept is None else points[self.kept]
 
+    def shares(self, pairs: Integers) -> Integers:
+        """(n_pairs, 2) smallest whole mass of either's cells where all cells of both weigh the same; else 0."""
+        n, m = np.diff(self.offsets)[pairs].T
+        divisor = np.gcd(n, m)
+        both = self.uniform[pairs].all(axis=1)
+        return np.where(both, [m // divisor, n // divisor], 0).T.copy()
+
 
 def clouds_of(cohort: Cohort) -> Clouds:
     """Rows and masses of a cohort."""

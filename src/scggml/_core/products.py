@@ -15,7 +15,13 @@ from scggml._core.threads import in_threads
 ROWS = 2**21
 """Numbers in the rows that one piece of work holds; fixed, so that sums do not depend on the number of threads."""
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": True}
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": True,
+    "no_cfunc_wrapper": True,
+}
 
 
 @njit(**_OPTIONS)

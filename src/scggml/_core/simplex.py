@@ -59,6 +59,7 @@ _jit = njit(**_INNER)
 _fast = njit(fastmath=True, **_INNER)
 _small = njit(forceinline=True, **_INNER)
 _small_fast = njit(forceinline=True, fastmath=True, **_INNER)
+_within = njit(inline="always", **_INNER)  # for what has one caller, and is long to compile twice
 _entry = njit(**_OPTIONS)
 
 
@@ -255,35 +256,31 @@ def _flows(root, parent, back, a, b, flow):
 
 
 @_jit
-def _potentials(mode, X, Y, root, parent, thread, flow, pot, pot32):
+def _potentials(mode, X, Y, root, parent, thread, depth, flow, pot, pot32):
     """Potentials with cost(i, j) = pot[i] - pot[j] on the arcs of the tree.
 
-    Returns the largest magnitude among them, and what the flows cost.
+    Returns the largest magnitude among them, a bound for the rounding of a reduced cost that they give, and what the
+    flows cost. A potential is a sum along the tree: a rounding of DOUBLE_UNIT * top for each arc. So a reduced cost
+    below minus the bound is truly negative, each pivot is one of the simplex method in exact arithmetic, and none can
+    come twice.
     """
     n = NODE(X.shape[0])
     pot[root], pot32[root] = 0.0, np.float32(0)
-    top, total, x = 0.0, 0.0, thread[root]
+    top, deepest, total, x = 0.0, 0, 0.0, thread[root]
     while x != root:
         p = parent[x]
-        cost = _cost(mode, X, Y, min(x, p), NODE(max(x, p) - n))
-        value = pot[p] + (cost if x < n else -cost)
+        if x < n:
+            cost = _cost(mode, X, Y, x, NODE(p - n))
+            value = pot[p] + cost
+        else:
+            cost = _cost(mode, X, Y, p, NODE(x - n))
+            value = pot[p] - cost
         pot[x], pot32[x] = value, np.float32(value)
-        top, total = max(top, abs(value)), total + cost * flow[x]
+        top = abs(value) if abs(value) > top else top
+        deepest = depth[x] if depth[x] > deepest else deepest
+        total += cost * flow[x]
         x = thread[x]
-    return top, total
-
-
-@_jit
-def _tolerance(n_nodes, depth, top):
-    """Bound for the rounding of a reduced cost in double precision, whose potentials are new.
-
-    A potential is a sum along the tree: a rounding of DOUBLE_UNIT * top for each arc. So a reduced cost below minus
-    this is truly negative, each pivot is one of the simplex method in exact arithmetic, and none can come twice.
-    """
-    deepest = 0
-    for x in range(n_nodes):
-        deepest = max(deepest, depth[x])
-    return DOUBLE_UNIT * (2 * deepest + 8) * top
+    return top, DOUBLE_UNIT * (2 * deepest + 8) * top, total
 
 
 @_jit
@@ -389,7 +386,7 @@ def _count_arcs(parent, degrees):
             degrees[parent[x]] += 1
 
 
-@_jit
+@_within
 def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, trees, costs):
     """Optimal tree in `parent`, its flows in `trees`; returns the optimal cost times the total mass, and the pivots.
 
@@ -417,8 +414,7 @@ def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, tree
     pivots, group, rough, going = 0, np.int64(0), True, True
     while going and pivots < max_pivots:
         # A round in single precision goes on until nothing is found; then one in double precision follows the other.
-        top, value = _potentials(mode, X, Y, root, parent, thread, flow, pot, pot32)
-        exact = _tolerance(n_nodes, depth, top)
+        top, exact, value = _potentials(mode, X, Y, root, parent, thread, depth, flow, pot, pot32)
         doubtful = np.float32(rounding + 4 * UNIT * top)
         if not rough:
             _count_arcs(parent, first)
@@ -442,24 +438,17 @@ def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, tree
 
 
 @_jit
-def _load(p, q, offsets, units, uniform, pool, start, a, b, parent):
-    """Whole masses of the cells of samples p and q with the same sum, which is returned, and the tree that is kept."""
-    n, m = a.shape[0], b.shape[0]
-    if uniform[p] and uniform[q]:
-        total = n // math.gcd(n, m) * m
-        for i in range(n):
-            a[i] = total // n
-        for j in range(m):
-            b[j] = total // m
-    else:
-        total = np.int64(0)
-        for i in range(n):
-            a[i] = units[offsets[p] + i]
-            total += a[i]
-        for j in range(m):
-            b[j] = units[offsets[q] + j]
+def _load(e, offsets, units, pairs, shares, pool, start, a, b, parent):
+    """Whole masses of the cells of a pair, and the tree that is kept; returns the sum of the masses of either side."""
+    p, q = offsets[pairs[e, 0]], offsets[pairs[e, 1]]
+    total = np.int64(0)
+    for i in range(a.shape[0]):
+        a[i] = shares[e, 0] if shares[e, 0] > 0 else units[p + i]
+        total += a[i]
+    for j in range(b.shape[0]):
+        b[j] = shares[e, 1] if shares[e, 1] > 0 else units[q + j]
     if start >= 0:
-        for x in range(n + m):
+        for x in range(parent.shape[0]):
             parent[x] = pool[start + x]
     return total
 
@@ -501,8 +490,8 @@ def solve_pairs(
     reach,
     offsets,
     units,
-    uniform,
     pairs,
+    shares,
     pool,
     starts,
     warm,
@@ -517,8 +506,8 @@ def solve_pairs(
         (N, k) cells in double and in single precision, and the latter transposed, (k, N).
     reach
         (P,) a bound for each sample; no cost between two samples is above the sum of theirs.
-    offsets, units, uniform
-        Rows of the samples; whole masses of the cells; whether the cells of a sample weigh the same.
+    offsets, units, shares
+        Rows of the samples; whole masses of the cells, and of every cell of either side of a pair (`Clouds.shares`).
     pool, starts, warm
         The tree of pair e is `pool[starts[e]:]`, where to start if `warm[e]`. With `starts[e] < 0` it is not kept.
     trees, costs
@@ -535,7 +524,7 @@ def solve_pairs(
         n, m = offsets[p + 1] - offsets[p], offsets[q + 1] - offsets[q]
         height, width = -(-n // GROUP) * GROUP, -(-m // LANES) * LANES
         a, b, parent = masses[0, :n], masses[1, :m], parents[: n + m]
-        total = _load(p, q, offsets, units, uniform, pool, starts[e], a, b, parent)
+        total = _load(e, offsets, units, pairs, shares, pool, starts[e], a, b, parent)
         others = cells[: k * m].reshape(k, m)
         for axis in range(k):
             for j in range(m):
@@ -566,39 +555,7 @@ def solve_pairs(
 
 
 @_entry
-def add_gradients(squared, points, offsets, units, uniform, pairs, pool, starts, trees, slopes, out):
-    """Add dL/dz of each cell at the kept trees of the pairs to `out` (N, k); `slopes` are dL/dD of the pairs."""
-    masses, parents, (flows, nodes, depth) = trees
-    flow = flows[0]
-    for e in range(pairs.shape[0]):
-        if slopes[e] == 0:
-            continue
-        p, q = pairs[e]
-        n, m = offsets[p + 1] - offsets[p], offsets[q + 1] - offsets[q]
-        a, b, parent = masses[0, :n], masses[1, :m], parents[: n + m]
-        total = _load(p, q, offsets, units, uniform, pool, starts[e], a, b, parent)
-        root = _hang(parent, nodes[0], nodes[1], nodes[2], nodes[3], depth)
-        _flows(root, parent, nodes[3], a, b, flow)
-        for x in range(n + m):
-            if x == root or flow[x] == 0:
-                continue
-            y = np.int64(parent[x])
-            i, j = offsets[p] + min(x, y), offsets[q] + max(x, y) - n
-            length = 0.0
-            for axis in range(points.shape[1]):
-                move = points[i, axis] - points[j, axis]
-                length += move * move
-            if length == 0:
-                continue
-            scale = slopes[e] * flow[x] / total * (2.0 if squared else 1 / math.sqrt(length))
-            for axis in range(points.shape[1]):
-                move = points[i, axis] - points[j, axis]
-                out[i, axis] += scale * move
-                out[j, axis] -= scale * move
-
-
-@_entry
-def read_plans(offsets, units, uniform, pairs, pool, starts, trees, source, target, mass, owner):
+def read_plans(offsets, units, pairs, shares, pool, starts, trees, source, target, mass, owner):
     """Write the entries of the plans, pair by pair, with rows of the cohort as source and target; returns the count."""
     masses, parents, (flows, nodes, depth) = trees
     flow = flows[0]
@@ -607,13 +564,30 @@ def read_plans(offsets, units, uniform, pairs, pool, starts, trees, source, targ
         p, q = pairs[e]
         n, m = offsets[p + 1] - offsets[p], offsets[q + 1] - offsets[q]
         a, b, parent = masses[0, :n], masses[1, :m], parents[: n + m]
-        total = _load(p, q, offsets, units, uniform, pool, starts[e], a, b, parent)
+        total = _load(e, offsets, units, pairs, shares, pool, starts[e], a, b, parent)
         root = _hang(parent, nodes[0], nodes[1], nodes[2], nodes[3], depth)
         _flows(root, parent, nodes[3], a, b, flow)
         for x in range(n + m):
             if x != root and flow[x] > 0:
-                y = np.int64(parent[x])
-                source[count], target[count] = offsets[p] + min(x, y), offsets[q] + max(x, y) - n
+                i, j = (x, parent[x] - n) if x < n else (np.int64(parent[x]), x - n)
+                source[count], target[count] = offsets[p] + i, offsets[q] + j
                 mass[count], owner[count] = flow[x] / total, e
                 count += 1
     return count
+
+
+@_entry
+def add_gradients(squared, points, source, target, slopes, out):
+    """Add dL/dz of each cell to `out` (N, k), from entries of plans and dL/d(cost of the entry) of each."""
+    for t in range(source.shape[0]):
+        i, j = source[t], target[t]
+        length = 0.0
+        for axis in range(points.shape[1]):
+            move = points[i, axis] - points[j, axis]
+            length += move * move
+        if length > 0:
+            scale = slopes[t] * (2.0 if squared else 1 / math.sqrt(length))
+            for axis in range(points.shape[1]):
+                move = points[i, axis] - points[j, axis]
+                out[i, axis] += scale * move
+                out[j, axis] -= scale * move

@@ -22,6 +22,9 @@ MODES: dict[GroundCost, int] = {
 LEAST, MOST = 1e6, 2e7
 """Costs (cells times cells) that are worth a piece of work for a thread, and that a user may have to wait for."""
 
+CHUNK = 64
+"""Pairs whose plans are read at a time for gradients."""
+
 BUFFER = 2**23
 """Numbers in all buffers that gradients are added up in, as far as one is not larger."""
 
@@ -97,19 +100,10 @@ class Warm:
 
         def add_piece(piece: Integers) -> Floats:
             out = np.zeros_like(points)
-            simplex.add_gradients(
-                cost == "sqeuclidean",
-                points,
-                clouds.offsets,
-                clouds.units,
-                clouds.uniform,
-                pairs[piece],
-                self._pool,
-                starts[piece],
-                simplex.room_for_trees(2 * self._sizes.max()),
-                slopes[piece],
-                out,
-            )
+            for start in range(0, len(piece), CHUNK):
+                part = piece[start : start + CHUNK]
+                source, target, mass, owner = self._entries(pairs[part], starts[part])
+                simplex.add_gradients(cost == "sqeuclidean", points, source, target, mass * slopes[part][owner], out)
             return out
 
         total = np.zeros_like(points)
@@ -124,27 +118,23 @@ class Warm:
     def plans(self, part: slice = slice(None)) -> Plans:
         """Plans at the remembered trees."""
         _, pairs, starts, values, _ = self._last
-        pairs, starts, values = pairs[part], starts[part], values[part]
-        clouds = self._clouds
-        most = int(self._sizes[pairs].sum())
+        source, target, mass, owner = self._entries(pairs[part], starts[part])
+        kept = self._clouds.kept
+        if kept is not None:
+            source, target = kept[source].astype(np.int32), kept[target].astype(np.int32)
+        return Plans(pairs[part], values[part], source, target, mass, owner)
+
+    def _entries(
+        self, pairs: Integers, starts: Integers
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats, NDArray[np.int32]]:
+        """Source and target among the cells with weight, mass, and number of the pair, of each entry of the plans."""
+        clouds, most = self._clouds, int(self._sizes[pairs].sum())
         source, target, owner = (np.empty(most, dtype=np.int32) for _ in range(3))
         mass = np.empty(most)
-        count = simplex.read_plans(
-            clouds.offsets,
-            clouds.units,
-            clouds.uniform,
-            pairs,
-            self._pool,
-            starts,
-            simplex.room_for_trees(2 * self._sizes.max()),
-            source,
-            target,
-            mass,
-            owner,
-        )
-        if clouds.kept is not None:
-            source[:count], target[:count] = clouds.kept[source[:count]], clouds.kept[target[:count]]
-        return Plans(pairs, values, source[:count], target[:count], mass[:count], owner[:count])
+        trees = simplex.room_for_trees(2 * self._sizes.max())
+        kept = (clouds.offsets, clouds.units, pairs, clouds.shares(pairs), self._pool, starts)
+        count = simplex.read_plans(*kept, trees, source, target, mass, owner)
+        return source[:count], target[:count], mass[:count], owner[:count]
 
 
 def node_type(n_nodes: int) -> type[np.int16] | type[np.int32]:
@@ -183,8 +173,8 @@ def solve_piece_of(
         cells.reach,
         clouds.offsets,
         clouds.units,
-        clouds.uniform,
         pairs,
+        clouds.shares(pairs),
         pool,
         starts,
         warm,
@@ -246,7 +236,7 @@ def solve_matrix(
     C = np.ascontiguousarray(cost[np.ix_(rows, columns)], dtype=np.float64)
     nothing = np.empty((0, n_nodes), dtype=np.float32)
     values, pool = np.empty(1), np.empty(n_nodes, dtype=node_type(n_nodes))
-    kept = (clouds.offsets, clouds.units, clouds.uniform, pairs, pool, starts)
+    kept = (clouds.offsets, clouds.units, pairs, clouds.shares(pairs), pool, starts)
     cells, warm = (C, C.astype(np.float32), nothing, np.full(2, 0.5)), np.zeros(1, dtype=np.bool_)
     trees, costs = simplex.room_for_trees(n_nodes), simplex.room_for_costs(n, n_nodes - n, 0)
     if not simplex.solve_pairs(simplex.MATRIX, *cells, *kept, warm, max_iter, trees, costs, values):
