@@ -22,8 +22,8 @@ MODES: dict[GroundCost, int] = {
 LEAST, MOST = 1e6, 2e7
 """Costs (cells times cells) that are worth a piece of work for a thread, and that a user may have to wait for."""
 
-CHUNK = 64
-"""Pairs whose plans are read at a time for gradients."""
+ENTRIES = 2**13
+"""Entries of plans that are read at a time for gradients, as far as one plan has not more."""
 
 BUFFER = 2**23
 """Numbers in all buffers that gradients are added up in, as far as one is not larger."""
@@ -97,11 +97,12 @@ class Warm:
         needed = np.flatnonzero(slopes)
         n_buffers = max(1, min(16, BUFFER // max(1, points.size)))
         pieces = [part for part in np.array_split(needed, n_buffers) if len(part)]
+        at_once = max(1, ENTRIES // int(2 * self._sizes.max()))
 
         def add_piece(piece: Integers) -> Floats:
             out = np.zeros_like(points)
-            for start in range(0, len(piece), CHUNK):
-                part = piece[start : start + CHUNK]
+            for start in range(0, len(piece), at_once):
+                part = piece[start : start + at_once]
                 source, target, mass, owner = self._entries(pairs[part], starts[part])
                 simplex.add_gradients(cost == "sqeuclidean", points, source, target, mass * slopes[part][owner], out)
             return out
