@@ -31,6 +31,12 @@ def predicted(reference):
     return sg.tl.predict(cohort(1), reference, n_splits=4, n_repeats=2, **QUIET)
 
 
+def test_no_prediction_is_surer_than_the_donors_of_the_reference_can_make_it(reference, predicted):
+    samples = reference.obs.drop_duplicates(reference.uns["ggml"]["params"]["sample_key"])
+    n = samples["label"].value_counts().min()
+    assert predicted.obsm["prediction"].max() <= (n + 0.5) / (n + 1) + 1e-12
+
+
 def test_new_samples_get_their_labels_with_probabilities_that_mean_it(predicted):
     truth = predicted.obs["label"].cat.codes.to_numpy()
     probabilities = predicted.obsm["prediction"]
@@ -165,9 +171,13 @@ def test_confidence_is_bounded_by_the_number_of_donors(n_classes):
     for n_donors in (4, 8, 40):
         codes = np.repeat(np.arange(n_classes), n_donors)
         apart = np.eye(n_classes)[codes] * 10
-        p = calibrate(apart, codes, np.full(n_classes, n_donors)).probabilities(apart)
-        assert (p.argmax(axis=1) == codes).all()
-        assert p.max() <= (n_donors + 0.5) / (n_donors + n_classes / 2) + 1e-3
+        model = calibrate(apart, codes, n_donors)
+        for reach in (apart, 100 * apart):
+            p = model.probabilities(reach)
+            np.testing.assert_allclose(p.sum(axis=1), 1.0)
+            assert (p.argmax(axis=1) == codes).all()
+            assert p.min() > 0
+            assert p.max() <= (n_donors + 0.5) / (n_donors + 1) + 1e-12
         highest.append(p.max())
     assert highest[0] < highest[1] < highest[2]
     assert highest[2] > 0.95
@@ -176,9 +186,11 @@ def test_confidence_is_bounded_by_the_number_of_donors(n_classes):
 def test_classes_of_different_size_are_equally_likely_beforehand():
     rng = np.random.default_rng(0)
     codes = np.repeat([0, 1], [90, 10])
-    reach = rng.standard_normal((100, 2))  # says nothing
-    p = calibrate(reach, codes, np.array([90, 10])).probabilities(np.zeros((1, 2)))
-    assert abs(p[0, 0] - 0.5) < 0.2
+    nothing = calibrate(np.zeros((100, 2)), codes, 10)
+    np.testing.assert_allclose(nothing.probabilities(rng.standard_normal((5, 2))), 0.5, atol=1e-6)
+    apart = np.eye(2)[codes] + 0.1 * rng.standard_normal((100, 2))
+    between = calibrate(apart, codes, 10).probabilities(np.full((1, 2), 0.5))
+    assert abs(between[0, 0] - 0.5) < 0.1
 
 
 def test_calibration_error_by_hand():

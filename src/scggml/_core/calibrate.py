@@ -35,23 +35,29 @@ def class_reach(distances: Floats, codes: Integers, n_classes: int, n_neighbors:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Logistic regression from the reach of the classes to probabilities, all classes equally likely beforehand."""
+    """Logistic regression from the reach of the classes to probabilities, all classes equally likely beforehand.
+
+    None is above `highest`, which is what the known donors can vouch for; the regression would say more far from them.
+    """
 
     scale: float
     model: LogisticRegression
+    highest: float
 
     def probabilities(self, reach: Floats) -> Floats:
-        """(n, C) class probabilities."""
-        out: Floats = self.model.predict_proba(reach / self.scale)
+        """(n, C) class probabilities; what is above the highest goes to the other classes."""
+        out: Floats = np.minimum(self.model.predict_proba(reach / self.scale), self.highest)
+        room = self.highest - out
+        out += room * ((1 - out.sum(axis=1)) / room.sum(axis=1))[:, None]
         return out
 
 
-def calibrate(reach: Floats, codes: Integers, n_donors: Integers) -> Calibration:
+def calibrate(reach: Floats, codes: Integers, n_donors: int) -> Calibration:
     """Learn what the reach of the classes means, from samples that were held out when it was computed.
 
-    The targets are smoothed as Platt does it, with the prior of Jeffreys: with n donors of a class and C classes, a
-    sample of that class counts as (n + 1/2) / (n + C/2) of it. So however well the known donors come apart, confidence
-    grows only with their number.
+    The targets are smoothed as Platt does it, with the prior of Jeffreys: with n donors a sample counts as
+    (n + 1/2) / (n + 1) of its class, and the rest goes to the other classes. That is also the highest probability:
+    however well the known donors come apart, confidence grows only with their number.
 
     Parameters
     ----------
@@ -60,21 +66,19 @@ def calibrate(reach: Floats, codes: Integers, n_donors: Integers) -> Calibration
     codes
         (n,) their classes.
     n_donors
-        (C,) independent donors of each class.
+        Independent donors of the smallest class: of no class can more be said than of that one.
     """
     n, n_classes = reach.shape
     scale = float(reach.std()) or 1.0
-    targets = np.full((n, n_classes), 0.5)
-    targets[np.arange(n), codes] += n_donors[codes]
-    targets /= targets.sum(axis=1, keepdims=True)
-    targets /= np.bincount(codes, minlength=n_classes)[codes, None]  # classes count the same
+    highest = (n_donors + 0.5) / (n_donors + 1)
+    targets = np.full((n, n_classes), (1 - highest) / (n_classes - 1))
+    targets[np.arange(n), codes] = highest
+    targets *= n / n_classes / np.bincount(codes, minlength=n_classes)[codes, None]  # classes count the same
     model = LogisticRegression(C=STRENGTH, max_iter=2000)
     model.fit(
-        np.repeat(reach / scale, n_classes, axis=0),
-        np.tile(np.arange(n_classes), n),
-        sample_weight=targets.ravel() * n / n_classes,
+        np.repeat(reach / scale, n_classes, axis=0), np.tile(np.arange(n_classes), n), sample_weight=targets.ravel()
     )
-    return Calibration(scale, model)
+    return Calibration(scale, model, highest)
 
 
 def calibration_error(probabilities: Floats, codes: Integers, n_bins: int = 5) -> float:

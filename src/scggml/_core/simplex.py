@@ -259,10 +259,11 @@ def _flows(root, parent, back, a, b, flow):
 def _potentials(mode, X, Y, root, parent, thread, depth, flow, pot, pot32):
     """Potentials with cost(i, j) = pot[i] - pot[j] on the arcs of the tree.
 
-    Returns the largest magnitude among them, a bound for the rounding of a reduced cost that they give, and what the
-    flows cost. A potential is a sum along the tree: a rounding of DOUBLE_UNIT * top for each arc. So a reduced cost
-    below minus the bound is truly negative, each pivot is one of the simplex method in exact arithmetic, and none can
-    come twice.
+    Returns the largest magnitude among them, a bound for the rounding of a reduced cost that they give while they are
+    new, and what the flows cost. A potential is a sum along the tree: a rounding of DOUBLE_UNIT * top for each arc. So
+    a reduced cost below minus the bound is truly negative, and a pivot there is one of the simplex method in exact
+    arithmetic, of which none can come twice. (Each pivot since adds a rounding. The last round begins anew, and if
+    rounding ever led astray, the limit of pivots would raise.)
     """
     n = NODE(X.shape[0])
     pot[root], pot32[root] = 0.0, np.float32(0)

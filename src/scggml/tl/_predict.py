@@ -48,8 +48,8 @@ def predict(
     With :math:`m_c` the mean distance to the k nearest reference samples of class c under the learned metric, the class
     probabilities are a logistic function of the :math:`m_c`, relative to their mean. That function is learned inside
     the reference from held-out donors: the metric is refitted without them, since on its own training samples it is
-    always sure. All classes count as equally likely beforehand. Smoothed targets bound the confidence by the number of
-    donors: with n of each of two classes no probability is above (n + 1/2) / (n + 1).
+    always sure. All classes count as equally likely beforehand. The number of donors bounds the confidence: if the
+    smallest class of the reference has n of them, no probability is above (n + 1/2) / (n + 1).
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def predict(
     parts = in_parallel(hold_out, tasks, n_jobs=n_jobs, progress="calibration" if progress else None, unit="fold")
     held_out = np.concatenate([fold.test for fold in folds])
     reach = np.concatenate(parts)
-    n_donors = np.array([len(np.unique(groups[target.codes == c])) for c in range(target.n_classes)])
+    n_donors = min(len(np.unique(groups[target.codes == c])) for c in range(target.n_classes))
     model = calibrate(reach, target.codes[held_out], n_donors)
     own = model.probabilities(reach)
 
