@@ -218,6 +218,19 @@ def test_nothing_but_ties(cost):
     )
 
 
+@pytest.mark.parametrize("n", [60, 300])
+@pytest.mark.parametrize("far", [1e3, 1e4, 1e5, 1e6])
+def test_a_far_cell_in_each_sample_costs_the_squared_distance_no_digit(n, far):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x, y = rng.standard_normal((2, n))
+        x[0] += far
+        y[0] += far
+        truth = np.mean((np.sort(x) - np.sort(y)) ** 2)
+        found = solve(cohort_of([x[:, None], y[:, None]]), "sqeuclidean")[0]
+        np.testing.assert_allclose(found, truth, rtol=1e-9)
+
+
 # Single precision is only ever a filter
 
 

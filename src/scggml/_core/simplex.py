@@ -48,6 +48,9 @@ NODE = np.uint32
 NONE = NODE(2**32 - 1)
 """No node, such as the parent of the root; -1 in a signed type."""
 
+CLOSE = 1e-10
+"""Share of the optimal cost that rounding may hide before reduced costs are summed up around their cycles."""
+
 BIG = np.int64(2**62)
 INFINITE = np.float32(1e38)
 
@@ -358,23 +361,48 @@ def _likely_arc(C, u, v, group, n_looked, doubtful):
     return row, _row_argmin(C, NODE(0) if row == NONE else row, v, row_least)
 
 
+@_small
+def _around(mode, X, Y, i, j, parent, depth):
+    """Reduced cost of the arc from cell i to cell j, summed up around its cycle, and a bound for its rounding.
+
+    Potentials carry the rounding of the largest of them; here a cell far away costs only cycles through itself digits.
+    """
+    n = NODE(X.shape[0])
+    total = _cost(mode, X, Y, i, j)
+    largest, steps, x, y = abs(total), 2, i, NODE(n + j)
+    while x != y:
+        left = depth[x] >= depth[y]
+        z = x if left else y
+        p = parent[z]
+        cost = _cost(mode, X, Y, z if z < n else p, NODE((p if z < n else z) - n))
+        total += cost if (z < n) != left else -cost
+        largest, steps = max(largest, abs(total)), steps + 1
+        if left:
+            x = p
+        else:
+            y = p
+    return total, DOUBLE_UNIT * 2 * steps * largest
+
+
 @_jit
-def _certain_arc(mode, X, Y, C, u, v, pot, group, degrees, doubtful, exact):
-    """Row and column of the lowest reduced cost in one group, in double precision; NONE if it is not negative.
+def _certain_arc(mode, X, Y, C, u, v, pot, group, degrees, doubtful, exact, careful, parent, depth):
+    """Row, column and value of the lowest reduced cost in one group, in double precision; NONE if none is negative.
 
     In a row without doubtful arcs beside those of the tree, none can have a negative cost.
     """
     n, m = X.shape[0], pot.shape[0] - X.shape[0]
-    row, column, best = NONE, NONE, -exact
+    row, column, best = NONE, NONE, 0.0
     for i in range(GROUP * group, min(GROUP * (group + 1), n)):
         limit = u[i] + doubtful
         if _row_count(C, NODE(i), v, limit) > degrees[i]:
             for j in range(m):
                 if C[i, j] + v[j] < limit:
-                    reduced = _cost(mode, X, Y, NODE(i), NODE(j)) - pot[i] + pot[n + j]
-                    if reduced < best:
+                    reduced, bound = _cost(mode, X, Y, NODE(i), NODE(j)) - pot[i] + pot[n + j], exact
+                    if careful and abs(reduced) <= exact:
+                        reduced, bound = _around(mode, X, Y, NODE(i), NODE(j), parent, depth)
+                    if reduced < -bound and reduced < best:
                         row, column, best = NODE(i), NODE(j), reduced
-    return row, column
+    return row, column, best
 
 
 @_jit
@@ -388,8 +416,8 @@ def _count_arcs(parent, degrees):
 
 
 @_within
-def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, trees, costs):
-    """Optimal tree in `parent`, its flows in `trees`; returns the optimal cost times the total mass, and the pivots.
+def _solve(mode, X, Y, X32, Yt32, a, b, mass, parent, warm, max_pivots, reach, C, trees, costs):
+    """Optimal tree in `parent`, its flows in `trees`; returns the optimal cost times the mass, and the pivots.
 
     The number of pivots is -1 if they did not suffice. No cost is above `reach`.
     """
@@ -412,11 +440,13 @@ def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, tree
     rounding = UNIT * (24 + X32.shape[1] / 16) * reach + FAINT
     n_groups = C.shape[0] // GROUP
     at_once = 1 + PRICED // (GROUP * C.shape[1])
-    pivots, group, rough, going = 0, np.int64(0), True, True
+    pivots, group, rough, going, reduced = 0, np.int64(0), True, True, 0.0
     while going and pivots < max_pivots:
         # A round in single precision goes on until nothing is found; then one in double precision follows the other.
         top, exact, value = _potentials(mode, X, Y, root, parent, thread, depth, flow, pot, pot32)
         doubtful = np.float32(rounding + 4 * UNIT * top)
+        # Without an arc below -exact, the flows cost at most exact * mass more than the optimum.
+        careful = value != 0 and exact * mass > CLOSE * abs(value)
         if not rough:
             _count_arcs(parent, first)
         going, seen = rough, 0
@@ -424,15 +454,16 @@ def _solve(mode, X, Y, X32, Yt32, a, b, parent, warm, max_pivots, reach, C, tree
             n_looked = min(at_once, n_groups - seen) if rough else 1
             if rough:
                 row, column = _likely_arc(C, pot32, v, group, n_looked, doubtful)
+                if row != NONE:
+                    reduced = _cost(mode, X, Y, row, column) - pot[row] + pot[NODE(n + column)]
+                    row = row if reduced < -exact else NONE
             else:
-                row, column = _certain_arc(mode, X, Y, C, pot32, v, pot, group, first, doubtful, exact)
+                row, column, reduced = _certain_arc(
+                    mode, X, Y, C, pot32, v, pot, group, first, doubtful, exact, careful, parent, depth
+                )
             group, seen = (group + n_looked) % n_groups, seen + n_looked
-            if row == NONE:
-                continue
-            sink = NODE(n + column)
-            reduced = _cost(mode, X, Y, row, column) - pot[row] + pot[sink]
-            if reduced < -exact:
-                _pivot(row, sink, reduced, n, parent, thread, back, depth, flow, pot, pot32)
+            if row != NONE:
+                _pivot(row, NODE(n + column), reduced, n, parent, thread, back, depth, flow, pot, pot32)
                 pivots, going, seen = pivots + 1, True, 0 if rough else seen
         rough = False
     return value, (pivots if pivots < max_pivots else -1)
@@ -538,6 +569,7 @@ def solve_pairs(
             others,
             a,
             b,
+            total,
             parent,
             warm[e],
             max_pivots,
