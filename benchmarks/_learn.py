@@ -12,8 +12,8 @@ from _worker import Gate, Memory, stop_at_passes
 
 import scggml as sg
 from scggml._core.cohort import Cohort, from_clouds
-from scggml._core.fit import Fit, Schedule, fit
-from scggml._core.objective import Objective
+from scggml._core.learn.objective import Objective
+from scggml._core.learn.triplets import Fit, Schedule, fit
 
 
 def value(text: str) -> Any:

@@ -24,7 +24,7 @@ from _learn import add_learning_options, learning
 from _report import Row, add_csv_option, append_csv, exponent, heading, print_table
 from _worker import Gate, Worker, alternate
 
-PAIR_SOLVER = ("scggml._core.warm.Warm.solve",)
+PAIR_SOLVER = ("scggml._core.transport.warm.Warm.solve",)
 """Functions, by the name that a step calls them under, whose time is that of the pair solver."""
 
 GROWTH = {

@@ -20,8 +20,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from scggml._core.cohort import from_clouds
-from scggml._core.plans import GroundCost, Transport
-from scggml._core.transport import Exact
+from scggml._core.transport.exact import Exact
+from scggml._core.transport.plans import GroundCost, Transport
 
 MOVES = (0.01, 0.1)
 """How far W moves, as a share of its norm."""

@@ -5,8 +5,8 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from scggml._anndata.read import read_cohort, read_features
 from scggml._core.cohort import Cohort
-from scggml._read import read_cohort, read_features
 
 SIZES = {"p2": 4, "p0": 7, "p3": 3, "p1": 6}
 LABELS = {"p2": "well", "p0": "ill", "p3": "ill", "p1": "well"}

@@ -10,9 +10,9 @@ import pytest
 from _oracles import random_cohort
 
 import scggml as sg
-from scggml._core import pairs as module
-from scggml._core.pairs import all_pairs, solve_distances
-from scggml._core.transport import Exact
+from scggml._core.transport import pairs as module
+from scggml._core.transport.exact import Exact
+from scggml._core.transport.pairs import all_pairs, solve_distances
 
 distributed = pytest.importorskip("distributed")
 

@@ -5,11 +5,11 @@ import pytest
 from _oracles import relative_error, triplets
 
 from scggml._core.cohort import Cohort, from_clouds
-from scggml._core.objective import Objective
-from scggml._core.pairs import all_pairs, solve_distances, square
-from scggml._core.penalty import penalize
-from scggml._core.plans import GROUND_COSTS
-from scggml._core.transport import Exact
+from scggml._core.learn.objective import Objective
+from scggml._core.learn.penalty import penalize
+from scggml._core.transport.exact import Exact
+from scggml._core.transport.pairs import all_pairs, solve_distances, square
+from scggml._core.transport.plans import GROUND_COSTS
 
 pytestmark = pytest.mark.real
 

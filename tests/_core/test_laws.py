@@ -7,10 +7,10 @@ from _oracles import random_cohort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scggml._core.objective import Objective
-from scggml._core.pairs import all_pairs, solve_distances, square
-from scggml._core.plans import GROUND_COSTS
-from scggml._core.transport import Exact
+from scggml._core.learn.objective import Objective
+from scggml._core.transport.exact import Exact
+from scggml._core.transport.pairs import all_pairs, solve_distances, square
+from scggml._core.transport.plans import GROUND_COSTS
 
 
 def by_cost(cost):

@@ -6,9 +6,9 @@ import pytest
 from _slots import assert_round_trip, assert_same, slots
 
 import scggml as sg
-from scggml._core.objective import Objective
-from scggml._core.summary import MANY
-from scggml._read import read_cohort, read_features
+from scggml._anndata.read import read_cohort, read_features
+from scggml._core.learn.objective import Objective
+from scggml._core.transport.coreset import MANY
 
 QUIET = {"progress": False}
 SHORT = {"n_comps": 2, "max_iter": 8, "tol": 0, "progress": False}
@@ -65,7 +65,7 @@ def test_small_samples_are_taken_whole_by_default_and_large_ones_are_not(many, m
     np.testing.assert_array_equal(
         matrix(sg.tl.distances(many, **QUIET)), matrix(sg.tl.distances(many, summary=None, **QUIET))
     )
-    monkeypatch.setattr("scggml._core.summary.MANY", 180)
+    monkeypatch.setattr("scggml._core.transport.coreset.MANY", 180)
     learn(many)
     learn(whole, summary=sg.tl.Coreset())
     assert_same(slots(many), slots(whole))

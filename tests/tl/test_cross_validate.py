@@ -12,11 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import scggml as sg
-from scggml._core.classify import knn_votes
-from scggml._core.evaluate import evaluate_fold
-from scggml._core.folds import make_folds
-from scggml._core.methods import ByDistance
-from scggml._design import read_design
+from scggml._anndata.design import read_design
+from scggml._core.evaluate.classify import knn_votes
+from scggml._core.evaluate.folds import make_folds
+from scggml._core.evaluate.methods import ByDistance
+from scggml._core.evaluate.run import evaluate_fold
 from scggml.tl._methods import NAMES, as_learner, as_methods
 
 QUIET = {"progress": False, "n_jobs": 1}

@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.spatial.distance import cdist
 
 import scggml as sg
-from scggml._core.plans import GroundCost
+from scggml._core.transport.plans import GroundCost
 
 QUIET = {"progress": False}
 

@@ -11,9 +11,9 @@ from _slots import assert_round_trip, assert_same, slots
 from scipy.linalg import orthogonal_procrustes
 
 import scggml as sg
-from scggml._core.pairs import all_pairs
-from scggml._core.resample import deal_labels
-from scggml._stored import read_stored
+from scggml._anndata.metric import read_stored
+from scggml._core.explain.resample import deal_labels
+from scggml._core.transport.pairs import all_pairs
 from scggml.tl import _gene_stability as module
 from scggml.tl._refit import read_refit, run_all
 

@@ -11,12 +11,12 @@ from _threads import no_thread_left
 from scipy import sparse
 
 import scggml as sg
-from scggml._core.initial import InitialName
-from scggml._core.loss import Anchors
+from scggml._anndata.read import read_cohort, read_features
+from scggml._core.learn.canonical import InitialName
+from scggml._core.learn.loss import Anchors
+from scggml._core.learn.penalty import PenaltyName
 from scggml._core.metric import canonical_form
-from scggml._core.penalty import PenaltyName
-from scggml._core.transport import SolverName
-from scggml._read import read_cohort, read_features
+from scggml._core.transport.exact import SolverName
 
 # a fixed number of plain steps, and no warning that they were few
 SHORT = {"max_iter": 8, "tol": 0, "progress": False}

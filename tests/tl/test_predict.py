@@ -8,8 +8,8 @@ from _nulls import null_cohort
 from _slots import assert_round_trip
 
 import scggml as sg
-from scggml._core.calibrate import calibrate, calibration_error, class_reach, novelty
-from scggml._stored import read_stored
+from scggml._anndata.metric import read_stored
+from scggml._core.evaluate.calibrate import calibrate, calibration_error, class_reach, novelty
 from scggml.tl._predict import learner_of
 
 QUIET = {"progress": False, "n_jobs": 1}

@@ -9,11 +9,11 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import t as student
 
+from scggml._anndata.genes import component_names
+from scggml._anndata.read import choices
 from scggml._core.checks import check_number, check_whole
-from scggml._core.enrichment import over_representation
-from scggml._core.significance import benjamini_hochberg
-from scggml._genes import component_names
-from scggml._read import choices
+from scggml._core.explain.enrichment import over_representation
+from scggml._core.explain.significance import benjamini_hochberg
 from scggml.ext._gmt import GeneSet, read_gene_sets
 from scggml.ext._query import Question, plain_name, read_question, unique, write_answer
 

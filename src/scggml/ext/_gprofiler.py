@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 
 from anndata import AnnData
 
+from scggml._anndata.read import choices
 from scggml._core.checks import check_number, check_whole
-from scggml._read import choices
 from scggml.ext._query import Query, Question, plain_name, read_question, unique, write_answer
 from scggml.ext._service import Service, answers_folder
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scggml._anndata.genes import Genes, component_names, pick_components, read_genes, read_stability
+from scggml._anndata.keys import Keys
+from scggml._anndata.metric import Stored, read_stored
+from scggml._anndata.read import choices
+from scggml._anndata.write import write_uns
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats
-from scggml._genes import Genes, component_names, pick_components, read_genes, read_stability
-from scggml._keys import Keys
-from scggml._read import choices
-from scggml._stored import Stored, read_stored
-from scggml._write import write_uns
 
 Side = Literal["up", "down"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._evaluated import read_entry
-from scggml._keys import CROSS_VALIDATION
+from scggml._anndata.keys import CROSS_VALIDATION
+from scggml._anndata.results import read_entry
 
 HIGHER = ("balanced_accuracy", "spearman")
 """The main scores: the first one that is there leads a summary."""

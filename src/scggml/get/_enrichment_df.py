@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import pandas as pd
 from anndata import AnnData
 
-from scggml._keys import Keys
+from scggml._anndata.keys import Keys
 
 Side = Literal["up", "down"]
 

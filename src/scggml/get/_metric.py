@@ -7,9 +7,9 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import ArrayLike, NDArray
 
+from scggml._anndata.keys import Keys
+from scggml._anndata.metric import read_stored
 from scggml._core.metric import effective_rank, importance, shares
-from scggml._keys import Keys
-from scggml._stored import read_stored
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

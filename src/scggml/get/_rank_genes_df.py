@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._genes import component_names, gene_table, pick_components
-from scggml._keys import Keys
-from scggml._read import choices
-from scggml._stored import read_stored
+from scggml._anndata.genes import component_names, gene_table, pick_components
+from scggml._anndata.keys import Keys
+from scggml._anndata.metric import read_stored
+from scggml._anndata.read import choices
 
 Side = Literal["up", "down"]
 

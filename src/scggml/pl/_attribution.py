@@ -8,10 +8,10 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
+from scggml._anndata.keys import Keys
+from scggml._anndata.metric import read_stored
+from scggml._anndata.read import choices
 from scggml._core.metric import shares
-from scggml._keys import Keys
-from scggml._read import choices
-from scggml._stored import read_stored
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 SAME, OTHER = OKABE_ITO[0], OKABE_ITO[4]

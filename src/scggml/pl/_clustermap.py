@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
-from scggml._samples import read_distances
+from scggml._anndata.samples import read_distances
 from scggml.pl._figure import (
     MISSING,
     NUMBERS,

@@ -8,9 +8,9 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scggml._evaluated import read_entry
-from scggml._keys import CROSS_VALIDATION
-from scggml._read import choices
+from scggml._anndata.keys import CROSS_VALIDATION
+from scggml._anndata.read import choices
+from scggml._anndata.results import read_entry
 from scggml.pl._figure import finish, panels
 
 

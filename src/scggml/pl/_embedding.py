@@ -10,8 +10,8 @@ from anndata import AnnData
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from scggml._keys import MDS, N_CELLS
-from scggml._read import choices
+from scggml._anndata.keys import MDS, N_CELLS
+from scggml._anndata.read import choices
 from scggml.pl._figure import (
     MISSING,
     NUMBERS,

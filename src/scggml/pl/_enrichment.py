@@ -11,8 +11,8 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from scggml._keys import Keys
-from scggml._read import choices
+from scggml._anndata.keys import Keys
+from scggml._anndata.read import choices
 from scggml.pl._figure import NUMBERS, embolden, finish, heading, panels
 
 LONGEST = 48

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from scggml._genes import component_names, gene_table, pick_components, read_genes, read_stability
-from scggml._stored import read_stored
+from scggml._anndata.genes import component_names, gene_table, pick_components, read_genes, read_stability
+from scggml._anndata.metric import read_stored
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 SURE, UNSURE = OKABE_ITO[1], "#9A9A9A"

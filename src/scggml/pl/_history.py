@@ -9,7 +9,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from scggml._stored import read_stored
+from scggml._anndata.metric import read_stored
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 TITLES = {"loss": "objective", "gradient_norm": "gradient norm", "active": "active triplets"}

@@ -8,9 +8,9 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
+from scggml._anndata.genes import pick_components, read_genes, read_stability
+from scggml._anndata.metric import read_stored
 from scggml._core.metric import shares
-from scggml._genes import pick_components, read_genes, read_stability
-from scggml._stored import read_stored
 from scggml.pl._figure import OKABE_ITO, finish, panels, percent
 
 POSITIVE, NEGATIVE = OKABE_ITO[1], OKABE_ITO[0]

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Curve
 
-from scggml._read import choices
+from scggml._anndata.read import choices
 from scggml.pl._figure import OKABE_ITO, finish, groups, panels
 
 WIDTH = 0.06

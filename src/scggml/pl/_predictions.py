@@ -8,7 +8,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from scggml._keys import PREDICTION
+from scggml._anndata.keys import PREDICTION
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 UNLIKE = "unlike_reference"

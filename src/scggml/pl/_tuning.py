@@ -7,8 +7,8 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scggml._evaluated import read_entry
-from scggml._keys import TUNING
+from scggml._anndata.keys import TUNING
+from scggml._anndata.results import read_entry
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 MOST = 20

@@ -8,15 +8,15 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from scggml._core.attribution import cell_contributions, excess, gap_weights, mean_flows, type_flows
+from scggml._anndata.keys import Keys
+from scggml._anndata.metric import read_stored
+from scggml._anndata.read import check_classes, read_categories, read_cohort, read_features, read_rows
+from scggml._anndata.write import write_cells, write_uns
 from scggml._core.cohort import Cohort, Floats, Integers, Names
-from scggml._core.pairs import all_pairs, solve_plans
-from scggml._core.solver import Solver
-from scggml._core.transport import Exact, SolverName, as_solver
-from scggml._keys import Keys
-from scggml._read import check_classes, read_categories, read_cohort, read_features, read_rows
-from scggml._stored import read_stored
-from scggml._write import write_cells, write_uns
+from scggml._core.explain.attribution import cell_contributions, excess, gap_weights, mean_flows, type_flows
+from scggml._core.transport.exact import Exact, SolverName, as_solver
+from scggml._core.transport.pairs import all_pairs, solve_plans
+from scggml._core.transport.solver import Solver
 
 PAIRS = 2048
 """Pairs of samples that are solved at a time."""

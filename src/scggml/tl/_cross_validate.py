@@ -8,19 +8,19 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._anndata.design import Design, read_design
+from scggml._anndata.keys import CROSS_VALIDATION
+from scggml._anndata.preprocess import Preprocess
+from scggml._anndata.results import params, table, write_entry
 from scggml._core.checks import check_whole
-from scggml._core.classify import ClassifierName
-from scggml._core.evaluate import HeldOut, Score, batch_removal, compare, evaluate_fold, mean_rows, score_method
-from scggml._core.folds import Fold, Split, make_folds
-from scggml._core.learned import LearnedMetric
-from scggml._core.methods import ByDistance, Method
-from scggml._core.parallel import in_parallel
-from scggml._core.scores import decide
-from scggml._core.training import LabelKind
-from scggml._design import Design, read_design
-from scggml._evaluated import params, table, write_entry
-from scggml._keys import CROSS_VALIDATION
-from scggml._preprocess import Preprocess
+from scggml._core.evaluate.classify import ClassifierName
+from scggml._core.evaluate.folds import Fold, Split, make_folds
+from scggml._core.evaluate.methods import ByDistance, Method
+from scggml._core.evaluate.run import HeldOut, Score, batch_removal, compare, evaluate_fold, mean_rows, score_method
+from scggml._core.evaluate.scores import decide
+from scggml._core.learn.learner import LearnedMetric
+from scggml._core.runner import in_parallel
+from scggml._core.samples import LabelKind
 from scggml.tl._methods import as_methods
 
 CONFIDENCE = 0.95

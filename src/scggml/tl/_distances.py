@@ -4,15 +4,15 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._anndata.keys import Keys
+from scggml._anndata.metric import Stored, read_stored, stored_features, stored_keys
+from scggml._anndata.read import AUTO, Features, Mask, choices, read_cohort, read_features
+from scggml._anndata.write import samples_adata
 from scggml._core.cohort import Floats
-from scggml._core.pairs import all_pairs, solve_distances, square
-from scggml._core.plans import GROUND_COSTS, GroundCost
-from scggml._core.summary import Summary
-from scggml._core.transport import Exact, SolverName, as_solver
-from scggml._keys import Keys
-from scggml._read import AUTO, Features, Mask, choices, read_cohort, read_features
-from scggml._stored import Stored, read_stored, stored_features, stored_keys
-from scggml._write import samples_adata
+from scggml._core.transport.coreset import Summary
+from scggml._core.transport.exact import Exact, SolverName, as_solver
+from scggml._core.transport.pairs import all_pairs, solve_distances, square
+from scggml._core.transport.plans import GROUND_COSTS, GroundCost
 
 
 def distances(

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from scggml._anndata.donors import read_groups
+from scggml._anndata.genes import gene_table, read_genes
+from scggml._anndata.keys import Keys
+from scggml._anndata.metric import read_stored
+from scggml._anndata.write import write_uns
 from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Floats, Integers
-from scggml._core.resample import deal_labels, draw_donors, n_dealings
-from scggml._core.significance import align, in_top, pooled_significance
-from scggml._core.transport import Exact, SolverName, as_solver
-from scggml._donors import read_groups
-from scggml._genes import gene_table, read_genes
-from scggml._keys import Keys
-from scggml._stored import read_stored
-from scggml._write import write_uns
+from scggml._core.explain.resample import deal_labels, draw_donors, n_dealings
+from scggml._core.explain.significance import align, in_top, pooled_significance
+from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml.tl._refit import Refit, read_refit, run_all
 
 

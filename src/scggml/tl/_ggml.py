@@ -10,21 +10,21 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._anndata.keys import Keys
+from scggml._anndata.read import Features, check_classes, check_finite, read_cohort, read_features
+from scggml._anndata.write import embed_cells, gene_loadings, write_metric
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort
-from scggml._core.fit import Fit, Schedule, fit
-from scggml._core.fit import refine as refine_fit
-from scggml._core.initial import Canonical, InitialName
-from scggml._core.loss import Anchors
+from scggml._core.learn.canonical import Canonical, InitialName
+from scggml._core.learn.loss import Anchors
+from scggml._core.learn.objective import Objective
+from scggml._core.learn.penalty import PenaltyName
+from scggml._core.learn.shrinkage import Shrinkage, as_share, shrink
+from scggml._core.learn.triplets import Fit, Schedule, fit
+from scggml._core.learn.triplets import refine as refine_fit
 from scggml._core.metric import canonical_form
-from scggml._core.objective import Objective
-from scggml._core.penalty import PenaltyName
-from scggml._core.shrinkage import Shrinkage, as_share, shrink
-from scggml._core.summary import Summary, as_summary
-from scggml._core.transport import Exact, SolverName, as_solver
-from scggml._keys import Keys
-from scggml._read import Features, check_classes, check_finite, read_cohort, read_features
-from scggml._write import embed_cells, gene_loadings, write_metric
+from scggml._core.transport.coreset import Summary, as_summary
+from scggml._core.transport.exact import Exact, SolverName, as_solver
 
 
 def ggml(

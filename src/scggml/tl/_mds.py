@@ -3,9 +3,9 @@
 import numpy as np
 from anndata import AnnData
 
+from scggml._anndata.keys import MDS
+from scggml._anndata.samples import read_distances
 from scggml._core.mds import classical_mds
-from scggml._keys import MDS
-from scggml._samples import read_distances
 
 
 def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = False) -> AnnData | None:

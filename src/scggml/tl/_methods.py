@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scggml._core.learned import LearnedMetric
-from scggml._core.methods import RIVALS, ByDistance, Clouds, FixedMetric, Learner, Method, Profiles, rival
-from scggml._core.methods import Blend as BlendOfLearners
-from scggml._core.plans import GROUND_COSTS
-from scggml._preprocess import Preprocess
-from scggml._read import choices
+from scggml._anndata.preprocess import Preprocess
+from scggml._anndata.read import choices
+from scggml._core.evaluate.methods import RIVALS, ByDistance, Clouds, FixedMetric, Learner, Method, Profiles, rival
+from scggml._core.evaluate.methods import Blend as BlendOfLearners
+from scggml._core.learn.learner import LearnedMetric
+from scggml._core.transport.plans import GROUND_COSTS
 
 __all__ = ["Blend", "LearnedMetric", "Preprocess", "as_method", "as_methods"]
 

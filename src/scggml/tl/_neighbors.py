@@ -5,9 +5,9 @@ import scanpy as sc
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
+from scggml._anndata.samples import read_distances
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats
-from scggml._samples import read_distances
 
 
 def neighbors(

@@ -8,20 +8,20 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._anndata.design import Design, read_design
+from scggml._anndata.keys import PERMUTATION_TEST
+from scggml._anndata.preprocess import Preprocess
+from scggml._anndata.results import params, write_entry
 from scggml._core.checks import check_whole
-from scggml._core.classify import ClassifierName
 from scggml._core.cohort import Floats
-from scggml._core.evaluate import main_score, ranked
-from scggml._core.folds import Fold, Split, make_folds
-from scggml._core.learned import LearnedMetric
-from scggml._core.methods import ByDistance, Method
-from scggml._core.parallel import in_parallel
-from scggml._core.permute import n_labelings, p_value, permutation_blocks, permute
-from scggml._core.training import LabelKind, Samples, Target
-from scggml._design import Design, read_design
-from scggml._evaluated import params, write_entry
-from scggml._keys import PERMUTATION_TEST
-from scggml._preprocess import Preprocess
+from scggml._core.evaluate.classify import ClassifierName
+from scggml._core.evaluate.folds import Fold, Split, make_folds
+from scggml._core.evaluate.methods import ByDistance, Method
+from scggml._core.evaluate.run import main_score, ranked
+from scggml._core.labelings import n_labelings, p_value, permutation_blocks, permute
+from scggml._core.learn.learner import LearnedMetric
+from scggml._core.runner import in_parallel
+from scggml._core.samples import LabelKind, Samples, Target
 from scggml.tl._methods import as_methods
 
 CHUNK = 4

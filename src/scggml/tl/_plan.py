@@ -4,12 +4,12 @@ import numpy as np
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
-from scggml._core.attribution import entry_distances
-from scggml._core.pairs import solve_plans
-from scggml._core.transport import Exact, SolverName, as_solver
-from scggml._keys import Keys
-from scggml._read import as_text, choices, read_cohort, read_features, read_rows
-from scggml._stored import read_stored
+from scggml._anndata.keys import Keys
+from scggml._anndata.metric import read_stored
+from scggml._anndata.read import as_text, choices, read_cohort, read_features, read_rows
+from scggml._core.explain.attribution import entry_distances
+from scggml._core.transport.exact import Exact, SolverName, as_solver
+from scggml._core.transport.pairs import solve_plans
 
 
 def plan(

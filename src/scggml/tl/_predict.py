@@ -7,21 +7,22 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._columns import columns_of
-from scggml._core.calibrate import calibrate, calibration_error, class_reach, novelty
+from scggml._anndata.columns import columns_of
+from scggml._anndata.keys import PREDICTION
+from scggml._anndata.metric import read_stored, stored_features
+from scggml._anndata.read import check_classes, choices, read_cohort
+from scggml._anndata.results import params
+from scggml._anndata.write import samples_adata
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.folds import Fold, make_folds
-from scggml._core.learned import LearnedMetric
-from scggml._core.methods import FixedMetric, GroundMetric, cross_distances, own_distances
-from scggml._core.parallel import in_parallel
-from scggml._core.training import Samples, Target, blind
-from scggml._core.transport import Exact
-from scggml._evaluated import params
-from scggml._keys import PREDICTION
-from scggml._read import check_classes, choices, read_cohort
-from scggml._stored import read_stored, stored_features
-from scggml._write import samples_adata
+from scggml._core.evaluate.calibrate import calibrate, calibration_error, class_reach, novelty
+from scggml._core.evaluate.folds import Fold, make_folds
+from scggml._core.evaluate.methods import FixedMetric
+from scggml._core.learn.learner import LearnedMetric
+from scggml._core.runner import in_parallel
+from scggml._core.samples import Samples, Target, blind
+from scggml._core.transport.exact import Exact
+from scggml._core.transport.ground import GroundMetric, cross_distances, own_distances
 from scggml.tl._refit import learner_of
 
 UNLIKE = 3.5

@@ -5,11 +5,11 @@ from copy import deepcopy
 import numpy as np
 from anndata import AnnData
 
+from scggml._anndata.keys import Keys
+from scggml._anndata.metric import Stored, pick, read_stored, stored_features
+from scggml._anndata.read import read_features
+from scggml._anndata.write import embed_cells, write_metric
 from scggml._core.cohort import Floats
-from scggml._keys import Keys
-from scggml._read import read_features
-from scggml._stored import Stored, pick, read_stored, stored_features
-from scggml._write import embed_cells, write_metric
 
 
 def project(

@@ -2,9 +2,9 @@
 
 from anndata import AnnData
 
-from scggml._genes import gene_table
-from scggml._keys import Keys
-from scggml._write import write_uns
+from scggml._anndata.genes import gene_table
+from scggml._anndata.keys import Keys
+from scggml._anndata.write import write_uns
 
 
 def rank_genes(adata: AnnData, *, key: str = "ggml", copy: bool = False) -> AnnData | None:

@@ -12,18 +12,18 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from scggml._core.attribution import feature_contributions, gap_weights
+from scggml._anndata.genes import read_axes, read_genes
+from scggml._anndata.metric import Stored, stored_features
+from scggml._anndata.read import check_classes, read_cohort
 from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.initial import Canonical, InitialName
-from scggml._core.learned import LearnedMetric
-from scggml._core.pairs import all_pairs, solve_plans
-from scggml._core.products import project
-from scggml._core.solver import Solver
-from scggml._core.summary import Coreset
+from scggml._core.explain.attribution import feature_contributions, gap_weights
+from scggml._core.learn.canonical import Canonical, InitialName
+from scggml._core.learn.learner import LearnedMetric
 from scggml._core.threads import n_threads
-from scggml._genes import read_axes, read_genes
-from scggml._read import check_classes, read_cohort
-from scggml._stored import Stored, stored_features
+from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.pairs import all_pairs, solve_plans
+from scggml._core.transport.products import project
+from scggml._core.transport.solver import Solver
 
 
 @dataclass(frozen=True)

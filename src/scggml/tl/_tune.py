@@ -9,19 +9,19 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._anndata.design import read_design
+from scggml._anndata.keys import TUNING
+from scggml._anndata.preprocess import Preprocess
+from scggml._anndata.read import choices
+from scggml._anndata.results import params, table, write_entry
 from scggml._core.checks import check_whole
-from scggml._core.evaluate import HeldOut
-from scggml._core.folds import make_folds
-from scggml._core.initial import Canonical
-from scggml._core.learned import LearnedMetric
-from scggml._core.methods import ByDistance, Majority, Method
-from scggml._core.training import LabelKind
-from scggml._core.tuned import SEARCHES, Search, Setting, Tuned, setting_name
-from scggml._design import read_design
-from scggml._evaluated import params, table, write_entry
-from scggml._keys import TUNING
-from scggml._preprocess import Preprocess
-from scggml._read import choices
+from scggml._core.evaluate.folds import make_folds
+from scggml._core.evaluate.methods import ByDistance, Majority, Method
+from scggml._core.evaluate.run import HeldOut
+from scggml._core.evaluate.tuned import SEARCHES, Search, Setting, Tuned, setting_name
+from scggml._core.learn.canonical import Canonical
+from scggml._core.learn.learner import LearnedMetric
+from scggml._core.samples import LabelKind
 from scggml.tl._cross_validate import CONFIDENCE, entry, run_folds
 
 SPACE: dict[str, Sequence[Any]] = {"n_comps": (2, 5, 10), "ridge": (0.03, 0.3), "shrinkage": (0.0, 0.4)}

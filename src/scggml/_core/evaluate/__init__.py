@@ -1,0 +1,1 @@
+"""Predict samples that were held out, and say how well."""

@@ -1,0 +1,110 @@
+"""Splits of samples by donor: what is learned from, and what is held out."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
+
+from scggml._core.checks import check_whole
+from scggml._core.cohort import Integers
+from scggml._core.samples import Target
+
+Split = Literal["stratified", "leave_one_group_out"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+BINS = 4
+"""Ranges of equal size that numbers are stratified by."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split: `train` and `test` are positions of samples that share no donor."""
+
+    repeat: int
+    fold: int
+    train: Integers
+    test: Integers
+
+
+def make_folds(
+    target: Target,
+    groups: Integers,
+    *,
+    split: Split = "stratified",
+    n_splits: int = 5,
+    n_repeats: int = 5,
+    rng: np.random.Generator,
+) -> list[Fold]:
+    """Repeated K-fold splits by donor with classes (or ranges of numbers) in proportion, or one donor out at a time.
+
+    Parameters
+    ----------
+    groups
+        (P,) code of each sample's donor.
+    n_splits, n_repeats
+        K, at most the number of donors, and how often donors are shuffled anew. Leaving one donor out needs neither.
+    """
+    check_whole("n_splits", n_splits, 2)
+    check_whole("n_repeats", n_repeats, 1)
+    if split not in SPLITS:
+        raise ValueError(f"split={split!r} is not known; choose from {SPLITS}.")
+    n_groups = len(np.unique(groups))
+    strata = _strata(target)
+    blank = np.zeros((len(groups), 1))
+    if split == "leave_one_group_out":
+        rounds = [list(LeaveOneGroupOut().split(blank, strata, groups))]
+    else:
+        if n_splits > n_groups:
+            raise ValueError(
+                f"n_splits={n_splits} is more than the {n_groups} groups (donors) of the cohort; pass "
+                f"n_splits={n_groups} or fewer."
+            )
+        seeds = rng.integers(2**31, size=n_repeats)
+        rounds = [_kfold(blank, strata, groups, n_splits, int(seed)) for seed in seeds]
+    folds = [
+        Fold(repeat, number, np.asarray(train, dtype=np.int64), np.asarray(test, dtype=np.int64))
+        for repeat, parts in enumerate(rounds)
+        for number, (train, test) in enumerate(part for part in parts if len(part[1]))
+    ]
+    _check_training(target, folds)
+    return folds
+
+
+def _strata(target: Target) -> Integers:
+    if target.kind != "numbers":
+        return target.codes
+    ranks = np.argsort(np.argsort(target.values, kind="stable"), kind="stable")
+    return ranks * BINS // len(ranks)
+
+
+def _kfold(
+    blank: np.ndarray, strata: Integers, groups: Integers, n_splits: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    alone = len(np.unique(groups)) == len(groups)
+    kind = StratifiedKFold if alone else StratifiedGroupKFold
+    with warnings.catch_warnings():
+        # a class with fewer samples than folds is missing from some test sets, which pooled scores allow for
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        splitter = kind(n_splits=n_splits, shuffle=True, random_state=seed)
+        try:
+            return list(splitter.split(blank, strata, None if alone else groups))
+        except ValueError:  # no class has as many samples as there are folds
+            order = np.random.default_rng(seed).permutation(len(np.unique(groups)))
+            part = order[np.unique(groups, return_inverse=True)[1]] % n_splits
+            return [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(n_splits)]
+
+
+def _check_training(target: Target, folds: list[Fold]) -> None:
+    """Raise unless each class that a fold could be asked for is among its training samples."""
+    if target.kind == "numbers":
+        return
+    for fold in folds:
+        missing = np.setdiff1d(target.codes, target.codes[fold.train])
+        if len(missing):
+            raise ValueError(
+                f"Class {str(target.classes[missing[0]])!r} has too few groups (donors): all of its samples are held "
+                "out at once, so nothing can be learned about it. Leave the class out, merge it with another, or "
+                "raise n_splits."
+            )

@@ -1,0 +1,238 @@
+"""Methods that predict samples: learned and fixed metrics with a classifier on distances, and their rivals."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from scggml._core.checks import check_whole
+from scggml._core.cohort import Floats, Integers, Points
+from scggml._core.evaluate.classify import CLASSIFIERS, ClassifierName, kernel_logistic, knn_mean, knn_votes
+from scggml._core.samples import Samples, Target, mean_profiles
+from scggml._core.transport.exact import Exact
+from scggml._core.transport.ground import Blended, Ground, GroundMetric, cross_distances, own_distances
+from scggml._core.transport.plans import GroundCost
+from scggml._core.transport.solver import Solver
+
+RivalName = Literal["pseudobulk", "composition", "majority"]
+RIVALS: tuple[RivalName, ...] = get_args(RivalName)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a method says about n samples.
+
+    Parameters
+    ----------
+    scores
+        (n, C) class probabilities, or (n, 1) numbers.
+    distances
+        (n, P + n) to the P training samples and then among the n samples; None for methods without distances.
+    choice, inner
+        Candidate that was chosen inside the training samples, and the name and score of each there, if any was.
+    """
+
+    scores: Floats
+    distances: Floats | None = None
+    choice: str | None = None
+    inner: tuple[tuple[str, float], ...] = ()
+
+
+class Fitted(Protocol):
+    """A method after it has seen its training samples."""
+
+    def predict(self, test: Samples) -> Prediction:
+        """Predict samples whose labels it has not seen."""
+        ...
+
+
+class Method(Protocol):
+    """A method before it has seen anything."""
+
+    def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
+        """Learn from the training samples alone."""
+        ...
+
+
+class Learner(Protocol):
+    """What turns training samples into a distance between cells, or a blend of several."""
+
+    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Ground:
+        """Learn from the training samples alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class FixedMetric:
+    """A learner that learns nothing: a ground cost on the features."""
+
+    cost: GroundCost
+
+    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
+        """Return the cost."""
+        return GroundMetric(None, self.cost)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A learner that blends what other learners find."""
+
+    learners: tuple[Learner, ...]
+
+    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Blended:
+        """Learn each metric from the training samples."""
+        found = [learner.learn(training, target, rng=rng) for learner in self.learners]
+        flat = [part for one in found for part in (one.parts if isinstance(one, Blended) else (one,))]
+        return Blended(tuple(flat))
+
+
+@dataclass(frozen=True)
+class ByDistance:
+    """A metric, learned or fixed, and a classifier (or regressor) on the distances that it gives.
+
+    Parameters
+    ----------
+    learner
+        Where the metric comes from.
+    classifier, n_neighbors
+        Class-balanced `"knn"` with so many votes, or `"kernel_logistic"`.
+    solver
+        Solver of optimal transport.
+    """
+
+    learner: Learner
+    classifier: ClassifierName = "knn"
+    n_neighbors: int = 3
+    solver: Solver = Exact()  # noqa: RUF009 - frozen, so it can be shared
+
+    def __post_init__(self) -> None:
+        if self.classifier not in CLASSIFIERS:
+            raise ValueError(f"classifier={self.classifier!r} is not known; choose from {CLASSIFIERS}.")
+        check_whole("n_neighbors", self.n_neighbors, 1)
+
+    def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
+        """Learn the metric from the training samples."""
+        return _FittedByDistance(self, self.learner.learn(training, target, rng=rng), training, target)
+
+
+@dataclass(frozen=True)
+class _FittedByDistance:
+    method: ByDistance
+    metric: Ground
+    training: Samples
+    target: Target
+
+    def predict(self, test: Samples) -> Prediction:
+        D = cross_distances(self.metric, test.cohort, self.training.cohort, solver=self.method.solver)
+        return Prediction(self.classify(D[:, : self.training.n_samples]), D)
+
+    def classify(self, D: Floats) -> Floats:
+        if self.target.kind == "numbers":
+            return knn_mean(D, self.target.values, self.method.n_neighbors)[:, None]
+        codes, n_classes = self.target.codes, self.target.n_classes
+        if self.method.classifier == "knn":
+            return knn_votes(D, codes, n_classes, self.method.n_neighbors)
+        known = own_distances(self.metric, self.training.cohort, solver=self.method.solver)
+        return kernel_logistic(D, known, codes, n_classes)
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """A linear model on one row of numbers per sample: mean profiles or cell-type composition.
+
+    Class-balanced logistic regression, or ridge regression for numbers, on features brought to unit variance.
+    """
+
+    kind: Literal["pseudobulk", "composition"]
+
+    def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
+        """Fit the linear model to the training samples."""
+        estimator = (
+            make_pipeline(StandardScaler(), Ridge(alpha=1.0))
+            if target.kind == "numbers"
+            else make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
+        )
+        return _FittedEstimator(_fit_estimator(estimator, self.rows(training), target), self.rows, target)
+
+    def rows(self, samples: Samples) -> Floats:
+        """(P, m) what the model sees."""
+        if self.kind == "pseudobulk":
+            return mean_profiles(samples.cohort)
+        if samples.composition is None:
+            raise ValueError("The method 'composition' needs cell types; pass cell_type_key.")
+        return samples.composition
+
+
+@dataclass(frozen=True)
+class Majority:
+    """Always the most frequent class of the training samples (or their median number)."""
+
+    def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
+        """Look up the most frequent class, or the median."""
+        if target.kind == "numbers":
+            return _Constant(np.array([np.median(target.values)]))
+        counts = np.bincount(target.codes, minlength=target.n_classes)
+        return _Constant(counts / counts.sum())
+
+
+@dataclass(frozen=True)
+class _Constant:
+    scores: Floats
+
+    def predict(self, test: Samples) -> Prediction:
+        return Prediction(np.tile(self.scores, (test.n_samples, 1)))
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Any estimator with the manners of scikit-learn; each of its observations is an (n_cells, d) array.
+
+    Parameters
+    ----------
+    estimator
+        An object with `fit(clouds, y)` and `predict_proba(clouds)` (or `predict(clouds)` for numbers); it is cloned
+        for each fit.
+    """
+
+    estimator: Any
+
+    def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
+        """Fit a clone to the training samples."""
+        return _FittedEstimator(_fit_estimator(clone(self.estimator), clouds(training), target), clouds, target)
+
+
+def clouds(samples: Samples) -> list[Points]:
+    """The cells of each sample."""
+    return np.split(samples.cohort.points, samples.cohort.offsets[1:-1])
+
+
+def _fit_estimator(estimator: Any, rows: Any, target: Target) -> Any:
+    return estimator.fit(rows, target.values if target.kind == "numbers" else target.codes)
+
+
+@dataclass(frozen=True)
+class _FittedEstimator:
+    estimator: Any
+    rows: Any
+    target: Target
+
+    def predict(self, test: Samples) -> Prediction:
+        rows = self.rows(test)
+        if self.target.kind == "numbers":
+            return Prediction(np.asarray(self.estimator.predict(rows), dtype=np.float64).reshape(-1, 1))
+        scores = np.zeros((test.n_samples, self.target.n_classes))
+        known: Integers = np.asarray(self.estimator.classes_, dtype=np.int64)
+        if hasattr(self.estimator, "predict_proba"):
+            scores[:, known] = self.estimator.predict_proba(rows)
+        else:
+            scores[np.arange(test.n_samples), np.asarray(self.estimator.predict(rows), dtype=np.int64)] = 1.0
+        return Prediction(scores)
+
+
+def rival(name: RivalName) -> Method:
+    """The method of that name."""
+    return Majority() if name == "majority" else Profiles(name)

@@ -1,0 +1,201 @@
+"""One fold after the other: every method learns from the training samples and predicts the held-out ones."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from sklearn.metrics import f1_score
+
+from scggml._core.cohort import Floats, Integers
+from scggml._core.evaluate.classify import knn_votes
+from scggml._core.evaluate.folds import Fold
+from scggml._core.evaluate.intervals import Interval, corrected_interval
+from scggml._core.evaluate.methods import Method, Prediction
+from scggml._core.evaluate.scores import (
+    balanced_accuracy,
+    decide,
+    held_out_structure,
+    prediction_scores,
+    spearman,
+    weighted_success,
+)
+from scggml._core.samples import Samples, Target
+
+FINER = 1e-6
+"""Weight of what resolves ties of the main score: below any step of it."""
+
+BATCH_NEIGHBORS = 3
+"""Neighbors that vote for a technical covariate, as in the benchmark of the field."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What one method said about the held-out samples of one fold, and the seconds that it took."""
+
+    fold: Fold
+    prediction: Prediction
+    seconds: float
+
+
+def evaluate_fold(
+    samples: Samples, target: Target, fold: Fold, methods: Mapping[str, Method], seed: int
+) -> dict[str, HeldOut]:
+    """Fit each method to the training samples, hand it the held-out samples without labels, and note what it says."""
+    training, test = samples.take(fold.train), samples.take(fold.test)
+    known = target.take(fold.train)
+    found = {}
+    for number, (name, method) in enumerate(methods.items()):
+        rng = np.random.default_rng([seed, fold.repeat, fold.fold, number])
+        start = perf_counter()
+        prediction = method.fit(training, known, rng=rng).predict(test)
+        found[name] = HeldOut(fold, prediction, perf_counter() - start)
+    return found
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number about one method; fold -1 stands for all held-out samples of the repeat."""
+
+    method: str
+    repeat: int
+    fold: int
+    metric: str
+    value: float
+
+
+def pooled(results: Sequence[HeldOut], n_samples: int) -> Floats:
+    """(P, C) held-out scores of one repeat."""
+    out = np.full((n_samples, results[0].prediction.scores.shape[1]), np.nan)
+    for result in results:
+        out[result.fold.test] = result.prediction.scores
+    return out
+
+
+def by_repeat(results: Sequence[HeldOut]) -> dict[int, list[HeldOut]]:
+    """The folds of each repeat."""
+    found: dict[int, list[HeldOut]] = {}
+    for result in results:
+        found.setdefault(result.fold.repeat, []).append(result)
+    return found
+
+
+def score_method(name: str, results: Sequence[HeldOut], target: Target) -> list[Score]:
+    """Scores of a method: of its predictions in each repeat, of its distances in each fold, and its seconds."""
+    found = []
+    for repeat, parts in by_repeat(results).items():
+        scores = pooled(parts, len(target.values))
+        for metric, value in prediction_scores(target, scores, [part.fold.test for part in parts]).items():
+            found.append(Score(name, repeat, -1, metric, value))
+        for part in parts:
+            structure = {}
+            if part.prediction.distances is not None and target.kind != "numbers":
+                among = part.prediction.distances[:, len(part.fold.train) :]
+                structure = held_out_structure(among, target.codes[part.fold.test], target.n_classes)
+            for metric, value in (structure | {"seconds": part.seconds}).items():
+                found.append(Score(name, repeat, part.fold.fold, metric, value))
+    return found
+
+
+def fold_success(results: Sequence[HeldOut], target: Target) -> Floats:
+    """(J,) mean success in each fold; over all folds of a repeat it is the balanced accuracy (or minus the error)."""
+    success = []
+    for parts in by_repeat(results).values():
+        each = weighted_success(target, pooled(parts, len(target.values)))
+        success += [float(each[part.fold.test].mean()) for part in parts]
+    return np.array(success)
+
+
+def compare(
+    results: Mapping[str, Sequence[HeldOut]], target: Target, confidence: float
+) -> list[tuple[str, str, Interval]]:
+    """Paired differences of all pairs of methods on the same folds, the first one minus the second."""
+    names = list(results)
+    folds = [result.fold for result in results[names[0]]]
+    share = float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
+    success = {name: fold_success(results[name], target) for name in names}
+    return [
+        (a, b, corrected_interval(success[a] - success[b], test_share=share, confidence=confidence))
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+    ]
+
+
+def mean_rows(results: Sequence[HeldOut], n_samples: int) -> Floats | None:
+    """(P, P) held-out distances: row p under metrics that were learned without sample p, mean over the repeats."""
+    total = np.zeros((n_samples, n_samples))
+    for result in results:
+        if result.prediction.distances is None:
+            return None
+        columns: Integers = np.concatenate([result.fold.train, result.fold.test])
+        total[np.ix_(result.fold.test, columns)] += result.prediction.distances
+    return total / len(by_repeat(results))
+
+
+def batch_removal(results: Sequence[HeldOut], codes: Integers) -> dict[int, float]:
+    """How little held-out distances know of a technical covariate, for each repeat of a method with distances.
+
+    1 - the chance-corrected macro F1 of telling the covariate of each held-out sample from its three nearest training
+    samples: 1 means not better than chance.
+
+    Parameters
+    ----------
+    codes
+        (P,) values of the covariate.
+    """
+    found = {}
+    n_values = int(codes.max()) + 1
+    for repeat, parts in by_repeat(results).items():
+        votes = np.zeros((len(codes), n_values))
+        for part in parts:
+            if part.prediction.distances is None:
+                return {}
+            near = part.prediction.distances[:, : len(part.fold.train)]
+            votes[part.fold.test] = knn_votes(near, codes[part.fold.train], n_values, BATCH_NEIGHBORS)
+        macro = f1_score(codes, votes.argmax(axis=1), labels=np.arange(n_values), average="macro", zero_division=0)
+        corrected = n_values / (n_values - 1) * (float(macro) - 1 / n_values)
+        found[repeat] = 1.0 - max(corrected, 0.0)
+    return found
+
+
+def main_score(
+    samples: Callable[[Fold], Samples], target: Target, folds: Sequence[Fold], method: Method, seed: int
+) -> tuple[float, float]:
+    """Main score and what resolves its ties, both as the mean over repeats.
+
+    The score is the balanced accuracy of all held-out samples (the rank correlation where there is an order). Few
+    samples give few values of it. Among equal ones the finer measure is, for methods with distances, how much nearer
+    the nearest training sample of the true class is than that of another class, :math:`(b - a) / (b + a)`, and else the
+    probability of the true class; both as the mean over samples.
+    """
+    results = [evaluate_fold(samples(fold), target, fold, {"": method}, seed)[""] for fold in folds]
+    values, finer = [], []
+    for parts in by_repeat(results).values():
+        scores = pooled(parts, len(target.values))
+        if target.kind == "numbers":
+            values.append(spearman(target.values, scores[:, 0]))
+            finer.append(0.0)
+            continue
+        finer.append(float(np.mean(np.concatenate([_nearness(part, target.codes) for part in parts]))))
+        if target.kind == "classes":
+            values.append(balanced_accuracy(target.codes, decide(target.kind, scores)))
+        else:
+            values.append(spearman(target.values, scores @ np.arange(target.n_classes)))
+    return float(np.mean(values)), float(np.mean(finer))
+
+
+def _nearness(part: HeldOut, codes: Integers) -> Floats:
+    """(n_test,) how much the true class of each held-out sample is preferred, as a continuous number."""
+    truth = codes[part.fold.test]
+    if part.prediction.distances is None:
+        return part.prediction.scores[np.arange(len(truth)), truth]
+    D = part.prediction.distances[:, : len(part.fold.train)]
+    own = codes[part.fold.train][None, :] == truth[:, None]
+    a, b = np.where(own, D, np.inf).min(axis=1), np.where(own, np.inf, D).min(axis=1)
+    return np.divide(b - a, b + a, out=np.zeros_like(a), where=b + a > 0)
+
+
+def ranked(scores: Floats) -> Floats:
+    """(n,) numbers in the order of main scores (n, 2), equal ones in the order of what resolves their ties."""
+    out: Floats = np.round(scores[:, 0], 9) + FINER * scores[:, 1]
+    return out

@@ -1,0 +1,140 @@
+"""How good held-out predictions and held-out distances are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import entropy, rankdata
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.metrics import (
+    adjusted_rand_score,
+    balanced_accuracy_score,
+    cohen_kappa_score,
+    f1_score,
+    mutual_info_score,
+    normalized_mutual_info_score,
+    silhouette_score,
+)
+
+from scggml._core.cohort import Floats, Integers
+from scggml._core.samples import LabelKind, Target
+
+
+def decide(target_kind: LabelKind, scores: Floats) -> Floats:
+    """(n,) predicted class codes, or numbers, out of (n, C) probabilities or (n, 1) numbers."""
+    if target_kind == "numbers":
+        return scores[:, 0]
+    return scores.argmax(axis=1).astype(np.float64)
+
+
+def prediction_scores(target: Target, scores: Floats, parts: Sequence[Integers]) -> dict[str, float]:
+    """Scores of all held-out predictions of one repeat.
+
+    Classes: `balanced_accuracy`, `macro_f1`, `corrected_f1` = C / (C - 1) (macro F1 - 1 / C), which is 0 by chance, and
+    `auroc` where there are two. Ordered classes also: `spearman` of the expected class, and `kappa` with quadratic
+    weights. Numbers: `spearman`, and `mean_absolute_error` in units of the label.
+
+    Parameters
+    ----------
+    target
+        The truth about the P samples.
+    scores
+        (P, C) class probabilities, or (P, 1) numbers, each from the fold that held the sample out.
+    parts
+        Samples of each fold.
+    """
+    predicted = decide(target.kind, scores)
+    if target.kind == "numbers":
+        return {
+            "spearman": spearman(target.values, predicted),
+            "mean_absolute_error": float(np.abs(target.values - predicted).mean()),
+        }
+    codes, C = target.codes, target.n_classes
+    macro = float(f1_score(codes, predicted.astype(np.int64), labels=np.arange(C), average="macro", zero_division=0))
+    found = {
+        "balanced_accuracy": balanced_accuracy(codes, predicted),
+        "macro_f1": macro,
+        "corrected_f1": C / (C - 1) * (macro - 1 / C),
+    }
+    if C == 2:
+        found["auroc"] = concordance(codes, scores[:, 1], parts)
+    if target.kind == "ordered":
+        found["spearman"] = spearman(target.values, scores @ np.arange(C))
+        found["kappa"] = float(
+            cohen_kappa_score(codes, predicted.astype(np.int64), labels=np.arange(C), weights="quadratic")
+        )
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def balanced_accuracy(codes: Integers, predicted: Floats) -> float:
+    """Mean over classes of the share of their samples that are recognized; chance is 1 / C."""
+    return float(balanced_accuracy_score(codes, predicted.astype(np.int64)))
+
+
+def spearman(truth: Floats, predicted: Floats) -> float:
+    """Rank correlation with its sign: a prediction has a direction. A constant prediction has none: 0."""
+    first, second = rankdata(truth), rankdata(predicted)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 0.0
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def concordance(codes: Integers, scores: Floats, parts: Sequence[Integers]) -> float:
+    """Area under the ROC curve within folds: share of pairs (one of class 1, one of class 0) in the right order.
+
+    Pairs are formed within folds only: scores of different folds come from different models, and a model without skill
+    that follows the class shares of its training samples ranks samples of different folds below chance. NaN where no
+    fold holds both classes.
+    """
+    right, total = 0.0, 0
+    for part in parts:
+        high, low = scores[part][codes[part] == 1], scores[part][codes[part] == 0]
+        gaps = high[:, None] - low[None, :]
+        right += float((gaps > 0).sum() + 0.5 * (gaps == 0).sum())
+        total += gaps.size
+    return right / total if total else float("nan")
+
+
+def held_out_structure(distances: Floats, codes: Integers, n_classes: int) -> dict[str, float]:
+    """Whether held-out samples of one fold lie in groups that are the classes, without looking at the training samples.
+
+    `ari`, `nmi` and `vi` (variation of information in nats, 0 is best) of average-linkage clustering into as many
+    clusters as there are classes among the samples, and the `silhouette` of the classes. Empty where the fold is too
+    small: it needs two classes, and more samples than classes.
+
+    Parameters
+    ----------
+    distances
+        (n, n) among the held-out samples.
+    codes
+        (n,) their classes.
+    """
+    present = len(np.unique(codes))
+    if not 2 <= present < len(codes):
+        return {}
+    clusters = AgglomerativeClustering(n_clusters=present, metric="precomputed", linkage="average").fit_predict(
+        distances
+    )
+    return {
+        "ari": float(adjusted_rand_score(codes, clusters)),
+        "nmi": float(normalized_mutual_info_score(codes, clusters)),
+        "vi": variation_of_information(codes, clusters),
+        "silhouette": float(silhouette_score(distances, codes, metric="precomputed")),
+    }
+
+
+def variation_of_information(first: Integers, second: Integers) -> float:
+    """H(first) + H(second) - 2 I(first, second), in nats: 0 for the same partition."""
+    own = sum(float(entropy(np.unique(part, return_counts=True)[1])) for part in (first, second))
+    return max(own - 2 * float(mutual_info_score(first, second)), 0.0)
+
+
+def weighted_success(target: Target, scores: Floats) -> Floats:
+    """(P,) success of each prediction; their mean is the balanced accuracy, or minus the mean absolute error."""
+    predicted = decide(target.kind, scores)
+    if target.kind == "numbers":
+        return -np.abs(target.values - predicted)
+    counts = np.bincount(target.codes, minlength=target.n_classes)
+    present = int((counts > 0).sum())
+    weights = len(target.codes) / (present * counts[target.codes])
+    out: Floats = weights * (predicted == target.values)
+    return out

@@ -1,0 +1,1 @@
+"""Find the cells and genes that make classes differ."""

@@ -1,0 +1,1 @@
+"""From labelled samples to a metric."""

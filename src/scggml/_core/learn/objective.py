@@ -1,0 +1,130 @@
+"""The objective of learning: the triplet hinge on transport distances, plus a penalty on W."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from scggml._core.checks import check_number
+from scggml._core.cohort import Cohort, Floats, Integers
+from scggml._core.learn.bounds import Bounds, may_be_active
+from scggml._core.learn.loss import Anchors, triplet_hinge
+from scggml._core.learn.penalty import PenaltyName, penalize
+from scggml._core.threads import n_threads
+from scggml._core.transport.exact import Exact
+from scggml._core.transport.pairs import all_pairs, solve_distances, square
+from scggml._core.transport.plans import GroundCost
+from scggml._core.transport.products import project, project_samples, pull_back_samples
+from scggml._core.transport.solver import Solver
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Objective and its gradient (k, d) at one W, with the share of active triplets."""
+
+    value: float
+    gradient: Floats
+    active: float
+
+
+@dataclass(frozen=True)
+class Objective:
+    r"""L(W) = mean relu(D_ij - D_jk + margin) + reg * ||W||, every number in the units of the data.
+
+    Parameters
+    ----------
+    margin
+        alpha of the paper, in units of the transport cost.
+    penalty, reg
+        Norm of W and its weight.
+    squared
+        Whether the ground cost is :math:`\|W(x-y)\|^2` instead of :math:`\|W(x-y)\|`.
+    anchors
+        Which triplets count, see `triplet_hinge`.
+    solver, n_jobs
+        Solver of the pairs and number of threads.
+    """
+
+    margin: float
+    penalty: PenaltyName = "fro"
+    reg: float = 0.0
+    squared: bool = False
+    anchors: Anchors = "all"
+    solver: Solver = Exact()  # noqa: RUF009 - frozen, so it can be shared
+    n_jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        check_number("margin", self.margin, '"auto" or a positive number', 0, open_low=True)
+        check_number("reg", self.reg, "a number that is not negative", 0, open_low=False)
+        for name, choices in (("penalty", PenaltyName), ("anchors", Anchors)):
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose from {get_args(choices)}.")
+        n_threads(self.n_jobs)
+
+    @property
+    def cost(self) -> GroundCost:
+        """Ground cost between projected cells."""
+        return "sqeuclidean" if self.squared else "euclidean"
+
+    def distances(self, cohort: Cohort, W: Floats) -> Floats:
+        """(P, P) transport costs of the cohort under W."""
+        pairs = all_pairs(cohort.n_samples)
+        Z = project(cohort.points, W)
+        values = solve_distances(cohort, Z, pairs, self.cost, solver=self.solver, n_jobs=self.n_jobs)
+        return square(values, pairs, cohort.n_samples)
+
+    def evaluate(self, cohort: Cohort, W: Floats) -> Evaluation:
+        """Value and gradient (k, d) at one W; for many, use a `Problem`."""
+        return Problem(self, cohort).evaluate(self, W)
+
+
+class Problem:
+    """An objective on one cohort, evaluated again and again: what one evaluation learned makes the next one cheap.
+
+    Margin, penalty and its weight may change from one evaluation to the next; the ground cost may not.
+    """
+
+    def __init__(self, objective: Objective, cohort: Cohort) -> None:
+        self.cohort, self.cost = cohort, objective.cost
+        self.transport = objective.solver.transport(cohort, n_jobs=objective.n_jobs)
+        self._bounds, self._n_jobs = Bounds(cohort, squared=objective.squared), objective.n_jobs
+
+    def _project(self, W: Floats, samples: Integers | None) -> Floats:
+        return project_samples(self.cohort, W, samples, self._n_jobs)
+
+    def distances(self, W: Floats, samples: Integers | None = None) -> Floats:
+        """(P, P) transport costs of all samples, or of some."""
+        members = np.arange(self.cohort.n_samples) if samples is None else samples
+        pairs = all_pairs(len(members))
+        values = self.transport.solve(self._project(W, samples), members[pairs], self.cost)
+        return square(values, pairs, len(members))
+
+    def evaluate(self, objective: Objective, W: Floats, samples: Integers | None = None) -> Evaluation:
+        """Value and gradient (k, d) for all samples, or for some: one projection, plans, one product back.
+
+        With all samples, pairs that provably are in no active triplet are not solved; that changes no result.
+        """
+        members = np.arange(self.cohort.n_samples) if samples is None else samples
+        labels, pairs = self.cohort.labels[members], all_pairs(len(members))
+        Z = self._project(W, samples)
+        if samples is None:
+            lower, upper = self._bounds.at(Z)
+            D = np.where(labels[:, None] == labels, upper, lower)  # what a pair that takes no part may stand at
+            needed = may_be_active(lower, upper, labels, objective.margin, objective.anchors)
+            pairs = pairs[needed[pairs[:, 0], pairs[:, 1]]]
+        else:
+            D = np.zeros((len(members), len(members)))
+        values = self.transport.solve(Z, members[pairs], self.cost)
+        D[pairs[:, 0], pairs[:, 1]] = D[pairs[:, 1], pairs[:, 0]] = values
+        if samples is None:
+            self._bounds.learn(pairs, values)
+        hinge = triplet_hinge(D, labels, objective.margin, objective.anchors)
+        slopes = hinge.slopes[pairs[:, 0], pairs[:, 1]]
+        gradient = pull_back_samples(self.transport.gradient(slopes), self.cohort, samples, self._n_jobs)
+        norm, direction = penalize(W, objective.penalty)
+        return Evaluation(hinge.value + objective.reg * norm, gradient + objective.reg * direction, hinge.active)
+
+
+def typical_distance(distances: Floats, labels: np.ndarray) -> float:
+    """Median transport cost between samples of different classes: the unit of the scale-free margin."""
+    return float(np.median(distances[labels[:, None] != labels[None, :]]))

@@ -1,0 +1,1 @@
+"""Optimal transport: what is asked, how it is solved, and what stands for a sample."""

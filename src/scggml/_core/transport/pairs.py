@@ -1,0 +1,89 @@
+"""Pairs of samples: which there are, their distances, their plans."""
+
+import warnings
+
+import joblib
+import numpy as np
+from tqdm.auto import tqdm
+
+from scggml._core.cohort import Cohort, Floats, Integers, Points
+from scggml._core.threads import n_threads
+from scggml._core.transport.plans import GroundCost, Plans
+from scggml._core.transport.solver import Solver, warn_not_optimal
+
+TILE = 5e6
+"""Costs (cells times cells) in one piece of work; how the pairs are split decides nothing about the result."""
+
+
+def all_pairs(n_samples: int) -> Integers:
+    """(P (P - 1) / 2, 2) unordered pairs p < q."""
+    return np.stack(np.triu_indices(n_samples, k=1), axis=1).astype(np.int64)
+
+
+def solve_distances(
+    cohort: Cohort,
+    points: Points,
+    pairs: Integers,
+    cost: GroundCost,
+    *,
+    solver: Solver,
+    n_jobs: int | None = None,
+    progress: str | None = None,
+) -> Floats:
+    """(n_pairs,) optimal transport costs; `points` (n_cells, m) are the cells in the space where `cost` is taken.
+
+    Tiles of pairs go through joblib, to threads unless `joblib.parallel_config` names another backend.
+    """
+    out = np.empty(len(pairs))
+    optimal = np.ones(len(pairs), dtype=np.bool_)
+    there = Cohort(points, cohort.weights, cohort.offsets, cohort.labels, cohort.names, cohort.classes)
+    tiles = _tiles(pairs, cohort.sizes)
+    jobs = (joblib.delayed(_solve_tile)(*_tile_of(there, pairs[tile]), cost, solver) for tile in tiles)
+    pool = joblib.Parallel(n_jobs=n_threads(n_jobs), prefer="threads", return_as="generator")
+    bar = tqdm(total=len(pairs), desc=progress, unit="pair", disable=progress is None, leave=False)
+    with warnings.catch_warnings(), bar:
+        # POT warns of each pair without naming it; the warning below does.
+        warnings.filterwarnings("ignore", message="numItermax reached", category=UserWarning)
+        for tile, answer in zip(tiles, pool(jobs), strict=True):
+            out[tile], optimal[tile] = answer
+            bar.update(len(tile))
+    warn_not_optimal(cohort, pairs[~optimal], solver)
+    return out
+
+
+def _solve_tile(part: Cohort, pairs: Integers, cost: GroundCost, solver: Solver) -> tuple[Floats, np.ndarray]:
+    return solver.distances(part, part.points, pairs, cost)
+
+
+def _tiles(pairs: Integers, sizes: Integers) -> list[Integers]:
+    """Positions of pairs, tile by tile of the matrix of all pairs, so that few samples travel with many pairs."""
+    if len(pairs) == 0:
+        return []
+    side = max(1, int(np.sqrt(TILE) / max(1.0, float(sizes.mean()))))
+    tile = pairs // side
+    _, owner = np.unique(tile, axis=0, return_inverse=True)
+    order = np.argsort(owner, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(owner))[:-1])
+
+
+def _tile_of(cohort: Cohort, pairs: Integers) -> tuple[Cohort, Integers]:
+    """The samples of some pairs, and the pairs among them."""
+    samples, local = np.unique(pairs, return_inverse=True)
+    return cohort.take(samples), local.reshape(pairs.shape).astype(np.int64)
+
+
+def solve_plans(
+    cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost, *, solver: Solver, n_jobs: int | None = None
+) -> Plans:
+    """Optimal plans of different pairs; `points` (n_cells, m) are the cells in the space where `cost` is taken."""
+    transport = solver.transport(cohort, n_jobs=n_jobs)
+    transport.solve(points, pairs, cost)
+    return transport.plans()
+
+
+def square(values: Floats, pairs: Integers, n_samples: int) -> Floats:
+    """(P, P) symmetric matrix with zero diagonal from the values of the pairs."""
+    out = np.zeros((n_samples, n_samples))
+    out[pairs[:, 0], pairs[:, 1]] = values
+    out[pairs[:, 1], pairs[:, 0]] = values
+    return out

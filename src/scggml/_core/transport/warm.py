@@ -1,0 +1,253 @@
+"""Transport within one cohort by the own network simplex: each pair goes on from its last basis."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
+from scggml._core.threads import in_threads, n_threads, split
+from scggml._core.transport import simplex
+from scggml._core.transport.masses import Clouds, Scaled, clouds_of, directions, scaled
+from scggml._core.transport.plans import GroundCost, Plans
+
+MODES: dict[GroundCost, int] = {
+    "euclidean": simplex.EUCLIDEAN,
+    "sqeuclidean": simplex.SQEUCLIDEAN,
+    "cosine": simplex.SQEUCLIDEAN,  # of unit vectors
+    "cityblock": simplex.CITYBLOCK,
+    "chebyshev": simplex.CHEBYSHEV,
+}
+
+LEAST, MOST = 1e6, 2e7
+"""Costs (cells times cells) that are worth a piece of work for a thread, and that a user may have to wait for."""
+
+ENTRIES = 2**13
+"""Entries of plans that are read at a time for gradients, as far as one plan has not more."""
+
+BUFFER = 2**23
+"""Numbers in all buffers that gradients are added up in, as far as one is not larger."""
+
+
+class Warm:
+    """Transport within one cohort; the trees of its pairs are kept from one `solve` to the next.
+
+    Parameters
+    ----------
+    max_iter
+        Limit of pivots per pair.
+    cache_size
+        Megabytes of trees that are kept.
+    """
+
+    def __init__(self, cohort: Cohort, *, max_iter: int, cache_size: float, n_jobs: int | None) -> None:
+        self._clouds, self._names = clouds_of(cohort), cohort.names
+        self._n_cells = len(cohort.weights)
+        self._max_iter, self._n_jobs = max_iter, n_jobs
+        self._sizes = np.diff(self._clouds.offsets)
+        self._pool: NDArray[np.signedinteger] = np.empty(0, dtype=node_type(2 * self._sizes.max()))
+        self._room = int(cache_size * 1e6) // self._pool.itemsize
+        self._kept_until = 0
+        self._place = np.full((cohort.n_samples, cohort.n_samples), -1, dtype=np.int64)
+
+    def solve(self, points: Points, pairs: Integers, cost: GroundCost) -> Floats:
+        """Solve different pairs and remember their trees."""
+        starts, warm = self._reserve(pairs)
+        cells = prepared(self._clouds, points, cost)
+        work = np.prod(self._sizes[pairs].astype(np.float64), axis=1)
+        pieces = split(work, np.clip(work.sum() / (8 * n_threads(self._n_jobs)), LEAST, MOST))
+
+        def solve_piece(piece: slice) -> Floats:
+            return solve_piece_of(
+                self._clouds,
+                cells,
+                pairs[piece],
+                cost,
+                pool=self._pool,
+                starts=starts[piece],
+                warm=warm[piece],
+                max_iter=self._max_iter,
+                names=self._names,
+            )
+
+        values = np.concatenate([np.empty(0), *in_threads(solve_piece, pieces, self._n_jobs)])
+        self._place[pairs[:, 0], pairs[:, 1]] = np.where(starts < self._kept_until, starts, -1)
+        self._last = np.asarray(points, dtype=np.float64), pairs, starts, values, cost
+        return values
+
+    def _reserve(self, pairs: Integers) -> tuple[Integers, NDArray[np.bool_]]:
+        """Places in the pool: those of old, then new ones, of which as many as there is room for will be kept."""
+        starts = self._place[pairs[:, 0], pairs[:, 1]]
+        warm = starts >= 0
+        ends = self._kept_until + np.cumsum(np.where(warm, 0, self._sizes[pairs].sum(axis=1)))
+        starts = np.where(warm, starts, ends - self._sizes[pairs].sum(axis=1))
+        needed = int(ends[-1]) if len(ends) else 0
+        if needed > len(self._pool):
+            pool = np.empty(needed, dtype=self._pool.dtype)
+            pool[: self._kept_until] = self._pool[: self._kept_until]
+            self._pool = pool
+        self._kept_until = max(self._kept_until, int(ends[ends <= self._room].max(initial=0)))
+        return starts, warm
+
+    def gradient(self, slopes: Floats) -> Floats:
+        """dL/dpoints at the remembered trees, the same to the bit for any number of threads."""
+        points, pairs, starts, _, cost = self._last
+        clouds, kept = self._clouds, self._clouds.kept
+        points = np.ascontiguousarray(clouds.rows(points))
+        needed = np.flatnonzero(slopes)
+        n_buffers = max(1, min(16, BUFFER // max(1, points.size)))
+        pieces = [part for part in np.array_split(needed, n_buffers) if len(part)]
+        at_once = max(1, ENTRIES // int(2 * self._sizes.max()))
+
+        def add_piece(piece: Integers) -> Floats:
+            out = np.zeros_like(points)
+            for start in range(0, len(piece), at_once):
+                part = piece[start : start + at_once]
+                source, target, mass, owner = self._entries(pairs[part], starts[part])
+                simplex.add_gradients(cost == "sqeuclidean", points, source, target, mass * slopes[part][owner], out)
+            return out
+
+        total = np.zeros_like(points)
+        for part in in_threads(add_piece, pieces, self._n_jobs):
+            total += part
+        if kept is None:
+            return total
+        out = np.zeros((self._n_cells, points.shape[1]))
+        out[kept] = total
+        return out
+
+    def plans(self, part: slice = slice(None)) -> Plans:
+        """Plans at the remembered trees."""
+        _, pairs, starts, values, _ = self._last
+        source, target, mass, owner = self._entries(pairs[part], starts[part])
+        kept = self._clouds.kept
+        if kept is not None:
+            source, target = kept[source].astype(np.int32), kept[target].astype(np.int32)
+        return Plans(pairs[part], values[part], source, target, mass, owner)
+
+    def _entries(
+        self, pairs: Integers, starts: Integers
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats, NDArray[np.int32]]:
+        """Source and target among the cells with weight, mass, and number of the pair, of each entry of the plans."""
+        clouds, most = self._clouds, int(self._sizes[pairs].sum())
+        source, target, owner = (np.empty(most, dtype=np.int32) for _ in range(3))
+        mass = np.empty(most)
+        trees = simplex.room_for_trees(2 * self._sizes.max())
+        kept = (clouds.offsets, clouds.units, pairs, clouds.shares(pairs), self._pool, starts)
+        count = simplex.read_plans(*kept, trees, source, target, mass, owner)
+        return source[:count], target[:count], mass[:count], owner[:count]
+
+
+def node_type(n_nodes: int) -> type[np.int16] | type[np.int32]:
+    """Smallest type that holds the nodes of a tree."""
+    return np.int16 if n_nodes <= np.iinfo(np.int16).max else np.int32
+
+
+def prepared(clouds: Clouds, points: Points, cost: GroundCost) -> Scaled:
+    """Cells where and in the form that the kernels want them."""
+    order = {"cityblock": 1, "chebyshev": np.inf}.get(cost, 2)
+    cells = scaled(clouds, directions(points) if cost == "cosine" else points, order)
+    # no squared distance is above the sum of these: (x + y)^2 <= 2 x^2 + 2 y^2
+    return replace(cells, reach=2 * cells.reach**2) if MODES[cost] == simplex.SQEUCLIDEAN else cells
+
+
+def solve_piece_of(
+    clouds: Clouds,
+    cells: Scaled,
+    pairs: Integers,
+    cost: GroundCost,
+    *,
+    pool: NDArray[np.signedinteger],
+    starts: Integers,
+    warm: NDArray[np.bool_],
+    max_iter: int,
+    names: Names,
+) -> Floats:
+    """(n_pairs,) costs of the pairs in the units of the data, in this thread."""
+    values = np.empty(len(pairs))
+    n, m = np.diff(clouds.offsets)[pairs].max(axis=0, initial=1)
+    solved = simplex.solve_pairs(
+        MODES[cost],
+        cells.points,
+        cells.singles,
+        cells.turned,
+        cells.reach,
+        clouds.offsets,
+        clouds.units,
+        pairs,
+        clouds.shares(pairs),
+        pool,
+        starts,
+        warm,
+        max_iter,
+        simplex.room_for_trees(n + m),
+        simplex.room_for_costs(n, m, cells.points.shape[1]),
+        values,
+    )
+    if solved < len(pairs):
+        p, q = pairs[solved]
+        raise out_of_pivots(max_iter, f"samples {str(names[p])!r} and {str(names[q])!r}")
+    if cost in ("sqeuclidean", "cosine"):
+        values *= cells.unit**2 / (2 if cost == "cosine" else 1)
+    else:
+        values *= cells.unit
+    return values
+
+
+def out_of_pivots(max_iter: int, between: str) -> RuntimeError:
+    """What to raise when a pair was not solved."""
+    return RuntimeError(
+        f"Exact(max_iter={max_iter}) did not reach the optimal plan between {between} within {max_iter} pivots; raise "
+        'max_iter, or pass Exact(backend="pot").'
+    )
+
+
+def solve_once(cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost, max_iter: int) -> Floats:
+    """(n_pairs,) costs of the pairs, in this thread, without a memory of them."""
+    clouds = clouds_of(cohort)
+    return solve_piece_of(
+        clouds,
+        prepared(clouds, points, cost),
+        pairs,
+        cost,
+        pool=np.empty(0, dtype=np.int16),
+        starts=np.full(len(pairs), -1, dtype=np.int64),
+        warm=np.zeros(len(pairs), dtype=np.bool_),
+        max_iter=max_iter,
+        names=cohort.names,
+    )
+
+
+def solve_matrix(
+    a: Floats, b: Floats, cost: Floats, max_iter: int
+) -> tuple[float, NDArray[np.int32], NDArray[np.int32], Floats]:
+    """Optimal cost of one pair under any cost (n, m) of magnitude 1, and the entries of its plan."""
+    rows, columns = np.flatnonzero(a), np.flatnonzero(b)
+    n, n_nodes = len(rows), len(rows) + len(columns)
+    pair = Cohort(
+        points=np.empty((n_nodes, 0)),
+        weights=np.concatenate([a[rows], b[columns]]),
+        offsets=np.array([0, n, n_nodes]),
+        labels=np.zeros(2, dtype=np.int64),
+        names=np.array(["a", "b"]),
+        classes=np.array(["all"]),
+    )
+    clouds = clouds_of(pair)
+    pairs, starts = np.array([[0, 1]]), np.zeros(1, dtype=np.int64)
+    C = np.ascontiguousarray(cost[np.ix_(rows, columns)], dtype=np.float64)
+    nothing = np.empty((0, n_nodes), dtype=np.float32)
+    values, pool = np.empty(1), np.empty(n_nodes, dtype=node_type(n_nodes))
+    kept = (clouds.offsets, clouds.units, pairs, clouds.shares(pairs), pool, starts)
+    cells, warm = (C, C.astype(np.float32), nothing, np.full(2, 0.5)), np.zeros(1, dtype=np.bool_)
+    trees, costs = simplex.room_for_trees(n_nodes), simplex.room_for_costs(n, n_nodes - n, 0)
+    if not simplex.solve_pairs(simplex.MATRIX, *cells, *kept, warm, max_iter, trees, costs, values):
+        raise out_of_pivots(max_iter, "the two samples")
+    source, target, owner = (np.empty(n_nodes, dtype=np.int32) for _ in range(3))
+    mass = np.empty(n_nodes)
+    count = simplex.read_plans(*kept, trees, source, target, mass, owner)
+    return (
+        float(values[0]),
+        rows[source[:count]].astype(np.int32),
+        columns[target[:count] - n].astype(np.int32),
+        mass[:count],
+    )

@@ -1,0 +1,177 @@
+import warnings
+from typing import get_args
+
+import numpy as np
+import pytest
+from _oracles import assignment_ot, cost_by_loops, line_ot, lp_ot
+
+from scggml._core.transport.exact import Backend, Exact, as_solver
+from scggml._core.transport.plans import GROUND_COSTS, GroundCost, Plan, ground_cost
+
+
+def problem(n, m, seed=0, *, weighted=True):
+    rng = np.random.default_rng(seed)
+    a, b = (rng.uniform(0.2, 1, size) if weighted else np.ones(size) for size in (n, m))
+    return a / a.sum(), b / b.sum(), rng.uniform(0, 3, (n, m))
+
+
+def dense(plan: Plan, shape):
+    out = np.zeros(shape)
+    out[plan.source, plan.target] = plan.mass
+    return out
+
+
+@pytest.fixture(params=get_args(Backend))
+def exact(request):
+    return Exact(backend=request.param)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [1, 2, 17])
+def test_equal_sizes_and_weights_are_an_assignment(exact, n, seed):
+    a, b, cost = problem(n, n, seed, weighted=False)
+    plan = exact.solve(a, b, cost)
+    assert plan.cost == pytest.approx(assignment_ot(cost), rel=1e-12)
+    assert sorted(plan.source) == sorted(plan.target) == list(range(n))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("n", "m"), [(8, 8), (5, 13), (12, 1)])
+def test_the_line_is_solved_by_sorting(exact, n, m, weighted):
+    a, b, _ = problem(n, m, weighted=weighted)
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal(n), rng.standard_normal(m) + 0.3
+    found = exact.solve(a, b, ground_cost(x[:, None], y[:, None], "euclidean")).cost
+    assert found == pytest.approx(line_ot(x, y, a, b), rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [4, 9])
+def test_the_squared_cost_on_the_line_pairs_ranks(exact, n):
+    a, b, _ = problem(n, n, weighted=False)
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal(n), rng.standard_normal(n)
+    found = exact.solve(a, b, ground_cost(x[:, None], y[:, None], "sqeuclidean")).cost
+    assert found == pytest.approx(((np.sort(x) - np.sort(y)) ** 2).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("n", "m"), [(1, 6), (6, 9), (9, 6)])
+def test_weights_and_sizes_that_differ_are_a_linear_program(exact, n, m, seed):
+    a, b, cost = problem(n, m, seed)
+    plan = exact.solve(a, b, cost)
+    value, truth = lp_ot(a, b, cost)
+    assert plan.cost == pytest.approx(value, rel=1e-9)
+    np.testing.assert_allclose(dense(plan, cost.shape), truth, atol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m"), [(7, 7), (6, 11)])
+def test_a_plan_is_a_sparse_coupling_and_pays_its_cost(exact, n, m):
+    a, b, cost = problem(n, m)
+    plan = exact.solve(a, b, cost)
+    assert plan.optimal
+    assert (plan.mass > 0).all()
+    assert len(plan.mass) == len(plan.source) == len(plan.target) <= n + m - 1
+    T = dense(plan, cost.shape)
+    np.testing.assert_allclose(T.sum(axis=1), a, atol=1e-14)
+    np.testing.assert_allclose(T.sum(axis=0), b, atol=1e-14)
+    assert plan.cost == pytest.approx((T * cost).sum(), rel=1e-12)
+
+
+def test_cells_without_weight_take_no_part(exact):
+    a, b, cost = problem(4, 5)
+    padded = np.insert(cost, 2, 0.0, axis=0)
+    plan = exact.solve(np.insert(a, 2, 0.0), b, padded)
+    assert 2 not in plan.source
+    assert plan.cost == pytest.approx(exact.solve(a, b, cost).cost, rel=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1e-100, 1e-20, 1e-12, 1e-6, 1e6, 1e20, 1e100])
+def test_the_unit_of_the_cost_does_not_matter(exact, unit):
+    a, b, cost = problem(20, 25)
+    found, truth = exact.solve(a, b, unit * cost), exact.solve(a, b, cost)
+    assert found.cost == pytest.approx(unit * truth.cost, rel=1e-9, abs=0)
+    np.testing.assert_allclose(dense(found, cost.shape), dense(truth, cost.shape), atol=1e-12)
+
+
+def test_the_cost_is_a_plain_number(exact):
+    assert type(exact.solve(*problem(4, 6)).cost) is float
+
+
+def test_a_cost_of_zero_everywhere_is_solved(exact):
+    a, b, cost = problem(4, 6)
+    plan = exact.solve(a, b, 0 * cost)
+    assert (plan.cost, plan.optimal) == (0.0, True)
+    np.testing.assert_allclose(dense(plan, cost.shape).sum(axis=1), a, atol=1e-14)
+
+
+def test_too_few_pivots_are_told_of():
+    a, b, cost = problem(9, 9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of POT; the solver of many pairs has its own
+        stopped = Exact(max_iter=1, backend="pot").solve(a, b, cost)
+    assert not stopped.optimal
+    with pytest.raises(
+        RuntimeError, match=r"Exact\(max_iter=1\) did not reach the optimal plan between the two samples"
+    ):
+        Exact(max_iter=1).solve(a, b, cost)
+
+
+@pytest.mark.parametrize("max_iter", [0, -5])
+def test_a_limit_below_one_pivot_is_refused(max_iter):
+    with pytest.raises(ValueError, match=rf"Exact: max_iter={max_iter} must be at least 1 pivot; the default"):
+        Exact(max_iter=max_iter)
+
+
+def test_a_solver_is_known_by_name_or_is_itself():
+    assert as_solver("exact") == Exact()
+    mine = Exact(max_iter=7)
+    assert as_solver(mine) is mine
+    with pytest.raises(ValueError, match=r"solver='sinkhorn' is not known; choose from \('exact',\) or pass an Exact"):
+        as_solver("sinkhorn")
+    with pytest.raises(TypeError, match=r"solver is a int; pass a name of \('exact',\) or an Exact"):
+        as_solver(3)
+
+
+def test_the_ground_costs_are_the_names_of_the_type():
+    assert GROUND_COSTS == get_args(GroundCost)
+
+
+ENTRIES = {
+    "euclidean": lambda x, y: np.sqrt(((x - y) ** 2).sum()),
+    "sqeuclidean": lambda x, y: ((x - y) ** 2).sum(),
+    "cosine": lambda x, y: 1 - x @ y / np.sqrt((x @ x) * (y @ y)),
+    "cityblock": lambda x, y: np.abs(x - y).sum(),
+    "chebyshev": lambda x, y: np.abs(x - y).max(),
+}
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", GROUND_COSTS)
+def test_ground_costs_are_their_formulas(metric, precision):
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((4, 3)).astype(precision), rng.standard_normal((5, 3)).astype(precision)
+    cost = ground_cost(x, y, metric)
+    truth = [[ENTRIES[metric](u, v) for v in y.astype(np.float64)] for u in x.astype(np.float64)]
+    assert cost.dtype == np.float64
+    np.testing.assert_allclose(cost, truth, rtol=1e-12)
+
+
+def test_the_costs_of_the_oracle_are_those_of_the_formulas():
+    rng = np.random.default_rng(4)
+    x, y, W = rng.standard_normal((4, 3)), rng.standard_normal((5, 3)), rng.standard_normal((2, 3))
+    for metric, squared in (("euclidean", False), ("sqeuclidean", True)):
+        np.testing.assert_allclose(ground_cost(x, y, metric), cost_by_loops(x, y, squared=squared))
+        np.testing.assert_allclose(ground_cost(x @ W.T, y @ W.T, metric), cost_by_loops(x, y, W, squared=squared))
+
+
+def test_the_origin_has_no_direction_and_cosine_one_to_all_but_itself():
+    x = np.array([[0.0, 0.0], [1.0, 0.0]])
+    y = np.array([[0.0, 2.0], [3.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_allclose(ground_cost(x, y, "cosine"), [[1, 1, 1, 0], [1, 0, 2, 1]], atol=1e-15)
+
+
+def test_the_cosine_distance_of_a_cell_to_itself_is_never_below_zero():
+    x = np.random.default_rng(5).uniform(0, 1, (200, 30))
+    diagonal = ground_cost(x, x, "cosine").diagonal()
+    assert (diagonal >= 0).all()
+    np.testing.assert_allclose(diagonal, 0.0, atol=1e-14)
