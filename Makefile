@@ -1,26 +1,41 @@
 # Each target sets up what it needs in .venv; a second call does nothing until pyproject.toml or constraints.txt change.
+# The tests with other versions than the newest ones have environments of their own, without torch.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 INPUTS := $(VENV)/.ready-pip pyproject.toml constraints.txt
+LOWEST := .venv-lowest
+PRE := .venv-pre
+# A worker for each core. ARGS come later, so that ARGS="-n 0" runs the tests in one process.
+PYTEST := -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
+# Old releases use what newer ones of other packages announce the end of; that is no fault of ours.
+UNTOLD := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test test-lowest test-pre lint docs clean
 
 help:
-	@echo "make demo   learn a metric on a synthetic cohort, print accuracies, write figures to demo_output/"
-	@echo "make test   doctests and tests (ARGS=... goes to pytest)"
-	@echo "make lint   ruff, ruff format, mypy"
-	@echo "make docs   the documentation, in docs/_build/html"
-	@echo "make clean  remove the environment and everything built"
+	@echo "make demo         learn a metric on a synthetic cohort, print accuracies, write figures to demo_output/"
+	@echo "make test         doctests and tests (ARGS=... goes to pytest)"
+	@echo "make test-lowest  the same with the lowest versions that pyproject.toml allows, in $(LOWEST)"
+	@echo "make test-pre     the same with pre-releases of numpy, scipy, pandas, anndata and scanpy, in $(PRE)"
+	@echo "make lint         ruff, ruff format, mypy"
+	@echo "make docs         the documentation, in docs/_build/html"
+	@echo "make clean        remove the environments and everything built"
 
 demo: $(VENV)/.ready-demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python $(PYTEST) $(ARGS)
+
+test-lowest: $(LOWEST)/.ready
+	$(LOWEST)/bin/python $(PYTEST) $(UNTOLD) $(ARGS)
+
+test-pre: $(PRE)/.ready
+	$(PRE)/bin/python $(PYTEST) $(ARGS)
 
 lint: $(VENV)/.ready-lint
 	$(BIN)/ruff check .
@@ -31,7 +46,7 @@ docs: $(VENV)/.ready-doc
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache docs/_build docs/api/generated demo_output benchmarks/.venv-ggml-ot
+	rm -rf $(VENV) $(LOWEST) $(PRE) .mypy_cache .pytest_cache .ruff_cache docs/_build docs/api/generated demo_output benchmarks/.venv-ggml-ot
 
 $(VENV)/.ready-pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -51,4 +66,20 @@ $(VENV)/.ready-test: $(INPUTS)
 
 $(VENV)/.ready-lint $(VENV)/.ready-doc: $(VENV)/.ready-%: $(INPUTS)
 	$(INSTALL) -e . --group $*
+	@touch $@
+
+# Bytecode is compiled here: at the first import it would warn of what Python thinks of the sources, an error in tests.
+$(LOWEST)/.ready: pyproject.toml
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --compile-bytecode --upgrade --resolution lowest-direct \
+	  -e . --group test-base
+	@touch $@
+
+# Named again with the package, numpy stays below what numba allows.
+$(PRE)/.ready: pyproject.toml
+	test -x $(PRE)/bin/python || $(PYTHON) -m venv $(PRE)
+	$(PRE)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(PRE)/bin/python -m pip install --quiet -e . --group test-base
+	$(PRE)/bin/python -m pip install --quiet --pre --upgrade numpy scipy pandas anndata "scanpy[scanpy2]" -e .
 	@touch $@

@@ -8,6 +8,11 @@ import pytest
 
 os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib: no test opens a window
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has a core. Libraries read these when they load; the threads of the package itself stay as they are.
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+
 
 @pytest.fixture(autouse=True)
 def _close_figures() -> Iterator[None]:

@@ -1,6 +1,7 @@
 """A real HTTP server on this machine, which answers as a test tells it to."""
 
 import _thread
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -43,6 +44,14 @@ class Server:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
+class Quiet(ThreadingHTTPServer):
+    """A server that does not report clients that were interrupted and hung up."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -69,7 +78,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+    with Quiet(("127.0.0.1", 0), Handler) as http:
         told = Server(f"http://127.0.0.1:{http.server_port}")
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
