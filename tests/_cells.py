@@ -1,12 +1,15 @@
-"""A small cohort of cells, read through the door."""
+"""A small cohort of cells, and its samples as a selection and as a cohort."""
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from scggml._anndata.read import read_cohort, read_features
+from scggml._anndata.features import read_features
+from scggml._anndata.selection import Selection, select
 from scggml._core.cohort import Cohort
+from scggml._core.samples import labelled
+from scggml._core.transport.coreset import as_summary
 
 SIZES = {"p2": 4, "p0": 7, "p3": 3, "p1": 6}
 LABELS = {"p2": "well", "p0": "ill", "p3": "ill", "p1": "well"}
@@ -26,9 +29,30 @@ def make_adata(dtype: type = np.float64) -> AnnData:
     return AnnData(X, obs=obs, var=pd.DataFrame(index=GENES))
 
 
-def read(adata: AnnData, *, label_key="label", seed=0, use_rep=None, layer=None, mask_var=None, **options) -> Cohort:
+def chosen(adata: AnnData, *, seed=0, **options) -> Selection:
+    return select(adata, "sample", rng=np.random.default_rng(seed), **options)
+
+
+def read(
+    adata: AnnData,
+    *,
+    label_key="label",
+    seed=0,
+    use_rep=None,
+    layer=None,
+    mask_var=None,
+    components=None,
+    summary=None,
+    **options,
+) -> Cohort:
+    """Cells of chosen samples with their labels."""
     features = read_features(adata, use_rep=use_rep, layer=layer, mask_var=mask_var)
-    return read_cohort(adata, features, "sample", label_key, rng=np.random.default_rng(seed), **options)
+    rng = np.random.default_rng(seed)
+    selection = select(adata, "sample", rng=rng, **options)
+    target = None if label_key is None else selection.target(label_key, "classes", None)
+    summary = as_summary(summary, selection.sizes)
+    cohort = selection.read(features, components=components, summary=summary, rng=rng)
+    return cohort if target is None else labelled(cohort, target)
 
 
 def clouds(cohort: Cohort) -> dict[str, tuple]:

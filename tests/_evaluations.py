@@ -42,5 +42,6 @@ def cross_validated(**more) -> AnnData:
         "groups": np.arange(4),
         "classes": np.array(CLASSES, dtype=object),
         "params": {"label_key": "label", "label_kind": "classes"},
+        "features": {"slot": "X", "refitted": True, "seen": False},
     }
     return AnnData(np.zeros((2, 1)), uns={"cross_validation": entry | more})

@@ -103,31 +103,55 @@ def lp_plans(cohort: Cohort, W: Floats | None = None, *, squared: bool = False) 
 # The hinge
 
 
-def triplets(labels: Integers, anchors: str) -> list[tuple[int, int, int]]:
-    """All (i, j, k) with c(i) = c(j) != c(k)."""
+def triplets(labels: Integers, anchors: str, batch: Integers | None = None) -> list[tuple[int, int, int]]:
+    """All (i, j, k) with c(i) = c(j) != c(k), where k is of the batch of j."""
     every = range(len(labels))
     return [
         (i, j, k)
         for i, j, k in product(every, every, every)
-        if labels[i] == labels[j] != labels[k] and (anchors == "all" or i != j)
+        if labels[i] == labels[j] != labels[k]
+        and (anchors == "all" or i != j)
+        and (batch is None or batch[j] == batch[k])
     ]
 
 
-def list_hinge(distances: Floats, labels: Integers, margin: float, anchors: str) -> tuple[float, Floats, float]:
-    """Value, slopes by unordered pairs and active share of the mean hinge over the list of triplets."""
-    found = triplets(labels, anchors)
-    value, active, slopes = 0.0, 0, np.zeros_like(distances)
-    for i, j, k in found:
+def weighted_list_hinge(
+    distances: Floats, found: Sequence[tuple[int, int, int]], weights: Sequence[float], margin: float
+) -> tuple[float, Floats, float]:
+    """Value, slopes by unordered pairs and active share of the weighted mean hinge over a list of triplets."""
+    value, active, slopes = 0.0, 0.0, np.zeros_like(distances)
+    for (i, j, k), weight in zip(found, weights, strict=True):
         hinge = distances[i, j] - distances[j, k] + margin
         if hinge > 0:
-            value += hinge
-            active += 1
+            value += weight * hinge
+            active += weight
             for p, q, sign in ((i, j, 1.0), (j, k, -1.0)):
                 if p != q:
-                    slopes[p, q] += sign
-                    slopes[q, p] += sign
-    n = max(len(found), 1)
-    return value / n, slopes / n, active / n
+                    slopes[p, q] += sign * weight
+                    slopes[q, p] += sign * weight
+    total = sum(weights) or 1.0
+    return value / total, slopes / total, active / total
+
+
+def list_hinge(
+    distances: Floats, labels: Integers, margin: float, anchors: str, batch: Integers | None = None
+) -> tuple[float, Floats, float]:
+    """Value, slopes by unordered pairs and active share of the mean hinge over the list of triplets of classes."""
+    found = triplets(labels, anchors, batch)
+    return weighted_list_hinge(distances, found, [1.0] * len(found), margin)
+
+
+def ordered_list_hinge(
+    distances: Floats, values: Floats, margin: float, anchors: str, batch: Integers | None = None
+) -> tuple[float, Floats, float]:
+    """The same over the triplets in which i is nearer to j in value than k is, by as much as each weighs."""
+    found, weights = [], []
+    for i, j, k in product(range(len(values)), repeat=3):
+        nearer = abs(values[k] - values[j]) - abs(values[i] - values[j])
+        if nearer > 0 and (anchors == "all" or i != j) and (batch is None or batch[j] == batch[k]):
+            found.append((i, j, k))
+            weights.append(nearer)
+    return weighted_list_hinge(distances, found, weights, margin)
 
 
 # Gradients

@@ -74,7 +74,7 @@ def test_memory(numbers):
 
 def test_a_cohort_on_disk(numbers):
     options = ("--samples", "4", "--cells", "6", "--dimensions", "5", "--threads", "1")
-    tables = numbers("cohorts.py", "disk", *options, "--learn", "n_comps=2", "max_iter=2")
+    tables = numbers("cohorts.py", "disk", *options, "--learn", "n_comps=2", "method=Triplets(max_iter=2)")
     phases = {row["phase"]: row for row in tables["disk"]}
     assert list(phases) == ["write", "open", "read and embed", "learn", "distances", "the job"]
     assert phases["learn"]["note"].endswith("2 passes")
@@ -122,8 +122,12 @@ def test_options_are_literals_or_objects(monkeypatch):
 
     import scggml as sg  # noqa: PLC0415
 
-    given = _learn.arguments(["lr=0.5", "penalty=l1", "solver=Exact(max_iter=9)", "batch_size=None"])
-    assert given == {"lr": 0.5, "penalty": "l1", "solver": sg.tl.Exact(max_iter=9), "batch_size": None}
+    given = _learn.arguments(["shrinkage=0.5", "method=paper", "solver=Exact(max_iter=9)", "summary=None"])
+    assert given == {"shrinkage": 0.5, "method": "paper", "solver": sg.tl.Exact(max_iter=9), "summary": None}
+    found = _learn.value("Triplets(init=Canonical(ridge=0.2), max_iter=3)")
+    assert (found.init, found.max_iter) == (sg.tl.Canonical(ridge=0.2), 3)
+    with pytest.raises(ValueError, match="open is no object of sg.tl"):
+        _learn.value("open('x')")
 
 
 def test_planted_genes(numbers):

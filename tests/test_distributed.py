@@ -1,15 +1,19 @@
-"""Distances on a real Dask cluster of two processes."""
+"""Distances and tasks on a real Dask cluster of two processes."""
 
 import os
 import sys
+import time
+import warnings
 
 import cloudpickle
 import joblib
 import numpy as np
 import pytest
 from _oracles import random_cohort
+from threadpoolctl import threadpool_info
 
 import scggml as sg
+from scggml._core.runner import run_tasks
 from scggml._core.transport import pairs as module
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.pairs import all_pairs, solve_distances
@@ -19,7 +23,7 @@ distributed = pytest.importorskip("distributed")
 
 @pytest.fixture(scope="module")
 def client():
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with distributed.LocalCluster(host="127.0.0.1", **options) as cluster, distributed.Client(cluster) as found:
         yield found
 
@@ -87,3 +91,23 @@ def test_a_pair_that_was_not_solved_is_named_from_afar(client, small_tiles):
         sg.tl.distances(adata, solver=sg.tl.Exact(max_iter=1), **options)
     with on_cluster(), pytest.warns(UserWarning, match=r"stopped before the optimum for 15 pair\(s\) of samples"):
         sg.tl.distances(adata, solver=sg.tl.Exact(max_iter=1, backend="pot"), **options)
+
+
+def told(i):
+    warnings.warn("of every task", RuntimeWarning, stacklevel=1)
+    if i < 0:
+        raise KeyError(i)
+    time.sleep(0.05)
+    return i, os.getpid(), {library["num_threads"] for library in threadpool_info()}
+
+
+def test_tasks_run_on_the_cluster_in_order_on_one_thread_and_warn_once(client):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with on_cluster(), pytest.warns(RuntimeWarning, match="of every task") as caught:
+        found = run_tasks(told, [(i,) for i in range(12)], n_jobs=None, progress=None, unit="task")
+    assert len(caught) == 1
+    assert [i for i, _, _ in found] == list(range(12))
+    assert {process for _, process, _ in found} == set(client.run(os.getpid).values())
+    assert set.union(*(threads for _, _, threads in found)) == {1}
+    with on_cluster(), pytest.raises(KeyError, match="-1"):
+        run_tasks(told, [(1,), (-1,)], n_jobs=-1, progress=None, unit="task")

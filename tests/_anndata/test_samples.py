@@ -1,8 +1,139 @@
+"""The AnnData of samples, and the distances that it holds."""
+
 import numpy as np
+import pandas as pd
 import pytest
+from _cells import SIZES, make_adata
+from _slots import assert_same, slots
 from anndata import AnnData
 
-from scggml._anndata.samples import read_distances
+from scggml._anndata.features import read_features
+from scggml._anndata.samples import read_distances, samples_adata, write_distances
+from scggml._anndata.selection import select
+from scggml._core.transport.coreset import Coreset
+
+
+@pytest.fixture
+def adata():
+    return make_adata()
+
+
+def to_samples(adata, *, use_rep=None, summary=None, **options):
+    rng = np.random.default_rng(0)
+    features = read_features(adata, use_rep=use_rep)
+    selection = select(adata, "sample", rng=rng, **options)
+    return samples_adata(selection, selection.read(features, summary=summary, rng=rng), features.names)
+
+
+def test_samples_come_in_order_of_first_appearance_with_their_number_of_cells(adata):
+    samples = to_samples(adata)
+    assert samples.obs_names.tolist() == list(SIZES)
+    assert samples.obs["n_cells"].tolist() == list(SIZES.values())
+    assert to_samples(adata, n_cells=4).obs["n_cells"].tolist() == [4, 4, 3, 4]
+
+
+COLUMNS = {
+    "category": lambda s: pd.Categorical(s.map({"p0": "a", "p1": "b", "p2": "a", "p3": "b"}), categories=["b", "a"]),
+    "ordered": lambda s: pd.Categorical(s, categories=["p3", "p2", "p1", "p0"], ordered=True),
+    "integer": lambda s: s.str[1:].astype("int16"),
+    "nullable": lambda s: s.str[1:].astype("Int64").where(s != "p0"),
+    "float": lambda s: s.str[1:].astype("float32"),
+    "missing": lambda s: s.str[1:].astype(float).where(s != "p0"),
+    "all missing": lambda s: np.full(len(s), np.nan),
+    "bool": lambda s: s > "p1",
+    "text": lambda s: s + "!",
+    "string": lambda s: (s + "!").astype("string"),
+    "date": lambda s: pd.to_datetime("2020-01-0" + (s.str[1:].astype(int) + 1).astype(str)),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_that_are_constant_within_samples_keep_values_and_type(adata, name):
+    adata.obs[name] = COLUMNS[name](adata.obs["sample"])
+    samples = to_samples(adata)
+    truth = adata.obs.drop_duplicates("sample").set_index("sample")[name].rename_axis(None)
+    pd.testing.assert_series_equal(samples.obs[name], truth)
+
+
+def test_columns_that_vary_within_a_sample_are_left_out(adata):
+    first = np.flatnonzero(adata.obs["sample"] == "p0")[0]
+    adata.obs["number"] = np.where(np.arange(20) == first, 1, 0)
+    adata.obs["missing once"] = np.where(np.arange(20) == first, np.nan, 0.0)
+    adata.obs["missing else"] = np.where(np.arange(20) == first, 0.0, np.nan)
+    adata.obs["category"] = pd.Categorical(np.where(np.arange(20) == first, "a", "b"))
+    assert to_samples(adata).obs.columns.tolist() == ["sample", "label", "n_cells"]
+
+
+def test_categories_of_left_out_samples_are_left_out(adata):
+    adata.obs["sample"] = pd.Categorical(adata.obs["sample"], categories=["x", "p3", "p2", "p1", "p0"])
+    adata.uns["sample_colors"] = ["red"] * 5
+    with pytest.warns(UserWarning, match="leaves out 2 of 4"):
+        samples = to_samples(adata, min_cells=5)
+    assert samples.obs_names.tolist() == ["p0", "p1"]
+    assert samples.obs["sample"].cat.categories.tolist() == ["p1", "p0"]
+    assert samples.obs["sample"].tolist() == ["p0", "p1"]
+
+
+def test_a_column_may_vary_in_samples_that_are_left_out(adata):
+    adata.obs["batch"] = np.where(adata.obs["sample"] == "p3", np.arange(20), 0)
+    with pytest.warns(UserWarning, match="leaves out 1 of 4"):
+        assert to_samples(adata, min_cells=4).obs["batch"].tolist() == [0, 0, 0]
+
+
+def test_a_column_of_that_name_gives_way_to_the_number_of_cells(adata):
+    adata.obs["n_cells"] = 1000
+    assert to_samples(adata).obs["n_cells"].tolist() == list(SIZES.values())
+
+
+def test_mean_profiles_have_the_names_of_the_features(adata):
+    samples = to_samples(adata)
+    assert samples.var_names.tolist() == adata.var_names.tolist()
+    truth = pd.DataFrame(adata.X).groupby(adata.obs["sample"].to_numpy()).mean().loc[samples.obs_names]
+    np.testing.assert_allclose(samples.X, truth, rtol=1e-12)
+    adata.obsm["X_pca"] = adata.X[:, 1:]
+    assert to_samples(adata, use_rep="X_pca").var_names.tolist() == ["X_pca_0", "X_pca_1"]
+    np.testing.assert_allclose(to_samples(adata, use_rep="X_pca").X, truth.iloc[:, 1:], rtol=1e-12)
+
+
+def test_mean_profiles_are_weighted(adata):
+    samples = to_samples(adata, weights_key="weight")
+    for name in SIZES:
+        own = (adata.obs["sample"] == name).to_numpy()
+        truth = np.average(adata.X[own], axis=0, weights=adata.obs["weight"][own])
+        np.testing.assert_allclose(samples[name].X[0], truth, rtol=1e-12)
+
+
+def test_integer_sample_ids_become_names(adata):
+    adata.obs["sample"] = adata.obs["sample"].str[1:].astype(int)
+    samples = to_samples(adata)
+    assert samples.obs_names.tolist() == ["2", "0", "3", "1"]
+    assert samples.obs["sample"].tolist() == [2, 0, 3, 1]
+
+
+def test_the_input_is_not_touched(adata):
+    adata.obs["sample"] = pd.Categorical(adata.obs["sample"], categories=["x", "p3", "p2", "p1", "p0"])
+    before = slots(adata)
+    samples = to_samples(adata)
+    samples.obs["label"] = "other"
+    assert_same(slots(adata), before)
+    assert isinstance(samples, AnnData)
+
+
+def test_a_summary_stands_for_the_same_cells(adata):
+    whole, few = to_samples(adata), to_samples(adata, summary=Coreset(2))
+    pd.testing.assert_frame_equal(few.obs, whole.obs)
+    np.testing.assert_allclose(few.X, whole.X)
+
+
+# Distances
+
+
+def test_distances_are_written_with_how_they_were_computed():
+    samples = AnnData(np.zeros((3, 1)))
+    write_distances(samples, "ggml", np.eye(3), {"metric": "ggml"})
+    assert list(samples.obsp) == ["ggml_distances"]
+    assert samples.uns["ggml_distances"] == {"metric": "ggml"}
+    np.testing.assert_array_equal(read_distances(samples, "ggml"), np.eye(3))
 
 
 def test_distances_are_read_from_the_slot_of_their_key():

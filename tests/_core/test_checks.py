@@ -17,6 +17,8 @@ def test_whole_numbers_from_the_least_on_pass(value):
         (2.0, TypeError, "^n=2.0 must be a whole number of at least 2 cells, or None.$"),
         ("3", TypeError, "^n='3' must be a whole number of at least 2"),
         (None, TypeError, "^n=None must be a whole number of at least 2"),
+        (True, TypeError, "^n=True must be a whole number of at least 2"),
+        (np.True_, TypeError, "must be a whole number of at least 2"),
     ],
 )
 def test_what_is_not_a_whole_number_from_the_least_on_is_refused(value, error, text):

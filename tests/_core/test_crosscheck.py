@@ -7,6 +7,7 @@ from _oracles import relative_error, triplets
 from scggml._core.cohort import Cohort, from_clouds
 from scggml._core.learn.objective import Objective
 from scggml._core.learn.penalty import penalize
+from scggml._core.learn.triplets import Triplets
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.pairs import all_pairs, solve_distances, square
 from scggml._core.transport.plans import GROUND_COSTS
@@ -95,3 +96,12 @@ def test_penalties(losses, theirs, ours, reg):
     value, gradient = penalize(losses["bin_W"].astype(np.float64), ours)
     assert float(reg) * value == pytest.approx(float(losses[f"reg_{theirs}_{reg}_val"]), rel=RTOL)
     assert relative_error(float(reg) * gradient, losses[f"reg_{theirs}_{reg}_grad"]) < RTOL
+
+
+def test_the_recipe_of_the_package_has_its_objective(losses):
+    cohort = from_clouds(list(losses["bin_supports"]), losses["bin_labels"])
+    W = losses["bin_W"].astype(np.float64)
+    found = Triplets.ggml_ot().objective().evaluate(cohort, W)
+    value = losses["bin_emd_alpha1.0_loss"] + losses["reg_fro_0.001_val"]
+    assert found.value == pytest.approx(float(value), rel=RTOL)
+    assert relative_error(found.gradient, losses["bin_emd_alpha1.0_grad"] + losses["reg_fro_0.001_grad"]) < RTOL

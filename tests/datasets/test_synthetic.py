@@ -29,27 +29,65 @@ def test_layout(adata):
     assert samples["label"].tolist() == [f"class{c}" for c in range(3) for _ in range(4)]
 
 
-def test_defaults_are_the_papers():
+def test_defaults_are_those_of_the_reference():
     adata = datasets.synthetic(n_cells=2)
-    assert adata.shape == (3 * 10 * 3 * 2, 200)
+    assert adata.shape == (3 * 10 * 3 * 2, 2)
     truth = adata.uns["synthetic"]
     assert truth["signal_features"] == ["signal"]
     assert truth["seed"] == 0
-    np.testing.assert_array_equal(truth["class_means"], [15, 20, 25])
+    assert truth["noise_scale"] == 10
+    np.testing.assert_array_equal(truth["class_means"], [18.75, 25, 31.25])
     np.testing.assert_array_equal(truth["offsets"], np.arange(1.5, 30, 3))
+
+
+def moments(adata):
+    """Mean and standard deviation of each mode (m, 2, d), once class means and offsets are taken off."""
+    truth = adata.uns["synthetic"]
+    own = (adata.obs["mode"] == "specific").to_numpy()
+    X = adata.X.astype(np.float64)
+    X[own, 0] -= truth["class_means"][adata.obs["label"].cat.codes[own]]
+    X[own, 1:] -= truth["noise_scale"] * adata.obs["offset"].to_numpy()[own, None]
+    modes = adata.obs["mode"]
+    cells = [X[(modes == mode).to_numpy()] for mode in modes.cat.categories]
+    return np.array([[part.mean(axis=0), part.std(axis=0)] for part in cells])
+
+
+@pytest.mark.parametrize("options", [{}, {"n_noise": 4, "noise_scale": 1}, {"noise_scale": 0.25}])
+def test_every_mode_has_the_moments_of_the_design(options):
+    adata = datasets.synthetic(n_cells=200, rng=3, **options)
+    s = adata.uns["synthetic"]["noise_scale"]
+    # the factors: 5/4 on the signal dimension and s on the others, in all modes alike
+    wanted = np.array([  # (mode, (mean, sd), (signal, noise))
+        [[0, 10 * s], [1.25 * 1.5, s * np.sqrt(25 / 12)]],
+        [[1.25 * 0, s * 0], [1.25 * 1.5, s * 1.5]],
+        [[1.25 * 40, s * 50], [1.25 * 1.5, s * 1.5]],
+    ])  # fmt: skip
+    found = moments(adata)
+    n = 30 * 200
+    for m in range(3):
+        for dimension in range(adata.n_vars):
+            mean, sd = wanted[m, :, min(dimension, 1)]
+            np.testing.assert_allclose(found[m, 0, dimension], mean, atol=4.5 * sd / np.sqrt(n))
+            np.testing.assert_allclose(found[m, 1, dimension], sd, rtol=0.05)
+
+
+def test_the_noise_scale_is_a_factor_of_the_noise_alone():
+    one, ten = (datasets.synthetic(n_cells=3, n_noise=2, noise_scale=s).X for s in (1, 10))
+    np.testing.assert_array_equal(one[:, 0], ten[:, 0])
+    np.testing.assert_allclose(10 * one[:, 1:], ten[:, 1:], rtol=1e-5)
 
 
 def test_class_means_of_the_signal(adata):
     cells = specific(adata)
     by_class = cells.to_df()["signal"].groupby(cells.obs["label"], observed=True)
-    standard_error = 1.5 / np.sqrt(200)
-    np.testing.assert_allclose(by_class.mean(), [15, 20, 25], atol=4 * standard_error)
-    np.testing.assert_allclose(by_class.std(), 1.5, rtol=0.2)
+    sd = 1.25 * 1.5
+    np.testing.assert_allclose(by_class.mean(), 1.25 * np.array([15, 20, 25]), atol=4 * sd / np.sqrt(200))
+    np.testing.assert_allclose(by_class.std(), sd, rtol=0.2)
 
 
 def test_noise_follows_the_offset_and_not_the_label(adata):
     cells = specific(adata)
-    noise = cells.X[:, 1:] - 10 - cells.obs["offset"].to_numpy()[:, None]
+    noise = cells.X[:, 1:] / 10 - 10 - cells.obs["offset"].to_numpy()[:, None]
     assert np.abs(noise).max() <= 2.5 + 1e-5
     np.testing.assert_allclose(noise.var(axis=0), 25 / 12, rtol=0.2)
     offsets = adata.obs.groupby("label", observed=True)["offset"].unique()
@@ -61,13 +99,15 @@ def test_noise_follows_the_offset_and_not_the_label(adata):
 
 
 def test_shared_modes_are_shared(adata):
-    for mode, signal, noise in (("shared_1", 0, 0), ("shared_2", 40, 50)):
+    for mode, signal, noise in (("shared_1", 0, 0), ("shared_2", 50, 500)):
         cells = adata[adata.obs["mode"] == mode]
         frame = cells.to_df().groupby(cells.obs["label"], observed=True)
-        standard_error = 1.5 / np.sqrt(200)
-        np.testing.assert_allclose(frame["signal"].mean(), signal, atol=4 * standard_error)
-        np.testing.assert_allclose(frame.mean().drop(columns="signal"), noise, atol=4.5 * standard_error)
-        np.testing.assert_allclose(frame.std(), 1.5, rtol=0.3)
+        sd = np.array([1.25 * 1.5, 10 * 1.5])
+        error = sd / np.sqrt(200)
+        np.testing.assert_allclose(frame["signal"].mean(), signal, atol=4 * error[0])
+        np.testing.assert_allclose(frame.mean().drop(columns="signal"), noise, atol=4.5 * error[1])
+        np.testing.assert_allclose(frame["signal"].std(), sd[0], rtol=0.3)
+        np.testing.assert_allclose(frame.std().drop(columns="signal"), sd[1], rtol=0.3)
 
 
 def nearest(adata, features):
@@ -82,8 +122,9 @@ def nearest(adata, features):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_euclidean_transport_is_misled_and_the_signal_is_not(seed):
-    adata = datasets.synthetic(n_samples=4, n_cells=12, n_noise=100, rng=seed)
+@pytest.mark.parametrize("options", [{}, {"n_noise": 100, "noise_scale": 1.0}])
+def test_euclidean_transport_is_misled_and_the_signal_is_not(seed, options):
+    adata = datasets.synthetic(n_samples=4, n_cells=12, rng=seed, **options)
     samples = adata.obs.drop_duplicates("sample_id")
     label, offset = samples["label"].to_numpy(), samples["offset"].to_numpy()
     euclidean = nearest(adata, slice(None))
@@ -126,6 +167,18 @@ def test_other_sizes(sizes):
 def test_bad_sizes(name, value):
     with pytest.raises(ValueError, match=f"{name}={value!r} .* whole number"):
         datasets.synthetic(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0, -1.0, np.inf, np.nan])
+def test_bad_noise_scale(value):
+    with pytest.raises(ValueError, match=r"noise_scale=.* must be a positive number"):
+        datasets.synthetic(noise_scale=value)
+
+
+@pytest.mark.parametrize("value", ["10", None, True])
+def test_noise_scale_of_the_wrong_type(value):
+    with pytest.raises(TypeError, match=r"noise_scale=.* must be a positive number"):
+        datasets.synthetic(noise_scale=value)
 
 
 @pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning")  # the present default of anndata

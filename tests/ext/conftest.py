@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from _gost import Gost, serve
+from _metrics import metric_entry
 from anndata import AnnData
 
 GENES = [f"G{i:02d}" for i in range(40)]
@@ -25,14 +26,9 @@ def adata() -> AnnData:
     loadings[10:16, 0] = -np.arange(1, 7)
     loadings[20:23, 1] = [3.0, 4.0, 1.0]
     adata = AnnData(np.zeros((3, 40)), var=pd.DataFrame(index=GENES))
-    adata.uns["ggml"] = {
-        "components": loadings[:38].T.copy(),
-        "singular_values": np.linalg.norm(loadings, axis=0),
-        "features": np.array(GENES[:38], dtype=object),
-        "params": {"squared": False},
-    }
+    adata.uns["ggml"] = metric_entry(loadings[:38].T, GENES[:38])
     loadings[38:] = np.nan
-    adata.varm["ggml"] = loadings
+    adata.varm["ggml"] = loadings.copy()
     return adata
 
 

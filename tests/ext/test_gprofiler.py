@@ -126,7 +126,7 @@ def test_names_that_are_missing_are_not_sent(adata, gost):
 
 def test_significant_genes_alone_are_asked_about(adata, gost):
     p = np.where(np.isin(np.arange(38), [1, 3, 12, 30]), 0.01, 0.5)
-    adata.uns["ggml_stability"] = {"p_adjusted": p, "singular_values": adata.uns["ggml"]["singular_values"]}
+    adata.uns["ggml_stability"] = {"p_adjusted": p, "fingerprint": adata.uns["ggml"]["fingerprint"]}
     ask(adata, gost, max_p_adjusted=0.05)
     assert gost.requests[0]["query"] == {"ggml1_up": ["G01", "G03"], "ggml1_down": ["G12"]}
 
@@ -134,7 +134,7 @@ def test_significant_genes_alone_are_asked_about(adata, gost):
 def test_nothing_to_ask_sends_nothing_and_gives_an_empty_table(adata, gost, tmp_path):
     adata.uns["ggml_stability"] = {
         "p_adjusted": np.ones(38),
-        "singular_values": adata.uns["ggml"]["singular_values"],
+        "fingerprint": adata.uns["ggml"]["fingerprint"],
     }
     ask(adata, gost, max_p_adjusted=0.05)
     assert gost.requests == []
@@ -314,7 +314,7 @@ def test_a_wrong_answer_is_not_kept(adata, gost):
     [
         ({"domain_scope": "genome"}, r"domain_scope='genome' is not known; choose from \('known', 'annotated'"),
         ({"significance_threshold_method": "BH"}, "significance_threshold_method='BH' is not known"),
-        ({"domain_scope": "known", "background": ["G01"]}, "background has no part"),
+        ({"domain_scope": "known", "background": ["G01"]}, "background is ignored"),
         ({"highlight": True}, "highlight=True does not go with ordered=True"),
         ({"highlight": True, "ordered": False, "organism": "gp__abc"}, "uploaded GMT file"),
         ({"components": [3]}, r"components=\[3\]: the metric 'ggml' has components 1 to 2"),

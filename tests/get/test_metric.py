@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from _metrics import metric_entry
 from anndata import AnnData
 from scipy.spatial.distance import cdist
 
@@ -12,17 +13,11 @@ GENES = ["g0", "g1", "g2", "g3"]
 
 @pytest.fixture
 def adata():
-    entry = {
-        "components": W,
-        "singular_values": np.array([5.0, 2.0]),
-        "features": np.array(GENES, dtype=object),
-        "params": {"squared": False},
-    }
     return AnnData(
         np.random.default_rng(0).normal(size=(6, 4)),
         var=pd.DataFrame(index=GENES),
         varm={"ggml": W.T.copy()},
-        uns={"ggml": entry},
+        uns={"ggml": metric_entry(W, GENES)},
     )
 
 
@@ -84,7 +79,7 @@ def test_without_genes_importance_is_that_of_the_features(adata):
 def test_importance_of_a_pca_is_that_of_genes(adata):
     PCs = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 2)))[0]
     components = np.array([[2.0, 0.0], [0.0, 1.0]])
-    adata.uns["ggml"] |= {"components": components, "features": np.array(["X_pca_0", "X_pca_1"], dtype=object)}
+    adata.uns["ggml"] = metric_entry(components, ["X_pca_0", "X_pca_1"], use_rep="X_pca")
     adata.varm["ggml"] = PCs @ components.T
     metric = sg.get.metric(adata)
     np.testing.assert_allclose(metric.gene_importance, np.diag(PCs @ components.T @ components @ PCs.T))
@@ -100,7 +95,7 @@ def test_shares_and_effective_rank_follow_from_singular_values(metric):
 
 @pytest.mark.parametrize(("values", "rank"), [([1.0, 0.0], 1.0), ([2.0, 2.0], 2.0), ([0.0, 0.0], 0.0)])
 def test_the_effective_rank_counts_equal_components(adata, values, rank):
-    adata.uns["ggml"]["singular_values"] = np.array(values)
+    adata.uns["ggml"] = metric_entry(W, GENES, singular_values=values)
     assert sg.get.metric(adata).effective_rank == pytest.approx(rank)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from _metrics import metric_entry
 from anndata import AnnData
 
 import scggml as sg
@@ -12,17 +13,11 @@ LOADINGS = np.array([[3.0, -2.0, 0.0, 1.0, -4.0], [0.5, 1.0, -0.25, 0.0, 0.0]])
 def adata():
     """Two components on five genes, with what refits would have said of them."""
     adata = AnnData(np.zeros((2, 5)), var=pd.DataFrame({"symbol": list("VWXYZ")}, index=list("abcde")))
-    values = np.linalg.norm(LOADINGS, axis=1)
-    adata.uns["ggml"] = {
-        "components": LOADINGS,
-        "singular_values": values,
-        "features": np.array(list("abcde")),
-        "params": {},
-    }
+    adata.uns["ggml"] = metric_entry(LOADINGS, "abcde")
     adata.varm["ggml"] = LOADINGS.T.copy()
     frequency = np.array([[1.0, 0.2, 0.9], [0.5, 0.9, 0.6], [0.0, 0.1, 0.0], [0.4, 0.0, 0.3], [1.0, 0.0, 1.0]])
     adata.uns["ggml_stability"] = {
-        "singular_values": values,
+        "fingerprint": adata.uns["ggml"]["fingerprint"],
         "lower": np.tile(LOADINGS.T, 2)[:, :3] - 0.5,
         "upper": np.tile(LOADINGS.T, 2)[:, :3] + 0.5,
         "frequency": frequency,

@@ -1,15 +1,23 @@
-"""Cohorts and metrics written by hand, so that what is drawn is known without learning."""
+"""What is drawn: metrics and samples written by hand where values must be known, else what the tools wrote.
+
+Everything that a test in this folder asks of `tl` and `ext` is asked here, of the smallest cohorts that will do, so
+that a change of their options is a change of this file.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-import anndata as ad
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy.spatial.distance import cdist
+
+import scggml as sg
+from scggml._anndata.metric import fingerprint
+from scggml._anndata.reading import Reading
+
+SERIAL = {"n_jobs": 1, "progress": False}
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +36,9 @@ def shown(monkeypatch) -> list[tuple]:
     calls: list[tuple] = []
     monkeypatch.setattr(plt, "show", lambda *args, **options: calls.append((args, options)))
     return calls
+
+
+# Written by hand
 
 
 @pytest.fixture
@@ -57,16 +68,26 @@ def make_metric() -> Callable[..., AnnData]:
         history: Mapping[str, Sequence[float]] | None = None,
         tol: float = 0.0,
         genes: bool = True,
+        cells: Sequence[str] = ("cell0", "cell1", "cell2"),
     ) -> AnnData:
         W = np.asarray(components, dtype=np.float64)
         names = [f"g{i}" for i in range(W.shape[1])]
-        adata = AnnData(np.zeros((3, len(names))), var=pd.DataFrame(index=names))
+        adata = AnnData(
+            np.zeros((len(cells), len(names))), obs=pd.DataFrame(index=list(cells)), var=pd.DataFrame(index=names)
+        )
         record = {"loss": [4.0, 2.0, 1.0], "gradient_norm": [1.0, 0.5, 0.1], "active": [1.0, 0.75, 0.5]}
+        features = np.array(names if genes else [f"X_pca_{i}" for i in range(len(names))], dtype=object)
+        learner = sg.tl.Learner(method=sg.tl.Triplets(tol=tol), n_comps=len(W))
+        reading = Reading(sample_key="sample_id", label_key="label")
+        lengths = np.linalg.norm(W, axis=1)
         adata.uns[key] = {
             "components": W,
-            "singular_values": np.linalg.norm(W, axis=1),
-            "features": np.array(names if genes else [f"X_pca_{i}" for i in range(len(names))], dtype=object),
-            "params": {"squared": False, "tol": tol},
+            "singular_values": lengths,
+            "features": features,
+            "learner": learner.to_params(),
+            "settled": learner.to_params(),
+            "reading": reading.to_params(),
+            "fingerprint": fingerprint(W, lengths, features, learner=learner, settled=learner, reading=reading),
             "history": {name: np.asarray(v, dtype=np.float64) for name, v in (history or record).items()},
         }
         if genes:
@@ -76,13 +97,151 @@ def make_metric() -> Callable[..., AnnData]:
     return make
 
 
-@pytest.fixture
-def reread(tmp_path: Path) -> Callable[[AnnData], AnnData]:
-    """What comes back from a file."""
+# Written by the tools; tests of a session share them, so one that changes anything takes a copy
 
-    def reread(adata: AnnData) -> AnnData:
-        path = tmp_path / "stored.h5ad"
-        adata.write_h5ad(path)
-        return ad.read_h5ad(path)
 
-    return reread
+@pytest.fixture(scope="session")
+def learn() -> Callable[..., AnnData]:
+    """Learn a metric in closed form, as by default, or by `passes` with gradient steps, on a coreset if it is given."""
+
+    def learn(
+        adata: AnnData,
+        *,
+        passes: int = 0,
+        tol: float = 0.0,
+        refine: int = 0,
+        coreset: int | None = None,
+        n_comps: int = 2,
+        **options,
+    ) -> AnnData:
+        if passes:
+            options["method"] = sg.tl.Triplets(max_iter=passes, tol=tol, refine=refine)
+        if coreset is not None:
+            options["summary"] = sg.tl.Coreset(coreset)
+        sg.tl.ggml(adata, "sample_id", "label", n_comps=n_comps, **options, progress=False)
+        return adata
+
+    return learn
+
+
+@pytest.fixture(scope="session")
+def make_cohort() -> Callable[..., AnnData]:
+    """Cells of `n_samples` samples of each of three classes, in three modes of `n_cells` each."""
+
+    def make(n_samples: int = 3, n_cells: int = 10, rng: int = 0) -> AnnData:
+        return sg.datasets.synthetic(n_noise=3, noise_scale=1.0, n_samples=n_samples, n_cells=n_cells, rng=rng)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def learned(learn, make_cohort) -> AnnData:
+    """A metric in closed form, as by default; genes have symbols."""
+    adata = learn(make_cohort())
+    adata.var["symbol"] = ["CD4", None, "LYZ", "LYZ"]
+    return adata
+
+
+@pytest.fixture(scope="session")
+def learned_on_features(learn, make_cohort) -> AnnData:
+    """A metric on features of which no genes are known."""
+    adata = make_cohort()
+    adata.obsm["X_other"] = adata.X[:, ::-1] / 2
+    return learn(adata, use_rep="X_other")
+
+
+@pytest.fixture(scope="session")
+def refined(learn, make_cohort) -> AnnData:
+    """A metric learned by steps on a summary, then on all cells."""
+    return learn(make_cohort(n_cells=20, rng=1), passes=5, coreset=8, refine=4)
+
+
+@pytest.fixture(scope="session")
+def attributed(learned) -> AnnData:
+    """The gap between classes put down to cells and cell types."""
+    return sg.tl.attribute(learned, cell_type_key="mode", copy=True, progress=False)
+
+
+@pytest.fixture(scope="session")
+def attributed_without_types(learn, make_cohort) -> AnnData:
+    """The gap put down to cells alone, by a metric of one component."""
+    adata = learn(make_cohort(), n_comps=1)
+    sg.tl.attribute(adata, progress=False)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def stable(learned) -> AnnData:
+    """Intervals of the loadings, without rates."""
+    return sg.tl.gene_stability(learned, 5, n_perm=0, n_top=2, copy=True, **SERIAL)
+
+
+@pytest.fixture(scope="session")
+def stable_with_rates(learned) -> AnnData:
+    """Intervals of the loadings and false discovery rates."""
+    return sg.tl.gene_stability(learned, 5, n_perm=20, n_top=2, copy=True, **SERIAL)
+
+
+@pytest.fixture(scope="session")
+def coupled(learned) -> AnnData:
+    """The plan of two samples of different classes."""
+    names = learned.obs["sample_id"].astype(str).unique()
+    return sg.tl.plan(learned, names[0], names[-1])
+
+
+@pytest.fixture(scope="session")
+def enriched(learn) -> AnnData:
+    """A metric on counts, and gene sets of its components."""
+    adata = learn(sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8))
+    loadings = sg.get.metric(adata).loadings
+    sets = {"STRONG_ONE": loadings["ggml1"].nlargest(6).index, "the weak": loadings["ggml2"].nsmallest(5).index}
+    sg.ext.enrich_gmt(adata, sets, n_genes=10)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def embedded(learn, make_cohort) -> AnnData:
+    """Samples of different sizes with distances, coordinates, and columns of each kind, one of them with colors."""
+    cells = make_cohort()
+    cells = cells[np.random.default_rng(0).random(cells.n_obs) < 0.8].copy()
+    samples = sg.tl.distances(learn(cells), progress=False)
+    sg.tl.mds(samples)
+    stages = ["well", "ill", "dead"]
+    others = samples.n_obs - 1  # the first sample lacks both
+    samples.obs["stage"] = pd.Categorical([None, *(stages * others)[:others]], categories=stages, ordered=True)
+    samples.obs["age"] = [np.nan, *np.linspace(70, 30, others)]
+    samples.uns["label_colors"] = np.array(["red", "lime", "blue"])
+    return samples
+
+
+@pytest.fixture(scope="session")
+def evaluated(make_cohort) -> AnnData:
+    """Two methods on held-out donors."""
+    adata = make_cohort(n_samples=6)
+    options = {"methods": ["canonical", "majority"], "n_splits": 3, "n_repeats": 2}
+    sg.tl.cross_validate(adata, "sample_id", "label", **options, **SERIAL)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def permuted(make_cohort) -> AnnData:
+    """The true labels and shuffled ones."""
+    adata = make_cohort(n_samples=4)
+    sg.tl.permutation_test(adata, "sample_id", "label", n_permutations=9, n_splits=2, **SERIAL)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def tuned(make_cohort) -> AnnData:
+    """Two settings in nested folds."""
+    adata = make_cohort(n_samples=6)
+    options = {"space": {"n_comps": [1, 3]}, "n_splits": 3, "n_inner_splits": 2}
+    sg.tl.tune(adata, "sample_id", "label", **options, **SERIAL)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def predicted(learn, make_cohort) -> AnnData:
+    """New samples with probabilities of classes."""
+    reference = learn(make_cohort(n_samples=6))
+    return sg.tl.predict(make_cohort(n_samples=2, rng=1), reference, n_splits=3, n_repeats=1, **SERIAL)

@@ -2,7 +2,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from _slots import assert_same, slots
 from matplotlib.colors import to_hex
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
@@ -319,16 +318,6 @@ def test_a_character_in_the_name_of_a_column_takes_room_of_its_own(make_samples,
     assert widths[0] > widths[1] + 2
 
 
-# Saving and showing
-
-
-def test_a_saved_file_has_the_size_of_the_figure(samples, tmp_path):
-    sg.pl.clustermap(samples, color="label", save=tmp_path / "clustermap.png")
-    image = plt.imread(tmp_path / "clustermap.png")
-    np.testing.assert_allclose(image.shape[:2], (932, 1032), rtol=0.15)  # 5.16 by 4.66 inches
-    assert image[..., :3].std() > 0.1
-
-
 def test_the_legend_is_in_the_saved_file(samples, tmp_path):
     sg.pl.clustermap(samples, color="label", save=tmp_path / "clustermap.png")
     image = plt.imread(tmp_path / "clustermap.png")[..., :3]
@@ -338,37 +327,7 @@ def test_the_legend_is_in_the_saved_file(samples, tmp_path):
         assert (np.abs(corner - wanted).max(axis=2) < 0.01).sum() > 20
 
 
-def test_the_plot_is_shown_once(samples, shown):
-    sg.pl.clustermap(samples, show=True)
-    assert len(shown) == 1
-
-
-@pytest.mark.parametrize("color", [None, "label", ["label", "age"]])
-def test_plotting_changes_nothing_in_samples(samples, color):
-    before = slots(samples)
-    sg.pl.clustermap(samples, color=color)
-    assert_same(slots(samples), before)
-
-
-def test_what_comes_back_from_a_file_is_drawn_the_same(samples, reread):
-    samples.obs["stage"] = pd.Categorical(LABELS, categories=["well", "ill", "other"], ordered=True)
-    samples.uns["label_colors"] = np.array(["red", "lime", "blue"])
-    keys = ["label", "stage", "age"]
-    read = reread(samples)
-    one, other = sg.pl.clustermap(samples, color=keys), sg.pl.clustermap(read, color=keys)
-    pd.testing.assert_frame_equal(one.data2d, other.data2d)
-    bars = [grid.ax_row_colors.collections[0].get_facecolors() for grid in (one, other)]
-    np.testing.assert_array_equal(*bars)
-    assert names_of(one.figure.legends[0].legend_handles) == names_of(other.figure.legends[0].legend_handles)
-
-
 # What is refused
-
-
-def test_missing_distances_are_answered_with_those_that_are_there(samples):
-    message = r"No 'line_distances' in samples\.obsp; distances are stored for 'ggml'\. Pass one of these as key\."
-    with pytest.raises(KeyError, match=message):
-        sg.pl.clustermap(samples, key="line")
 
 
 @pytest.mark.parametrize("color", ["sex", ["label", "sex"]])
@@ -381,10 +340,3 @@ def test_a_missing_column_is_answered_with_those_that_are_there(samples, color):
 def test_one_sample_is_refused(make_samples):
     with pytest.raises(ValueError, match=r"^samples has 1 row; at least two samples can be clustered\.$"):
         sg.pl.clustermap(make_samples(1))
-
-
-def test_a_refused_call_leaves_no_figure_behind(samples):
-    for wrong in ({"key": "line"}, {"color": "sex"}, {"linkage_method": "closest"}):
-        with pytest.raises((KeyError, ValueError)):
-            sg.pl.clustermap(samples, **wrong)
-    assert plt.get_fignums() == []

@@ -1,8 +1,6 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from _evaluations import ACCURACY, cross_validated
-from _slots import assert_same, slots
 
 import scggml as sg
 from scggml.pl._cross_validation import cross_validation_table
@@ -41,13 +39,3 @@ def test_points_means_and_chance_are_where_they_belong():
 def test_a_metric_that_is_not_there_is_named():
     with pytest.raises(KeyError, match=r"metric='auroc' was not computed; choose from 'balanced_accuracy', 'seconds'"):
         sg.pl.cross_validation(cross_validated(), metric="auroc")
-
-
-def test_axes_files_and_windows(tmp_path, shown, reread):
-    adata = cross_validated()
-    before = slots(adata)
-    _, ax = plt.subplots()
-    assert sg.pl.cross_validation(reread(adata), ax=ax, save=tmp_path / "a.png", show=True) is ax
-    assert plt.imread(tmp_path / "a.png")[..., :3].std() > 0.02
-    assert len(shown) == 1
-    assert_same(slots(adata), before)

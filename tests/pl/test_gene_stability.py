@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -14,7 +13,7 @@ def adata(make_metric):
     adata = make_metric()
     middle = np.column_stack([adata.varm["ggml"], np.linalg.norm(adata.varm["ggml"], axis=1)])
     adata.uns["ggml_stability"] = {
-        "singular_values": adata.uns["ggml"]["singular_values"],
+        "fingerprint": adata.uns["ggml"]["fingerprint"],
         "lower": middle - 0.5,
         "upper": middle + np.array([0.25, 0.5, 1.0]),
         "frequency": np.linspace(0, 1, 15).reshape(5, 3),
@@ -76,24 +75,22 @@ def test_symbols_are_shown(adata):
     assert table_of(adata, component=1, gene_symbols="symbol")["gene"].tolist() == ["CD8A", "CD4", "CD8A", "LYZ", "g2"]
 
 
-def test_given_axes_are_drawn_on(adata, tmp_path, shown):
-    figure, axes = plt.subplots(1, 2)
-    assert sg.pl.gene_stability(adata, ax=axes, show=True, save=tmp_path / "a.png") == list(axes)
-    assert plt.get_fignums() == [figure.number]
-    assert len(shown) == 1
-    assert plt.imread(tmp_path / "a.png")[..., :3].std() > 0.02
+def test_rates_without_intervals_are_not_enough(adata):
+    del adata.uns["ggml_stability"]["lower"]
+    message = r"No intervals of .*'ggml_stability'.*sg\.tl\.gene_stability\(adata, key='ggml', n_boot=100\)"
+    with pytest.raises(KeyError, match=message):
+        sg.pl.gene_stability(adata)
 
 
-def test_what_was_not_computed_is_told(adata):
-    adata.uns["ggml_stability"].pop("lower")
-    for options, error, message in (
-        ({}, ValueError, r"Donors were not drawn anew .* sg\.tl\.gene_stability\(adata, key='ggml', n_boot=100\)"),
-        ({"n_genes": 0}, ValueError, "n_genes=0 must be at least 1"),
-        ({"key": "other"}, KeyError, "No learned metric"),
-    ):
-        with pytest.raises(error, match=message):
-            sg.pl.gene_stability(adata, **options)
-    assert plt.get_fignums() == []
+def test_intervals_of_a_metric_that_was_learned_again_are_not_drawn(adata, make_metric):
+    adata.uns["ggml"] = make_metric(2 * adata.uns["ggml"]["components"]).uns["ggml"]
+    with pytest.raises(KeyError, match="No intervals of the metric 'ggml'"):
+        sg.pl.gene_stability(adata)
+
+
+def test_fewer_than_one_gene_is_refused(adata):
+    with pytest.raises(ValueError, match=r"^n_genes=0 must be at least 1\.$"):
+        sg.pl.gene_stability(adata, n_genes=0)
 
 
 # Bars of `pl.loadings`
@@ -112,7 +109,7 @@ def test_loadings_carry_their_intervals(adata):
     assert len(ax.collections) == 0
 
 
-def test_loadings_of_a_metric_that_was_learned_again_have_no_intervals(adata):
-    adata.uns["ggml"]["singular_values"] = adata.uns["ggml"]["singular_values"] * 2
+def test_loadings_of_a_metric_that_was_learned_again_have_no_intervals(adata, make_metric):
+    adata.uns["ggml"] = make_metric(2 * adata.uns["ggml"]["components"]).uns["ggml"]
     (ax,) = sg.pl.loadings(adata, components=[1])
     assert len(ax.collections) == 0

@@ -1,11 +1,10 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from _slots import assert_same, slots
 
 import scggml as sg
-from scggml.pl._history import history_table
+from scggml._anndata.metric import read_metric
+from scggml.pl._history import eigenvalue_table, setting_table, step_table
 
 RECORD = {"loss": [4.0, 2.0, 1.0, 3.0], "gradient_norm": [1.0, 0.5, 0.1, 0.2], "active": [1.0, 0.75, 0.5, 0.25]}
 
@@ -22,12 +21,12 @@ def dotted(axes):
 
 
 def test_the_table_holds_a_row_for_each_pass(adata):
-    pd.testing.assert_frame_equal(history_table(adata, "ggml"), pd.DataFrame(RECORD))
+    pd.testing.assert_frame_equal(step_table(read_metric(adata, "ggml")), pd.DataFrame(RECORD))
 
 
 def test_the_history_of_the_key_is_read(adata, make_metric):
     adata.uns["other"] = make_metric(key="other", history={name: v[:2] for name, v in RECORD.items()}).uns["other"]
-    assert history_table(adata, "other")["loss"].tolist() == [4.0, 2.0]
+    assert step_table(read_metric(adata, "other"))["loss"].tolist() == [4.0, 2.0]
     assert sg.pl.history(adata, key="other")[0].lines[0].get_ydata().tolist() == [4.0, 2.0]
 
 
@@ -51,14 +50,13 @@ def test_without_a_stopping_rule_no_pass_is_marked(make_metric):
     assert [len(ax.lines) for ax in axes] == [1] * 3
 
 
-def test_the_marked_pass_is_the_one_whose_metric_learning_kept():
-    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10, rng=1)
-    options = {"sample_key": "sample_id", "label_key": "label", "n_comps": 2, "progress": False}
+def test_the_marked_pass_is_the_one_whose_metric_learning_kept(learn, make_cohort):
+    adata = make_cohort(rng=1)
     with pytest.warns(UserWarning, match="max_iter=6"):
-        sg.tl.ggml(adata, tol=0.05, max_iter=6, **options)
+        learn(adata, passes=6, tol=0.05)
     (marked,) = dotted(sg.pl.history(adata))[0]
     # pass i is measured with the metric of i steps; 6 are too few for the rule to change any of them
-    sg.tl.ggml(adata, tol=0, max_iter=int(marked), key_added="steps", **options)
+    learn(adata, passes=int(marked), key_added="steps")
     np.testing.assert_allclose(adata.uns["ggml"]["components"], adata.uns["steps"]["components"], rtol=1e-6)
 
 
@@ -79,16 +77,12 @@ def test_without_refinement_there_is_no_gray_ground(adata):
     assert [len(ax.patches) for ax in sg.pl.history(adata)] == [0, 0, 0]
 
 
-def test_the_marked_pass_of_a_refinement_is_the_one_whose_metric_was_kept():
-    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=20, rng=1)
-    sg.tl.ggml(
-        adata, "sample_id", "label", n_comps=2, summary=sg.tl.Coreset(8), refine=4, max_iter=5, tol=0, progress=False
-    )
-    assert adata.uns["ggml"]["refined"] == 5
-    axes = sg.pl.history(adata)
+def test_the_marked_pass_of_a_refinement_is_the_one_whose_metric_was_kept(refined):
+    assert refined.uns["ggml"]["refined"] == 5
+    axes = sg.pl.history(refined)
     (marked,) = dotted(axes)[0]
     assert marked >= 5
-    loss = adata.uns["ggml"]["history"]["loss"]
+    loss = refined.uns["ggml"]["history"]["loss"]
     assert loss[int(marked)] == loss[5:].min()
     assert axes[0].patches[0].get_x() == 4.5
 
@@ -134,51 +128,37 @@ def test_passes_are_counted_in_whole_numbers(make_metric, n):
         assert len(ticks) <= 7
 
 
-def test_the_given_axes_are_drawn_on_and_handed_back(adata):
-    figure, axes = plt.subplots(1, 4)
-    assert sg.pl.history(adata, ax=axes[:3]) == list(axes[:3])
-    assert axes[2].lines[0].get_ydata().tolist() == RECORD["active"]
-    assert not axes[3].has_data()
-    assert plt.get_fignums() == [figure.number]
-
-
-@pytest.mark.parametrize("n", [1, 2, 4])
-def test_a_wrong_number_of_axes_is_refused(adata, n):
-    _, axes = plt.subplots(1, n)
-    with pytest.raises(ValueError, match=rf"^ax has {n} axes; this plot has 3 panels\.$"):
-        sg.pl.history(adata, ax=axes)
-
-
-def test_a_saved_file_has_the_size_of_the_figure(adata, tmp_path):
-    sg.pl.history(adata, save=tmp_path / "history.png")
-    image = plt.imread(tmp_path / "history.png")
-    np.testing.assert_allclose(image.shape[:2], (540, 1920), rtol=0.1)  # 3 panels of 3.2 by 2.7 inches
-    assert image[..., :3].std() > 0.02
-
-
-def test_the_plot_is_shown_once(adata, shown):
-    sg.pl.history(adata, show=True)
-    assert len(shown) == 1
-
-
-def test_plotting_changes_nothing_in_adata(adata):
-    before = slots(adata)
-    sg.pl.history(adata)
-    assert_same(slots(adata), before)
-
-
-def test_what_comes_back_from_a_file_is_drawn_the_same(adata, reread):
-    read = reread(adata)
-    pd.testing.assert_frame_equal(history_table(read, "ggml"), pd.DataFrame(RECORD))
-    assert dotted(sg.pl.history(read)) == [[2.0]] * 3
-
-
-def test_a_missing_metric_is_answered_with_those_that_are_there(adata):
-    with pytest.raises(KeyError, match=r"No learned metric in adata\.uns\['other'\]; stored metrics: 'ggml'\. Learn"):
-        sg.pl.history(adata, key="other")
+def test_three_panels_have_a_size_each(adata):
+    np.testing.assert_allclose(sg.pl.history(adata)[0].figure.get_size_inches(), (9.6, 2.7))
 
 
 def test_a_metric_without_gradient_steps_is_one_point(make_metric):
     axes = sg.pl.history(make_metric(history={name: [0.5] for name in RECORD}, tol=1e-3))
     assert [ax.lines[0].get_marker() for ax in axes] == ["o"] * 3
     assert dotted(axes) == [[]] * 3
+
+
+# Canonical variates
+
+
+def test_of_canonical_variates_eigenvalues_and_settings_are_drawn(learned):
+    left, right = sg.pl.history(learned)
+    values = learned.uns["ggml"]["history"]["eigenvalues"]
+    for i, line in enumerate(left.lines[: values.shape[1]]):
+        np.testing.assert_array_equal(line.get_ydata(), values[:, i])
+        np.testing.assert_array_equal(line.get_xdata(), np.arange(1, len(values) + 1))
+    choice = learned.uns["ggml"]["choice"]
+    table = setting_table(read_metric(learned, "ggml"))
+    np.testing.assert_array_equal(table["gain"], choice["score"] - choice["score"][0])
+    assert table["kept"].tolist() == [i == choice["chosen"] for i in range(len(choice["score"]))]
+    np.testing.assert_allclose(right.collections[0].get_offsets()[:, 0], table["gain"])
+    assert [text.get_text() for text in right.get_yticklabels()] == table["setting"].tolist()
+    assert eigenvalue_table(read_metric(learned, "ggml")).shape == values.shape
+
+
+def test_where_nothing_was_held_out_the_reason_stands_instead_of_settings(make_cohort):
+    adata = make_cohort()
+    method = sg.tl.Canonical(ridge=0.05, ridge_scale="mean")
+    sg.tl.ggml(adata, "sample_id", "label", method=method, shrinkage=0.4, n_comps=1, progress=False)
+    right = sg.pl.history(adata)[1]
+    assert [text.get_text() for text in right.texts] == ["given"]

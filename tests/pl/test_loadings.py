@@ -1,10 +1,8 @@
 import itertools
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from _slots import assert_same, slots
 from matplotlib.colors import to_hex
 
 import scggml as sg
@@ -192,56 +190,7 @@ def test_the_figure_grows_with_the_genes(adata, n_genes, height):
     np.testing.assert_allclose(axes[0].figure.get_size_inches(), (6.0, height))
 
 
-def test_the_given_axes_are_drawn_on_and_handed_back(adata):
-    figure, axes = plt.subplots(1, 3)
-    assert sg.pl.loadings(adata, ax=axes[1:]) == list(axes[1:])
-    assert lengths(axes[2]) == [1.0, 0.5, -0.25]
-    assert not axes[0].has_data()
-    assert sg.pl.loadings(adata, components=[1], ax=axes[0]) == [axes[0]]
-    assert plt.get_fignums() == [figure.number]
-
-
-@pytest.mark.parametrize("n", [1, 3])
-def test_a_wrong_number_of_axes_is_refused(adata, n):
-    _, axes = plt.subplots(1, n)
-    with pytest.raises(ValueError, match=rf"^ax has {n} axes; this plot has 2 panels\.$"):
-        sg.pl.loadings(adata, ax=axes)
-
-
-def test_a_saved_file_has_the_size_of_the_figure(adata, tmp_path):
-    sg.pl.loadings(adata, save=tmp_path / "loadings.png")
-    image = plt.imread(tmp_path / "loadings.png")
-    np.testing.assert_allclose(image.shape[:2], (352, 1200), rtol=0.1)  # 2 panels of 3 by 1.76 inches
-    assert image[..., :3].std() > 0.05
-
-
-def test_the_plot_is_shown_once(adata, shown):
-    sg.pl.loadings(adata, show=True)
-    assert len(shown) == 1
-
-
-def test_plotting_changes_nothing_in_adata(adata):
-    adata.var["symbol"] = list("ABCDE")
-    before = slots(adata)
-    sg.pl.loadings(adata, gene_symbols="symbol", n_genes=2)
-    assert_same(slots(adata), before)
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_what_comes_back_from_a_file_is_drawn_the_same(make_metric, reread, known):
-    adata = make_metric(genes=known)
-    read = reread(adata)
-    pd.testing.assert_frame_equal(table_of(read), table_of(adata))
-    for one, other in zip(sg.pl.loadings(adata), sg.pl.loadings(read), strict=True):
-        assert (lengths(one), genes(one), one.get_title()) == (lengths(other), genes(other), other.get_title())
-
-
 # What is refused
-
-
-def test_a_missing_metric_is_answered_with_those_that_are_there(adata):
-    with pytest.raises(KeyError, match=r"No learned metric in adata\.uns\['other'\]; stored metrics: 'ggml'\. Learn"):
-        sg.pl.loadings(adata, key="other")
 
 
 @pytest.mark.parametrize("components", [[0], [3], [1, 9], [-1], []])
@@ -262,13 +211,6 @@ def test_a_missing_column_of_symbols_is_answered_with_those_that_are_there(adata
     message = r"gene_symbols='name' is not a column of adata\.var, which has 'symbol'\."
     with pytest.raises(KeyError, match=message):
         sg.pl.loadings(adata, gene_symbols="name")
-
-
-def test_a_refused_call_leaves_no_figure_behind(adata):
-    for wrong in ({"key": "other"}, {"components": [9]}, {"n_genes": 0}, {"gene_symbols": "name"}):
-        with pytest.raises((KeyError, ValueError)):
-            sg.pl.loadings(adata, **wrong)
-    assert plt.get_fignums() == []
 
 
 def test_gene_symbols_are_refused_where_genes_are_not_known(make_metric):

@@ -8,8 +8,8 @@ import scggml as sg
 
 @pytest.fixture(scope="session")
 def _learned() -> AnnData:
-    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=4)
-    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=300, shrinkage=0.0, progress=False)
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=4, noise_scale=1.0)
+    sg.tl.ggml(adata, "sample_id", "label", method="triplets", n_comps=2, shrinkage=0.0, progress=False)
     return adata
 
 

@@ -1,12 +1,15 @@
 """Which cells add to the gap: sums that must be exact, and cell types that must come out."""
 
 import importlib
+import itertools
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+from _learning import SETTLED
+from _metrics import metric_entry
 from _slots import assert_round_trip, assert_same, slots
 
 import scggml as sg
@@ -32,7 +35,7 @@ def gap(adata, **options):
 
 @pytest.mark.parametrize("squared", [False, True])
 def test_all_cells_add_up_to_the_gap(adata, squared):
-    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=0, squared=squared, **QUIET)
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, squared=squared, **QUIET)
     sg.tl.attribute(adata, **QUIET)
     between, within, _ = gap(adata)
     entry = adata.uns["ggml_attribution"]
@@ -158,12 +161,7 @@ def make_two():
         obs = pd.DataFrame(rows, columns=["sample", "label", "type", "z"])
         obs.index = [f"cell{i}" for i in range(len(obs))]
         adata = ad.AnnData(obs["z"].to_numpy()[:, None].copy(), obs=obs.drop(columns="z"))
-        adata.uns["ggml"] = {
-            "components": np.ones((1, 1)),
-            "singular_values": np.ones(1),
-            "features": np.array(["0"], dtype=object),
-            "params": {"squared": False, "sample_key": "sample", "label_key": "label"},
-        }
+        adata.uns["ggml"] = metric_entry(np.ones((1, 1)), ["0"], sample_key="sample")
         adata.obsm["X_ggml"] = adata.X.copy()
         return adata
 
@@ -176,13 +174,48 @@ def test_the_planted_type_comes_first(seed):
     sc.pp.normalize_total(adata, target_sum=1e4)
     sc.pp.log1p(adata)
     sc.pp.pca(adata, n_comps=15)
-    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", n_comps=2, max_iter=0, **QUIET)
+    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", n_comps=2, **QUIET)
     sg.tl.attribute(adata, cell_type_key="cell_type", **QUIET)
     types = adata.uns["ggml_attribution"]["types"]
     types = types[types["class_a"] != types["class_b"]]
     assert types.loc[types["excess"].idxmax(), "cell_type"] == "type0"
     per_cell = adata.obs.groupby("cell_type", observed=True)["ggml_excess"].mean()
     assert per_cell.idxmax() == "type0"
+
+
+@pytest.mark.parametrize("design", [{"label_kind": ["class0", "class1", "class2"]}, {"batch_key": "batch"}], ids=str)
+def test_all_cells_add_up_to_the_gap_of_the_study_design(adata, design):
+    adata.obs["batch"] = pd.Categorical(adata.obs["sample_id"].str[-1].isin(["0", "1"]).map({True: "b0", False: "b1"}))
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, **design, **QUIET)
+    sg.tl.attribute(adata, **QUIET)
+    samples = sg.tl.distances(adata, **QUIET)
+    D, label = samples.obsp["ggml_distances"], samples.obs["label"].cat.codes.to_numpy()
+    batch = samples.obs["batch"].to_numpy()
+    means = {}
+    for a, b in itertools.combinations_with_replacement(range(3), 2):
+        pairs = [(p, q) for p, q in itertools.combinations(range(9), 2) if {label[p], label[q]} == {a, b}]
+        if "batch_key" in design and a != b:
+            pairs = [(p, q) for p, q in pairs if batch[p] == batch[q]]
+        means[a, b] = np.mean([D[pair] for pair in pairs])
+    steps = {(a, b): (a - b) ** 2 if "label_kind" in design else 1 for a, b in means if a != b}
+    between = sum(steps[pair] * means[pair] for pair in steps) / sum(steps.values())
+    within = np.mean([means[a, a] for a in range(3)])
+    entry = adata.uns["ggml_attribution"]
+    assert (entry["between"], entry["within"]) == pytest.approx((between, within), rel=1e-9)
+    assert adata.obs["ggml_attribution"].sum() == pytest.approx(between - within, rel=1e-9)
+
+
+def test_numbers_have_no_classes_to_attribute_to(adata):
+    adata.obs["age"] = 20.0 + adata.obs["sample_id"].cat.codes
+    sg.tl.ggml(adata, "sample_id", "age", label_kind="numbers", n_comps=2, **QUIET)
+    before = slots(adata)
+    with pytest.raises(
+        ValueError, match=r"label_key='age' holds numbers, .* Pass a label_key with classes, such as ranges"
+    ):
+        sg.tl.attribute(adata, **QUIET)
+    assert_same(slots(adata), before)
+    sg.tl.attribute(adata, label_key="label", **QUIET)
+    assert adata.uns["ggml_attribution"]["params"]["label_key"] == "label"
 
 
 def test_results_survive_a_file(learned, tmp_path):
@@ -192,7 +225,7 @@ def test_results_survive_a_file(learned, tmp_path):
 
 def test_cells_without_types_have_no_tables(learned):
     sg.tl.attribute(learned, **QUIET)
-    assert set(learned.uns["ggml_attribution"]) == {"between", "within", "gap", "params"}
+    assert set(learned.uns["ggml_attribution"]) == {"between", "within", "gap", "params", "fingerprint"}
 
 
 @pytest.mark.parametrize(
@@ -203,6 +236,11 @@ def test_cells_without_types_have_no_tables(learned):
         ({"cell_type_key": "holes"}, ValueError, "is missing for 2 of 108 cells"),
         ({"label_key": "one"}, ValueError, "has one class only"),
         ({"n_cells": 0}, ValueError, "n_cells=0 must be at least 1"),
+        ({"n_jobs": 0}, ValueError, "n_jobs=0 must be at least 1"),
+        ({"rng": "seed"}, TypeError, "rng='seed' must be a whole number"),
+        ({"rng": True}, TypeError, "rng=True must be a whole number"),
+        ({"summary": 5}, TypeError, "summary is a int"),
+        ({"solver": "fast"}, ValueError, "solver='fast' is not known"),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_written(learned, options, error, message):
@@ -249,7 +287,7 @@ def test_stimulated_cells_show_the_known_markers_with_their_signs(data_dir):
     states = (adata.var["marker_class"] == "state").to_numpy()
     shifts = {}
     for name, cells in (("all", adata), ("B", adata[adata.obs["cell_type"] == "B"].copy())):
-        sg.tl.ggml(cells, "sample_id", "label", n_comps=2, n_cells=60, max_iter=0, mask_var=states, **QUIET)
+        sg.tl.ggml(cells, "sample_id", "label", n_comps=2, n_cells=60, mask_var=states, **SETTLED, **QUIET)
         sg.tl.gene_stability(cells, 0, "patient_id", n_perm=19, n_jobs=1, **QUIET)
         table = sg.get.rank_genes_df(cells, component=1).set_index("gene")
         z = pd.Series(cells.obsm["X_ggml"][:, 0]).groupby(cells.obs["label"].to_numpy()).mean()

@@ -3,20 +3,23 @@
 import anndata as ad
 import numpy as np
 import pytest
+from _learning import SETTLED, take_steps
 from _slots import assert_round_trip, assert_same, slots
 
 import scggml as sg
-from scggml._anndata.read import read_cohort, read_features
+from scggml._anndata.features import read_features
+from scggml._anndata.metric import read_metric
+from scggml._anndata.selection import select
 from scggml._core.learn.objective import Objective
+from scggml._core.samples import labelled
 from scggml._core.transport.coreset import MANY
 
 QUIET = {"progress": False}
-SHORT = {"n_comps": 2, "max_iter": 8, "tol": 0, "progress": False}
 
 
 @pytest.fixture(scope="module")
 def _many():
-    return sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=60, rng=3)
+    return sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=60, noise_scale=1.0, rng=3)
 
 
 @pytest.fixture
@@ -26,15 +29,17 @@ def many(_many):
 
 
 def learn(adata, **options):
-    return sg.tl.ggml(adata, "sample_id", "label", **(SHORT | options))
+    """Steps from canonical variates of which nothing is to be decided."""
+    return take_steps(adata, **({"init": SETTLED["method"], "shrinkage": 0.4} | options))
 
 
 def exact_loss(adata, key="ggml"):
     """Objective of a stored metric on all cells."""
-    entry = adata.uns[key]
-    objective = Objective(entry["margin"], reg=entry["reg"], squared=entry["params"]["squared"], n_jobs=1)
-    cohort = read_cohort(adata, read_features(adata), "sample_id", "label", rng=np.random.default_rng(0))
-    return objective.evaluate(cohort, adata.uns[key]["components"]).value
+    entry, stored = adata.uns[key], read_metric(adata, key)
+    objective = Objective(entry["margin"], reg=entry["reg"], squared=stored.squared, n_jobs=1)
+    selection = stored.reading.select(adata)
+    cells = selection.read(read_features(adata), rng=np.random.default_rng(0))
+    return objective.evaluate(labelled(cells, stored.reading.target(selection)), stored.components).value
 
 
 def matrix(samples):
@@ -47,13 +52,13 @@ def matrix(samples):
 
 def test_summary_and_refinement_are_stored(many):
     learn(many, summary=sg.tl.Coreset(20), refine=2)
-    params, entry = many.uns["ggml"]["params"], many.uns["ggml"]
-    assert params["summary"] == "Coreset(n_points=20, max_iter=10)"
-    assert params["refine"] == 2
+    stored, entry = read_metric(many, "ggml"), many.uns["ggml"]
+    assert stored.reading.summary == sg.tl.Coreset(20)
+    assert stored.learner.recipe.refine == 2
     assert entry["refined"] == 3  # two steps, and the metric that they started from
     assert len(entry["history"]["loss"]) == 8 + 3
     learn(many)
-    assert "summary" not in many.uns["ggml"]["params"]
+    assert "summary" not in many.uns["ggml"]["reading"]
     assert many.uns["ggml"]["refined"] == 0
 
 
@@ -69,7 +74,7 @@ def test_small_samples_are_taken_whole_by_default_and_large_ones_are_not(many, m
     learn(many)
     learn(whole, summary=sg.tl.Coreset())
     assert_same(slots(many), slots(whole))
-    assert many.uns["ggml"]["params"]["summary"] == "Coreset(n_points=200, max_iter=10)"
+    assert read_metric(many, "ggml").reading.summary == sg.tl.Coreset(200)
     assert MANY == 1000
 
 
@@ -78,7 +83,10 @@ def test_a_summary_of_as_many_points_as_cells_changes_nothing(many):
     learn(many, summary=sg.tl.Coreset(180), refine=0)
     learn(whole)
     found, truth = (slots(each) for each in (many, whole))
-    assert found.pop("uns/ggml/params/summary") == "Coreset(n_points=180, max_iter=10)"
+    assert found.pop("uns/ggml/reading/summary/n_points") == 180
+    for path in ("uns/ggml/reading/summary/name", "uns/ggml/reading/summary/max_iter", "uns/ggml/fingerprint"):
+        found.pop(path)
+    del truth["uns/ggml/fingerprint"]
     assert_same(found, truth)
 
 
@@ -178,8 +186,10 @@ def test_refinement_without_a_summary_is_none(many):
     learn(many, refine=3)
     learn(other)
     found, truth = slots(many), slots(other)
-    assert found.pop("uns/ggml/params/refine") == 3
-    assert truth.pop("uns/ggml/params/refine") == 0
+    for name in ("learner", "settled"):
+        assert found.pop(f"uns/ggml/{name}/method/refine") == 3
+        assert truth.pop(f"uns/ggml/{name}/method/refine") == 0
+    assert found.pop("uns/ggml/fingerprint") != truth.pop("uns/ggml/fingerprint")
     assert_same(found, truth)
 
 
@@ -225,14 +235,8 @@ def test_a_cohort_on_disk_is_learned_one_sample_at_a_time(many, tmp_path, kind, 
         return rows(self, index)
 
     monkeypatch.setattr(type(read_features(many)), "rows", noting)
-    cohort = read_cohort(
-        stored,
-        read_features(stored),
-        "sample_id",
-        "label",
-        summary=sg.tl.Coreset(20),
-        rng=np.random.default_rng(0),
-    )
+    rng = np.random.default_rng(0)
+    cohort = select(stored, "sample_id", rng=rng).read(read_features(stored), summary=sg.tl.Coreset(20), rng=rng)
     assert asked == [180] * 9
     assert cohort.points.shape == (180, 4)
     monkeypatch.undo()

@@ -12,15 +12,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import scggml as sg
-from scggml._anndata.design import read_design
+from scggml._anndata.evaluation import read_evaluation, read_subject
 from scggml._core.evaluate.classify import knn_votes
-from scggml._core.evaluate.folds import make_folds
-from scggml._core.evaluate.methods import ByDistance
+from scggml._core.evaluate.methods import ByDistance, FixedMetric
 from scggml._core.evaluate.run import evaluate_fold
-from scggml.tl._methods import NAMES, as_learner, as_methods
+from scggml._core.folds import make_folds
+from scggml._core.transport.ground import GroundMetric, cross_distances
+from scggml.tl._methods import NAMES, as_methods, as_source
 
 QUIET = {"progress": False, "n_jobs": 1}
-BASE = ByDistance(sg.tl.LearnedMetric())
+BASE = ByDistance(FixedMetric("euclidean"))
+CANONICAL = ("canonical", sg.tl.Learner())
+USUAL = sg.tl.Canonical(ridge=0.05, ridge_scale="mean")
 FAST = ("canonical", "euclidean", "cosine", "pseudobulk", "majority")
 
 
@@ -58,12 +61,13 @@ def signal():
 
 def test_predictions_are_those_of_the_main_functions_on_the_training_donors(signal):
     """Each fold by hand: learn with tl.ggml on training donors, take distances with tl.distances, vote."""
-    result = evaluate(signal, {"canonical": sg.tl.LearnedMetric(n_comps=2)}, n_repeats=1)
+    given = {"method": USUAL, "n_comps": 2, "shrinkage": 0.4}  # else folds of the choice would be others
+    result = evaluate(signal, {"canonical": sg.tl.Learner(**given)}, n_repeats=1)
     table = result.predictions.astype({"sample": str})
     for _, part in table.groupby("fold"):
         held_out = list(part["sample"])
         training = signal[~signal.obs["sample"].isin(held_out)].copy()
-        sg.tl.ggml(training, "sample", "label", n_comps=2, max_iter=0, progress=False)
+        sg.tl.ggml(training, "sample", "label", progress=False, **given)
         whole = signal.copy()
         sg.tl.project(whole, training)
         samples = sg.tl.distances(whole, progress=False)
@@ -73,10 +77,24 @@ def test_predictions_are_those_of_the_main_functions_on_the_training_donors(sign
         codes = samples.obs["label"].cat.codes.to_numpy()[known].astype(int)
         votes = pd.DataFrame(knn_votes(D, codes, 3, 3), index=names[~known])
         np.testing.assert_allclose(part[["p:class0", "p:class1", "p:class2"]], votes.loc[held_out], atol=1e-9)
-        # the metric of a fold has a scale of its own in tl.ggml, so distances agree up to a factor
-        mine = result.distances["canonical"].loc[held_out, names[known]].to_numpy()
-        ratio = mine / pd.DataFrame(D, index=names[~known]).loc[held_out].to_numpy()
-        np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-5)
+        mine = result.distances["canonical"].loc[held_out, names[known]]
+        np.testing.assert_allclose(mine, pd.DataFrame(D, index=names[~known]).loc[held_out], rtol=1e-5)
+
+
+def test_the_default_decides_inside_the_training_donors_of_each_fold(signal):
+    result = evaluate(signal, None, n_repeats=1, rng=7)
+    assert list(result.summary.index) == list(FAST)
+    evaluation = read(signal, rng=7)
+    for number, part in result.predictions[result.predictions["method"] == "canonical"].groupby("fold"):
+        test = np.flatnonzero(np.isin(evaluation.names, part["sample"].astype(str)))
+        train = np.setdiff1d(np.arange(18), test)
+        samples, target = evaluation.samples(None).take(train), evaluation.target.take(train)
+        found = sg.tl.Learner().learn(samples, target, rng=np.random.default_rng([7, 5, 0, number, 0]))
+        assert found.choice is not None
+        assert np.isfinite(found.choice.scores).all()
+        metric = GroundMetric(found.components, "euclidean")
+        D = cross_distances(metric, evaluation.samples(None).take(test).cohort, samples.cohort, solver=sg.tl.Exact())
+        np.testing.assert_allclose(part.filter(like="p:"), knn_votes(D[:, :12], target.codes, 3, 3), atol=1e-9)
 
 
 def test_every_sample_is_predicted_once_in_each_repeat_by_each_method(signal):
@@ -144,20 +162,31 @@ def test_composition_uses_the_shares_of_cell_types():
 
 
 def test_the_default_methods_follow_what_is_given(signal):
-    signal.obs["type"] = signal.obs["mode"]
-    base = sg.tl.LearnedMetric(n_comps=2, max_iter=2, tol=0.0)
-    assert set(FAST) < {*as_methods(None, BASE, composition=False)}
-    plain = list(as_methods(None, BASE, composition=True))
-    assert plain == ["ggml", "canonical", "euclidean", "cosine", "pseudobulk", "composition", "majority"]
-    assert accuracy(evaluate(signal, {"short": base}, n_repeats=1), "short") > 0.5
+    few = sg.tl.Learner(method=sg.tl.Triplets(max_iter=2, tol=0.0), n_comps=2)
+    assert list(as_methods(None, BASE, CANONICAL, composition=False)) == list(FAST)
+    stored = as_methods(None, BASE, ("tumor", few), composition=True)
+    assert list(stored) == ["tumor", "euclidean", "cosine", "pseudobulk", "composition", "majority"]
+    assert stored["tumor"].source.learner == few
+    assert as_methods(["tumor"], BASE, ("tumor", few), composition=False)["tumor"] == stored["tumor"]
+    assert accuracy(evaluate(signal, {"few": few}, n_repeats=1), "few") > 0.5
 
 
-def test_the_options_of_a_learned_metric_are_those_of_the_main_function():
-    ours = inspect.signature(sg.tl.LearnedMetric).parameters
+def test_the_options_of_a_learner_are_those_of_the_main_function():
+    ours = inspect.signature(sg.tl.Learner).parameters
     main = inspect.signature(sg.tl.ggml).parameters
     assert set(ours) < set(main)
     assert all(ours[name].default == main[name].default for name in ours)
-    assert vars(as_learner("ggml")) == vars(sg.tl.LearnedMetric())
+    assert as_source("canonical").learner == sg.tl.Learner()
+    assert as_source("paper").learner == sg.tl.Learner(method=sg.tl.Triplets.paper())
+
+
+def test_what_the_main_function_and_an_evaluation_share_has_one_name_and_one_default_each():
+    main = inspect.signature(sg.tl.ggml).parameters
+    design = {"label_kind", "reference_class", "groups_key", "batch_key", "covariate_keys", "weights_key", "min_cells"}
+    for function in (sg.tl.cross_validate, sg.tl.permutation_test, sg.tl.tune):
+        ours = inspect.signature(function).parameters
+        assert design | {"use_rep", "layer", "mask_var", "n_cells", "summary"} <= set(ours) & set(main)
+        assert [name for name in ours if ours[name].default is inspect.Parameter.empty] == ["adata"]
 
 
 @pytest.mark.parametrize("classifier", ["knn", "kernel_logistic"])
@@ -171,7 +200,7 @@ def test_every_classifier_works_on_every_kind_of_distance(signal, method, classi
 
 def test_shrinkage_goes_from_the_learned_to_the_euclidean_metric(signal):
     d = signal.n_vars
-    methods = {f"{s}": sg.tl.LearnedMetric(n_comps=d, shrinkage=s) for s in (0.0, 0.5, 1.0)}
+    methods = {f"{s}": sg.tl.Learner(method=USUAL, n_comps=d, shrinkage=s) for s in (0.0, 0.5, 1.0)}
     result = evaluate(signal, methods | {"euclidean": "euclidean"}, n_repeats=1)
     whole = (result.distances["1.0"] / result.distances["euclidean"]).to_numpy()
     # with all components theta is a multiple of I, by the variances of the training cells of the row's fold
@@ -186,7 +215,7 @@ def test_predictions_do_not_depend_on_the_labels_of_held_out_samples():
     adata = null_cohort(n_donors=12)
     design = read(adata)
     names = ["canonical", "blend", "pseudobulk", "majority"]
-    methods = as_methods(names, BASE, composition=False)
+    methods = as_methods(names, BASE, CANONICAL, composition=False)
     for fold in make_folds(design.target, design.groups, n_splits=3, n_repeats=1, rng=np.random.default_rng(0)):
         lied = design.target.values.copy()
         lied[fold.test] = 1 - lied[fold.test]
@@ -197,16 +226,19 @@ def test_predictions_do_not_depend_on_the_labels_of_held_out_samples():
             np.testing.assert_array_equal(found[name].prediction.scores, truth[name].prediction.scores)
 
 
-def read(adata, **options):
-    given = {
-        "groups_key": "donor",
-        "use_rep": None,
-        "layer": None,
-        "mask_var": None,
-        "preprocess": None,
-        "n_cells": None,
-    }
-    return read_design(adata, "sample", "label", min_cells=1, rng=np.random.default_rng(0), **(given | options))
+def read(adata, *, preprocess=None, groups_key="donor", rng=0):
+    subject = read_subject(
+        adata,
+        "sample",
+        "label",
+        key="ggml",
+        preprocess=preprocess,
+        mask_var=None,
+        n_cells=None,
+        seed=rng,
+        given={"groups_key": groups_key},
+    )
+    return read_evaluation(adata, subject)
 
 
 def test_features_of_training_cells_do_not_depend_on_held_out_cells():
@@ -241,6 +273,7 @@ def test_a_preprocess_function_never_sees_the_labels_of_held_out_cells():
 SEEDS = range(20)
 
 
+@pytest.mark.slow
 def test_a_feature_that_is_the_donors_id_does_not_help():
     """Two samples of each donor share an id: split by sample it gives the label away, split by donor it does not."""
     honest, leaked = [], []
@@ -295,10 +328,11 @@ def test_genes_chosen_on_all_donors_leak_and_chosen_in_the_fold_do_not():
     assert 0.3 < np.mean(honest) < 0.65
 
 
+@pytest.mark.slow
 def test_random_labels_are_predicted_as_chance_by_all_methods():
     methods = {name: name for name in (*FAST, "blend")}
-    methods["steps"] = sg.tl.LearnedMetric(n_comps=2, max_iter=5, tol=0.0)
-    methods["shrunk"] = sg.tl.LearnedMetric(n_comps=2, shrinkage=0.3)
+    methods["steps"] = sg.tl.Learner(method=sg.tl.Triplets(max_iter=5, tol=0.0), n_comps=2)
+    methods["shrunk"] = sg.tl.Learner(n_comps=2, shrinkage=0.3)
     found = [
         evaluate(null_cohort(seed, n_donors=12, n_cells=4), methods, n_repeats=1).summary["balanced_accuracy"]
         for seed in SEEDS
@@ -358,7 +392,7 @@ def test_batch_removal_tells_whether_distances_know_the_batch():
     batch = adata.obs["donor"].str[1:].astype(int) % 2
     adata.obs["batch"] = batch.map({0: "b0", 1: "b1"})
     adata.X[:, 1] += 20 * batch
-    result = evaluate(adata, ["euclidean", "pseudobulk"], covariate_keys=["batch"])
+    result = evaluate(adata, ["euclidean", "pseudobulk"], technical_keys=["batch"])
     assert result.summary.loc["euclidean", "batch_removal:batch"] == pytest.approx(0.0)
     assert np.isnan(result.summary.loc["pseudobulk", "batch_removal:batch"])
 
@@ -369,24 +403,32 @@ def test_batch_removal_tells_whether_distances_know_the_batch():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"methods": ["magic"]}, ValueError, "method 'magic' is not known; choose from 'ggml', 'canonical'"),
+        ({"methods": ["magic"]}, ValueError, "method 'magic' is not known; choose from 'canonical', 'triplets'"),
         ({"methods": []}, ValueError, "methods is empty"),
         ({"methods": {"x": 3}}, TypeError, "A method is a int; pass a name"),
         ({"methods": ["composition"]}, ValueError, "'composition' needs cell types; pass cell_type_key"),
         ({"groups_key": "nobody"}, KeyError, "groups_key='nobody' is not a column of adata.obs"),
-        ({"groups_key": "cell"}, ValueError, "Sample 's0' of adata.obs\\['sample'\\] has more than one value"),
-        ({"batch_key": "hole"}, ValueError, "adata.obs\\['hole'\\] \\(batch_key\\) is missing for 1 cells"),
+        ({"groups_key": "cell"}, ValueError, "samples have cells of more than one value in adata.obs\\['cell'\\]"),
+        ({"batch_key": "hole"}, ValueError, "adata.obs\\['hole'\\] \\(batch_key\\) is missing for 1 of 72 cells"),
         ({"preprocess": "none"}, ValueError, "preprocess='none' is not known"),
         ({"preprocess": 3}, TypeError, "preprocess is a int"),
         ({"preprocess": lambda a, b: (a.X, a.X)}, ValueError, "preprocess returned arrays of shape"),
         ({"preprocess": lambda a, b: (a.X * np.nan, b.X)}, ValueError, "NaN or infinite for training cells"),
         ({"label_kind": "colors"}, ValueError, "label_kind='colors' is not known"),
-        ({"label_kind": "numbers"}, ValueError, "numbers are needed"),
+        ({"label_kind": "numbers"}, ValueError, "\\(label_key\\) does not hold numbers"),
+        ({"label_kind": "ordered"}, ValueError, "the alphabet is none"),
+        ({"label_kind": ["c0"]}, ValueError, "it lacks 'c1'"),
+        ({"reference_class": "c7"}, ValueError, "reference_class='c7' is not a class"),
         ({"n_splits": 40}, ValueError, "n_splits=40 is more than the 12 groups"),
         ({"n_neighbors": 0}, ValueError, "n_neighbors=0 must be at least 1"),
         ({"classifier": "svm"}, ValueError, "classifier='svm' is not known"),
         ({"rng": -1}, ValueError, "rng=-1 must be at least 0"),
-        ({"covariate_keys": "site"}, KeyError, "covariate_keys='site' is not a column of adata.obs"),
+        ({"technical_keys": "site"}, KeyError, "technical_keys='site' is not a column of adata.obs"),
+        ({"covariate_keys": ["age"]}, KeyError, "covariate_keys='age' is not a column of adata.obs"),
+        ({"covariate_keys": "age"}, TypeError, "covariate_keys='age' is a str; pass a list of columns"),
+        ({"covariate_keys": ["label"]}, ValueError, "whose effect is to be learned"),
+        ({"batch_key": "label"}, ValueError, "batch_key and label_key are both 'label'"),
+        ({"split": "leave_one_batch_out"}, ValueError, "needs a batch_key with two or more batches"),
         ({"n_cells": 0}, ValueError, "n_cells=0 must be at least 1"),
     ],
 )
@@ -412,10 +454,10 @@ def test_values_that_are_not_finite_are_named_with_their_place():
 def test_one_class_only_is_refused():
     adata = null_cohort()
     adata.obs["label"] = "same"
-    with pytest.raises(ValueError, match=r"label_key='label' has one class only \('same'\); an evaluation needs two"):
+    with pytest.raises(ValueError, match=r"\(label_key\) has one class only \('same'\); two or more are needed"):
         evaluate(adata)
 
 
 def test_every_name_is_a_method():
-    methods = as_methods(NAMES, BASE, composition=True)
+    methods = as_methods(NAMES, BASE, CANONICAL, composition=True)
     assert list(methods) == list(NAMES)

@@ -12,9 +12,11 @@ from scipy import sparse
 from scipy.spatial.distance import cdist
 
 import scggml as sg
+from scggml._anndata.metric import read_metric
 from scggml._core.transport.plans import GroundCost
 
 QUIET = {"progress": False}
+SHORT = sg.tl.Triplets(max_iter=3, tol=0)
 
 
 def direct(X, obs, metric, weights=None):
@@ -60,7 +62,7 @@ def test_fixed_metrics_are_those_of_scipy(uneven, metric):
 
 @pytest.mark.parametrize("squared", [False, True])
 def test_the_learned_metric_is_that_of_the_embedded_cells(uneven, squared):
-    sg.tl.ggml(uneven, "sample_id", "label", n_comps=2, squared=squared, max_iter=3, tol=0, **QUIET)
+    sg.tl.ggml(uneven, "sample_id", "label", method=SHORT, n_comps=2, squared=squared, **QUIET)
     samples = sg.tl.distances(uneven, **QUIET)
     truth = direct(uneven.obsm["X_ggml"], uneven.obs, "sqeuclidean" if squared else "euclidean")
     np.testing.assert_allclose(samples.obsp["ggml_distances"], truth, rtol=1e-5)
@@ -113,11 +115,15 @@ def test_the_learned_metric_brings_all_its_keys(adata):
     adata.obsm["X_new"] = adata.X[:, ::-1] * np.array([1, 2, 3, 4])
     adata.obs = adata.obs.rename(columns={"sample_id": "patient", "label": "state"})
     options = {"use_rep": "X_new", "weights_key": "weight", "n_comps": 3, "key_added": "mine", "n_cells": 5}
-    sg.tl.ggml(adata, "patient", "state", **options, max_iter=3, tol=0, **QUIET)
+    sg.tl.ggml(adata, "patient", "state", method=SHORT, **options, **QUIET)
     samples = sg.tl.distances(adata, key="mine", **QUIET)
     obs = adata.obs.rename(columns={"patient": "sample_id"})
-    truth = direct(adata.obsm["X_mine"], obs, "euclidean", "weight")
-    np.testing.assert_allclose(samples.obsp["mine_distances"], truth, rtol=1e-5)  # of all cells
+    used = read_metric(adata, "mine").reading.select(adata).rows
+    assert len(used) == 45
+    truth = direct(adata.obsm["X_mine"][used], obs.iloc[used], "euclidean", "weight")
+    np.testing.assert_allclose(samples.obsp["mine_distances"], truth, rtol=1e-5)  # of the cells it was learned from
+    whole = sg.tl.distances(adata, key="mine", n_cells=None, **QUIET).obsp["mine_distances"]
+    np.testing.assert_allclose(whole, direct(adata.obsm["X_mine"], obs, "euclidean", "weight"), rtol=1e-5)
     assert samples.var_names.tolist() == [f"X_new_{i}" for i in range(4)]
     assert {k: samples.uns["mine_distances"][k] for k in ("metric", "sample_key", "label_key")} == {
         "metric": "mine",
@@ -128,14 +134,14 @@ def test_the_learned_metric_brings_all_its_keys(adata):
 
 def test_a_metric_on_a_layer_takes_the_layer(adata):
     adata.layers["cubed"] = adata.X**3
-    sg.tl.ggml(adata, "sample_id", "label", layer="cubed", n_comps=2, max_iter=2, tol=0, **QUIET)
+    sg.tl.ggml(adata, "sample_id", "label", method=SHORT, layer="cubed", n_comps=2, **QUIET)
     truth = direct(adata.obsm["X_ggml"], adata.obs, "euclidean")
     np.testing.assert_allclose(sg.tl.distances(adata, **QUIET).obsp["ggml_distances"], truth, rtol=1e-5)
 
 
 def test_a_metric_on_some_genes_takes_these_even_if_others_are_marked_now(adata):
     adata.var["highly_variable"] = [True, True, False, False]
-    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=2, tol=0, **QUIET)
+    sg.tl.ggml(adata, "sample_id", "label", method=SHORT, n_comps=2, **QUIET)
     adata.var["highly_variable"] = [False, False, True, True]
     samples = sg.tl.distances(adata, **QUIET)
     truth = direct(adata.obsm["X_ggml"], adata.obs, "euclidean")
@@ -144,7 +150,8 @@ def test_a_metric_on_some_genes_takes_these_even_if_others_are_marked_now(adata)
 
 
 def test_another_stored_metric_is_taken_by_its_key(learned):
-    sg.tl.ggml(learned, "sample_id", "label", n_comps=1, init="pca", max_iter=2, tol=0, key_added="pc", **QUIET)
+    method = sg.tl.Triplets(init="pca", max_iter=2, tol=0)
+    sg.tl.ggml(learned, "sample_id", "label", method=method, n_comps=1, key_added="pc", **QUIET)
     truth = sg.tl.distances(learned, key="pc", **QUIET)
     for samples in (truth, sg.tl.distances(learned, metric="pc", **QUIET)):
         assert list(samples.obsp) == ["pc_distances"]
@@ -156,7 +163,7 @@ def test_another_stored_metric_is_taken_by_its_key(learned):
 
 def test_a_fixed_metric_takes_keys_and_features_of_the_learned_one(adata):
     adata.obsm["X_new"] = adata.X[:, :3] ** 2
-    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_new", n_comps=2, max_iter=1, tol=0, **QUIET)
+    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_new", method=SHORT, n_comps=2, **QUIET)
     samples = sg.tl.distances(adata, metric="cityblock", **QUIET)
     np.testing.assert_allclose(
         samples.obsp["cityblock_distances"], direct(adata.obsm["X_new"], adata.obs, "cityblock"), rtol=1e-6
@@ -232,6 +239,47 @@ def test_samples_without_labels_have_distances(learned):
     assert "label_key" not in samples.uns["ggml_distances"]
 
 
+@pytest.mark.parametrize("kind", ["classes", ["class0", "class1", "class2"]], ids=["classes", "ordered"])
+def test_new_samples_may_all_have_one_label_or_another_one(learned, kind):
+    """What the label of new samples is does not matter to their distances."""
+    sg.tl.ggml(learned, "sample_id", "label", label_kind=kind, n_comps=2, **QUIET)
+    truth = sg.tl.distances(learned, **QUIET).obsp["ggml_distances"]
+    one = learned[learned.obs["label"] == "class2"].copy()
+    found = sg.tl.distances(one, **QUIET)
+    np.testing.assert_allclose(found.obsp["ggml_distances"], truth[6:, 6:], rtol=1e-9)
+    assert set(found.obs["label"]) == {"class2"}
+    one.obs["label"] = "unknown"
+    found = sg.tl.distances(one, **QUIET)
+    np.testing.assert_allclose(found.obsp["ggml_distances"], truth[6:, 6:], rtol=1e-9)
+    one.obs["age"] = one.obs["sample_id"].cat.codes.astype(float)  # numbers need no explanation here
+    assert sg.tl.distances(one, label_key="age", **QUIET).uns["ggml_distances"]["label_key"] == "age"
+
+
+def test_a_generator_and_the_numbers_of_numpy_are_seeds(learned):
+    options = {"n_cells": 4} | QUIET
+    seed = int(np.random.default_rng(5).integers(2**31))
+    runs = [sg.tl.distances(learned, rng=rng, **options) for rng in (np.random.default_rng(5), seed, np.int64(seed))]
+    for run in runs[1:]:
+        assert_same(slots(run), slots(runs[0]))
+
+
+def test_effects_of_covariates_are_taken_off_new_samples_too(adata):
+    rng = np.random.default_rng(0)
+    adata.X = adata.X.astype(np.float64)
+    adata.obs["age"] = rng.uniform(20, 80, 9)[adata.obs["sample_id"].cat.codes]
+    sg.tl.ggml(adata, "sample_id", "label", covariate_keys=["age"], n_comps=2, **QUIET)
+    D = sg.tl.distances(adata, **QUIET).obsp["ggml_distances"]
+    np.testing.assert_allclose(D, direct(adata.obsm["X_ggml"], adata.obs, "euclidean"), rtol=1e-6)
+    slopes = adata.uns["ggml"]["adjustment"]["slopes"]
+    older = adata.copy()
+    older.obs["age"] += rng.uniform(0, 40, 9)[adata.obs["sample_id"].cat.codes]
+    older.X += (older.obs["age"] - adata.obs["age"]).to_numpy()[:, None] * slopes
+    np.testing.assert_allclose(sg.tl.distances(older, **QUIET).obsp["ggml_distances"], D, rtol=1e-6)
+    del older.obs["age"]
+    with pytest.raises(KeyError, match="covariate_keys='age' is not a column"):
+        sg.tl.distances(older, **QUIET)
+
+
 def test_a_single_sample_has_a_distance_of_zero(adata):
     one = adata[adata.obs["sample_id"] == "class0_00"].copy()
     np.testing.assert_array_equal(euclidean(one).obsp["euclidean_distances"], [[0.0]])
@@ -303,7 +351,7 @@ def test_an_interruption_comes_through_and_leaves_no_thread(learned):
 @pytest.mark.parametrize(
     ("error", "message", "options"),
     [
-        (KeyError, r"No learned metric in adata\.uns\['tumor'\]; stored metrics: 'ggml'\. Learn one", {"key": "tumor"}),
+        (KeyError, r"No learned metric in adata\.uns\['tumor'\]; stored metrics: 'ggml'\. Learn it", {"key": "tumor"}),
         (
             KeyError,
             r"metric='euclid' is neither a fixed metric \('euclidean', 'sqeuclidean', 'cosine', 'cityblock', "
@@ -328,10 +376,12 @@ def test_an_interruption_comes_through_and_leaves_no_thread(learned):
         (KeyError, r"layer='log' is not in adata\.layers", {"metric": "euclidean", "layer": "log"}),
         (KeyError, r"mask_var='hvg' is not a column of adata\.var", {"metric": "euclidean", "mask_var": "hvg"}),
         (ValueError, "solver='fast' is not known", {"solver": "fast"}),
-        (ValueError, r"samples have cells of more than one label", {"label_key": "mode"}),
+        (ValueError, r"more than one value in adata\.obs\['mode'\] \(label_key\)", {"label_key": "mode"}),
         *(((TypeError, ValueError), f"n_cells={n!r}", {"n_cells": n}) for n in (0, -1, 2.5, "all")),
-        *(((TypeError, ValueError), f"min_cells={n!r}", {"min_cells": n}) for n in (0, -1, 2.5, "all")),
-        *(((TypeError, ValueError), f"n_jobs={n!r}", {"n_jobs": n}) for n in (0, -2, 1.5, "all")),
+        *(((TypeError, ValueError), f"min_cells={n!r}", {"min_cells": n}) for n in (0, -1, 2.5, "all", True)),
+        *(((TypeError, ValueError), f"n_jobs={n!r}", {"n_jobs": n}) for n in (0, -2, 1.5, "all", True)),
+        *(((TypeError, ValueError), f"rng={n!r} must be", {"rng": n}) for n in (-1, 1.5, "seed", None, True)),
+        (TypeError, "summary is a int; pass", {"summary": 5}),
         (ValueError, "min_cells=13: none of the 9 samples has as many; the largest has 12", {"min_cells": 13}),
     ],
 )
@@ -349,7 +399,7 @@ def test_without_any_metric_the_sample_key_is_asked_for(adata):
 
 
 def test_without_any_metric_the_default_says_how_to_learn_one(adata):
-    with pytest.raises(KeyError, match=r"stored metrics: nothing\. Learn one with sg\.tl\.ggml\("):
+    with pytest.raises(KeyError, match=r"stored metrics: nothing\. Learn it with sg\.tl\.ggml\("):
         sg.tl.distances(adata, sample_key="sample_id", **QUIET)
 
 

@@ -26,7 +26,8 @@ def test_cohorts_without_signal_are_said_to_have_none_or_a_weak_one(data_dir, na
 @pytest.mark.real
 def test_a_cohort_with_a_clear_signal_is_said_to_have_it(data_dir):
     adata = ad.read_h5ad(data_dir / "hiv_flowtype.h5ad")
-    found = evaluate(adata, ["canonical", "euclidean", "pseudobulk", "majority"], n_repeats=1)
+    # the interval of a single repeat, out of five folds, would be wide
+    found = evaluate(adata, ["canonical", "euclidean", "pseudobulk", "majority"], n_repeats=3)
     assert found.summary.loc["canonical", "balanced_accuracy"] > 0.8
     assert found.verdict.startswith("canonical: strong signal")
 
@@ -38,5 +39,6 @@ def test_paired_samples_stay_together_and_few_labelings_are_said_to_be_few(data_
         adata, "sample_id", "label", groups_key="patient_id", n_permutations=40, n_cells=30, method="euclidean", **QUIET
     )
     found = adata.uns["permutation_test"]
-    assert found["n_labelings"] == 32
-    assert found["p_value"] >= 1 / 32
+    assert found["n_labelings"] == 16  # 5 pairs; half of the 32 labelings are the other half under other names
+    assert found["smallest_p"] == 1 / 16
+    assert found["p_value"] >= 1 / 16

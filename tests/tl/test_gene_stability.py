@@ -11,31 +11,49 @@ from _slots import assert_round_trip, assert_same, slots
 from scipy.linalg import orthogonal_procrustes
 
 import scggml as sg
-from scggml._anndata.metric import read_stored
-from scggml._core.explain.resample import deal_labels
+from scggml._anndata.metric import read_metric
+from scggml._anndata.reading import read_target
+from scggml._core.explain.refit import Refit
+from scggml._core.explain.significance import pooled_significance
+from scggml._core.labelings import draw_donors, permutation_blocks, permute
+from scggml._core.learn.canonical import canonical_metric
+from scggml._core.learn.pair_weights import weigh_pairs
+from scggml._core.learn.shrinkage import shrink
 from scggml._core.transport.pairs import all_pairs
-from scggml.tl import _gene_stability as module
-from scggml.tl._refit import read_refit, run_all
 
 QUICK = {"n_jobs": 1, "progress": False}
-SIZES = {"n_genes": 100, "n_planted": 10, "n_samples": 16, "n_cells": 16, "n_types": 2, "log_fold_change": 2.0}
+USUAL = sg.tl.Canonical(ridge=0.1, ridge_scale="mean")
+SIZES = {"n_genes": 100, "n_samples": 16, "n_cells": 16, "n_types": 2, "log_fold_change": 2.0}
 
 
-def planted(seed, *, shrinkage="auto", **options):
+def planted(seed, *, n_planted=10, learned=None, **options):
     """Genes of one type differ between two classes of 16 donors; the metric is canonical on ten scaled components."""
-    adata = sg.datasets.synthetic_counts(**(SIZES | options), rng=seed)
+    adata = sg.datasets.synthetic_counts(**(SIZES | options), n_planted=n_planted, rng=seed)
     adata.X = adata.X.toarray()
     sc.pp.normalize_total(adata, target_sum=1e4)
     sc.pp.log1p(adata)
     sc.pp.scale(adata)
     sc.pp.pca(adata, n_comps=10)
-    learn(adata, shrinkage=shrinkage)
+    learn(adata, **({} if learned is None else learned))
     return adata
 
 
 def learn(adata, **options):
-    start = sg.tl.Canonical(ridge=0.1)
-    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", n_comps=2, init=start, progress=False, **options)
+    given = {"use_rep": "X_pca", "n_comps": 2, "method": USUAL, "shrinkage": 0.4, "progress": False}
+    sg.tl.ggml(adata, "sample_id", "label", **(given | options))
+
+
+DEFAULT = {"method": "canonical", "shrinkage": "auto"}
+
+
+def read_refit(adata, *, shared=False):
+    """The samples of the stored metric and how it was learned; features are what is ranked."""
+    stored = read_metric(adata, "ggml")
+    selection, samples = stored.training(adata)
+    if shared:
+        samples = stored.settled.with_work(samples, rng=np.random.default_rng(0))
+    target = read_target(stored.reading, selection)
+    return stored, Refit(samples, target, stored.learner, stored.settled, None)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +72,7 @@ def small(_small):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_planted_genes_are_the_significant_ones(seed):
-    adata = planted(seed, shrinkage=0.0)
+    adata = planted(seed, learned={"shrinkage": 0.0})
     sg.tl.gene_stability(adata, 0, n_perm=40, **QUICK)
     found = sg.get.rank_genes_df(adata, max_p_adjusted=0.05)["gene"]
     true = adata.var.loc[found, "planted"]
@@ -65,7 +83,7 @@ def test_planted_genes_are_the_significant_ones(seed):
 def test_planted_genes_are_the_significant_ones_of_the_default():
     right = []
     for seed in range(3):
-        adata = planted(seed)
+        adata = planted(seed, learned=DEFAULT)
         sg.tl.gene_stability(adata, 0, n_perm=40, **QUICK)
         found = sg.get.rank_genes_df(adata, max_p_adjusted=0.05)["gene"]
         right += adata.var.loc[found, "planted"].tolist()
@@ -73,15 +91,16 @@ def test_planted_genes_are_the_significant_ones_of_the_default():
     assert len(right) - sum(right) <= 0.1 * len(right)
 
 
-def test_genes_that_mean_nothing_are_not_reported():
-    """Of 20 cohorts of shuffled labels, one may report genes at 5 %; the deals of one cohort serve as these."""
-    adata = planted(3, n_planted=0, n_samples=8, n_cells=8)
-    stored = read_stored(adata, "ggml")
-    refit = read_refit(adata, stored, sg.tl.Exact())
-    rng = np.random.default_rng(0)
-    labels, donors = refit.cohort.labels, np.arange(refit.cohort.n_samples)
-    numbers = np.stack([refit.excess(deal_labels(labels, donors, rng), 0) for _ in range(40)])
-    found = [module.pooled_significance(numbers[b], np.delete(numbers, b, axis=0))[1].min() <= 0.05 for b in range(40)]
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, DEFAULT])
+def test_genes_that_mean_nothing_are_not_reported(options):
+    """Of 20 cohorts with permuted labels, one may report genes at 5 %; 40 permutations of one cohort serve as these."""
+    adata = planted(3, n_planted=0, n_samples=8, n_cells=8, learned=options)
+    _, refit = read_refit(adata, shared=True)
+    rng, labels = np.random.default_rng(0), refit.target.values
+    blocks = permutation_blocks(labels, np.arange(16), np.zeros(16))
+    numbers = np.stack([refit.excess(permute(labels, blocks, rng), seed) for seed in range(40)])
+    found = [pooled_significance(numbers[b], np.delete(numbers, b, axis=0))[1].min() <= 0.05 for b in range(40)]
     assert sum(found) <= 2
 
 
@@ -99,13 +118,12 @@ def test_planted_genes_are_stable():
 def test_a_cohort_without_signal_has_no_significant_gene(data_dir):
     adata = ad.read_h5ad(data_dir / "onek1k_scdesignpop.h5ad")
     adata = adata[adata.obs["sample_id"].isin(adata.obs["sample_id"].unique()[:20])].copy()
-    start = sg.tl.Canonical(ridge=0.1)
-    options = {"n_comps": 2, "init": start, "max_iter": 0, "n_cells": 30, "progress": False}
+    options = {"n_comps": 2, "n_cells": 30, "progress": False}
     rng = np.random.default_rng(0)
-    dealt = dict(zip(adata.obs["sample_id"].unique(), rng.permutation(np.repeat(["a", "b"], 10)), strict=True))
-    adata.obs["dealt"] = adata.obs["sample_id"].map(dealt).astype("category")
+    random = dict(zip(adata.obs["sample_id"].unique(), rng.permutation(np.repeat(["a", "b"], 10)), strict=True))
+    adata.obs["random"] = adata.obs["sample_id"].map(random).astype("category")
     adata.varm["PCs"] = np.linalg.qr(rng.normal(size=(adata.n_vars, 30)))[0]
-    sg.tl.ggml(adata, "sample_id", "dealt", use_rep="X_pca", **options)
+    sg.tl.ggml(adata, "sample_id", "random", use_rep="X_pca", **options)
     sg.tl.gene_stability(adata, 0, n_perm=29, **QUICK)
     assert sg.get.rank_genes_df(adata)["p_adjusted"].min() > 0.05
 
@@ -130,45 +148,47 @@ def assert_same_metric(found, truth):
     np.testing.assert_allclose(*thetas, rtol=1e-7, atol=1e-10)
 
 
-def test_a_refit_with_the_stored_parameters_is_the_stored_metric(small):
-    for options in (
-        {"max_iter": 0},
-        {"max_iter": 0, "shrinkage": 0.2},
-        {"max_iter": 6, "tol": 0, "reg": 0.3, "penalty": "l21"},
-        {"margin": 2.0, "max_iter": 3, "tol": 0},
-    ):
-        sg.tl.ggml(small, "sample_id", "label", use_rep="X_pca", n_comps=2, progress=False, n_cells=6, rng=5, **options)
-        stored = read_stored(small, "ggml")
-        refit = read_refit(small, stored, sg.tl.Exact())
-        assert_same_metric(refit.components(refit.cohort, 0), stored.components)
+TRIPLETS = sg.tl.Triplets(max_iter=6, tol=0.0, reg=0.3, penalty="l21")
 
 
-@pytest.mark.parametrize("init", ["pca", sg.tl.Canonical(ridge=0.5, n_alternations=2, max_features=7)])
-def test_a_refit_starts_as_the_metric_did(small, init):
-    sg.tl.ggml(small, "sample_id", "label", use_rep="X_pca", n_comps=2, init=init, max_iter=0, progress=False)
-    stored = read_stored(small, "ggml")
-    refit = read_refit(small, stored, sg.tl.Exact())
-    assert refit.learner.init == init
-    assert_same_metric(refit.components(refit.cohort, 0), stored.components)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_cells": 6},
+        DEFAULT | {"n_cells": 6},
+        {"shrinkage": 0.0, "squared": True},
+        {"method": sg.tl.Canonical(ridge=0.5, ridge_scale="feature", n_alternations=2, max_features=7)},
+        {"method": TRIPLETS, "n_cells": 6},
+        {"method": sg.tl.Triplets(max_iter=3, tol=0.0, margin=2.0, init=USUAL)},
+        {"method": sg.tl.Triplets(max_iter=3, tol=0.0, init="pca")},
+        {"method": sg.tl.Triplets(max_iter=3, tol=0.0, init=np.eye(2, 10) + 0.1)},
+        {"summary": sg.tl.Coreset(4, max_iter=3)},
+        {"method": sg.tl.Triplets(max_iter=3, tol=0.0, refine=2), "summary": sg.tl.Coreset(4)},
+        {"batch_key": "batch", "weights_key": "weight", "min_cells": 2},
+        {"covariate_keys": ["age"]},
+    ],
+)
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_refit_is_the_stored_metric(small, options, shared):
+    """On the same cells, whether or not work is shared; settings that were decided are kept."""
+    numbers = np.random.default_rng(0).permuted(np.arange(10))
+    small.obs["age"] = small.obs["sample_id"].cat.codes.map(dict(enumerate(numbers)))
+    small.obs["batch"] = (small.obs["sample_id"].cat.codes % 2).astype(str)
+    small.obs["weight"] = np.random.default_rng(0).uniform(size=small.n_obs)
+    learn(small, rng=5, **options)
+    stored, refit = read_refit(small, shared=shared)
+    found, truth = refit.loadings(np.arange(10), 0), stored.components
+    np.testing.assert_allclose(found.T @ found, truth.T @ truth, rtol=1e-6, atol=1e-8 * np.abs(truth).max() ** 2)
 
 
 def test_a_metric_of_coresets_is_learned_again_on_the_same_coresets(small):
-    options = {
-        "use_rep": "X_pca",
-        "n_comps": 2,
-        "max_iter": 0,
-        "progress": False,
-        "summary": sg.tl.Coreset(4, max_iter=3),
-    }
-    sg.tl.ggml(small, "sample_id", "label", rng=2, **options)
-    stored = read_stored(small, "ggml")
-    refit = read_refit(small, stored, sg.tl.Exact())
-    assert refit.cohort.sizes.tolist() == [4] * 10
-    assert_same_metric(refit.components(refit.cohort, 0), stored.components)
-    with pytest.warns(UserWarning, match="reached max_iter"):
-        sg.tl.ggml(small, "sample_id", "label", refine=1, **(options | {"max_iter": 2}))
-    with pytest.raises(ValueError, match=r"was refined on all cells after learning on Coreset\(n_points=4"):
-        sg.tl.gene_stability(small, **QUICK)
+    learn(small, rng=2, summary=sg.tl.Coreset(4, max_iter=3))
+    stored, refit = read_refit(small)
+    assert refit.samples.cohort.sizes.tolist() == [4] * 10
+    assert refit.samples.everything is None
+    learn(small, rng=2, summary=sg.tl.Coreset(4), method=sg.tl.Triplets(max_iter=2, tol=0.0, refine=1))
+    _, refit = read_refit(small)
+    assert refit.samples.everything.sizes.tolist() == [8] * 10
 
 
 def test_intervals_and_frequencies_are_those_of_metrics_learned_by_hand(small):
@@ -176,26 +196,16 @@ def test_intervals_and_frequencies_are_those_of_metrics_learned_by_hand(small):
     found = small.uns["ggml_stability"]
     rng = np.random.default_rng(3)
     rng.integers(2**63, size=4)
-    names = small.obs["sample_id"].unique()
-    codes = small.obs.drop_duplicates("sample_id")["label"].cat.codes.to_numpy()
-    reference = sg.get.metric(small).loadings.to_numpy()
+    _, refit = read_refit(small)
+    target, reference = refit.target, sg.get.metric(small).loadings.to_numpy()
     aligned = []
     for _ in range(4):
-        drawn = module.draw_donors(codes, np.arange(10), rng)
-        parts = [small[small.obs["sample_id"] == names[p]].copy() for p in drawn]
-        again = ad.concat(parts, label="draw", index_unique="-", merge="same")
-        again.varm["PCs"] = small.varm["PCs"]
-        sg.tl.ggml(
-            again,
-            "draw",
-            "label",
-            use_rep="X_pca",
-            n_comps=2,
-            init=sg.tl.Canonical(ridge=0.1),
-            max_iter=0,
-            progress=False,
-        )
-        L = sg.get.metric(again).loadings.to_numpy()
+        drawn = draw_donors(target.codes, np.arange(10), rng)
+        cohort, pairs = refit.samples.cohort.take(drawn), all_pairs(10)
+        pairs = pairs[drawn[pairs[:, 0]] != drawn[pairs[:, 1]]]  # copies of a sample say nothing about its class
+        weights = weigh_pairs(target.take(drawn), pairs=pairs)
+        W = canonical_metric(USUAL, cohort, weights, 2, solver=sg.tl.Exact()).components
+        L = small.varm["PCs"] @ shrink(W, 0.4, cohort).T
         turn, _ = orthogonal_procrustes(L, reference)
         aligned.append(L @ turn * np.linalg.norm(reference) / np.linalg.norm(L))
     aligned = np.array(aligned)
@@ -215,14 +225,26 @@ def test_the_result_is_the_same_for_any_number_of_processes(small):
     assert not np.array_equal(other.uns["ggml_stability"]["lower"], one.uns["ggml_stability"]["lower"])
 
 
-def test_labels_of_paired_donors_are_dealt_within_them(small):
+@pytest.mark.parametrize("seeds", [(np.int64(4), 4), (np.random.default_rng(7), np.random.default_rng(7))])
+def test_the_same_seed_gives_the_same_result_whatever_its_type(small, seeds):
+    first, second = (
+        sg.tl.gene_stability(small, 3, n_perm=19, rng=seed, n_jobs=n_jobs, progress=False, copy=True)
+        for seed, n_jobs in zip(seeds, (1, 2), strict=True)
+    )
+    assert_same(slots(first), slots(second))
+    seed = first.uns["ggml_stability"]["params"]["seed"]
+    again = sg.tl.gene_stability(small, 3, n_perm=19, rng=seed, copy=True, **QUICK)
+    assert_same(slots(again), slots(first))  # what was drawn from a generator is stored
+
+
+def test_labels_of_paired_donors_are_permuted_within_them(small):
     small.obs["donor"] = small.obs["sample_id"].astype(str).str[-2:]  # class0_01 and class1_01 are of one donor
-    with pytest.warns(UserWarning, match=r"below 0\.062, since labels can be dealt to these donors in 16 ways only"):
+    with pytest.warns(UserWarning, match=r"below 0\.062, since the labels of these donors can be permuted in 16 ways"):
         sg.tl.gene_stability(small, 2, "donor", n_perm=30, **QUICK)
     assert small.uns["ggml_stability"]["params"]["groups_key"] == "donor"
 
 
-def test_too_few_deals_are_told(small):
+def test_too_few_permutations_are_told(small):
     with pytest.warns(UserWarning, match=r"below 0\.2, since n_perm=4\. Raise n_perm"):
         sg.tl.gene_stability(small, 0, n_perm=4, **QUICK)
 
@@ -238,13 +260,13 @@ def test_results_join_the_ranking_and_survive_a_file(small, tmp_path):
 
 def test_what_was_found_for_another_metric_is_not_shown(small):
     sg.tl.gene_stability(small, 2, n_perm=0, **QUICK)
-    sg.tl.ggml(small, "sample_id", "label", use_rep="X_pca", n_comps=2, shrinkage=0.1, progress=False)
+    learn(small, shrinkage=0.1)
     sg.tl.rank_genes(small)
     assert "lower" not in sg.get.rank_genes_df(small)
 
 
 def test_genes_themselves_can_be_the_features(small):
-    sg.tl.ggml(small, "sample_id", "label", n_comps=1, max_iter=0, progress=False)
+    sg.tl.ggml(small, "sample_id", "label", n_comps=1, progress=False)
     sg.tl.gene_stability(small, 2, n_perm=19, **QUICK)
     assert len(sg.get.rank_genes_df(small)) == 60
 
@@ -258,20 +280,10 @@ def test_features_that_are_no_genes_are_tested_themselves(small):
 
 def test_a_pair_that_was_not_solved_is_told(small):
     with pytest.warns(UserWarning, match="stopped before the optimum"):
-        sg.tl.gene_stability(small, 2, n_perm=0, solver=sg.tl.Exact(max_iter=3, backend="pot"), **QUICK)
-
-
-def _warn(number):
-    warnings.warn("as before", stacklevel=1)
-    return np.full(2, number)
-
-
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_what_every_refit_warns_of_is_told_once(n_jobs):
-    with pytest.warns(UserWarning, match="as before") as caught:
-        found = run_all(_warn, [(1.0,), (2.0,), (3.0,)], n_jobs=n_jobs, progress=None)
-    assert len(caught) == 1
-    np.testing.assert_array_equal(found, [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+        learn(small, solver=sg.tl.Exact(max_iter=3, backend="pot"))
+    with pytest.warns(UserWarning, match="stopped before the optimum") as caught:
+        sg.tl.gene_stability(small, 2, n_perm=0, **QUICK)
+    assert len({str(warning.message) for warning in caught}) == len(caught)  # each is told once
 
 
 # What is refused
@@ -286,7 +298,7 @@ def test_what_every_refit_warns_of_is_told_once(n_jobs):
         ({"n_top": 0}, ValueError, "n_top=0 must be at least 1"),
         ({"level": 1.0}, ValueError, "level=1.0 must be a share in"),
         ({"groups_key": "donor"}, KeyError, "groups_key='donor' is not a column of adata.obs"),
-        ({"groups_key": "cell_type"}, ValueError, "samples have cells of more than one donor"),
+        ({"groups_key": "cell_type"}, ValueError, "samples have cells of more than one value in .*'cell_type'"),
         ({"key": "other"}, KeyError, "No learned metric"),
     ],
 )
@@ -295,12 +307,6 @@ def test_bad_input_is_refused_and_nothing_is_written(small, options, error, mess
     with pytest.raises(error, match=message):
         sg.tl.gene_stability(small, **(QUICK | options))
     assert_same(slots(small), before)
-
-
-def test_a_metric_from_an_array_cannot_be_learned_again(small):
-    sg.tl.ggml(small, "sample_id", "label", use_rep="X_pca", n_comps=2, init=np.eye(2, 10), max_iter=0, progress=False)
-    with pytest.raises(ValueError, match="was learned from an array"):
-        sg.tl.gene_stability(small, **QUICK)
 
 
 def test_an_interrupted_run_writes_nothing(small, monkeypatch):
@@ -313,7 +319,7 @@ def test_an_interrupted_run_writes_nothing(small, monkeypatch):
             raise KeyboardInterrupt
         return np.zeros((2, 60))
 
-    monkeypatch.setattr("scggml.tl._refit.Refit.loadings", interrupt)
+    monkeypatch.setattr("scggml._core.explain.refit.Refit.loadings", interrupt)
     with pytest.raises(KeyboardInterrupt), warnings.catch_warnings():
         sg.tl.gene_stability(small, 5, **QUICK)
     assert_same(slots(small), before)
@@ -322,5 +328,5 @@ def test_an_interrupted_run_writes_nothing(small, monkeypatch):
 def test_a_draw_of_donors_leaves_no_pair_out():
     """A drawn cohort has as many samples, so as many pairs, as the cohort."""
     labels, groups = np.repeat([0, 1], 4), np.arange(8)
-    drawn = module.draw_donors(labels, groups, np.random.default_rng(0))
+    drawn = draw_donors(labels, groups, np.random.default_rng(0))
     assert len(all_pairs(len(drawn))) == 28

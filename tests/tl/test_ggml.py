@@ -6,24 +6,31 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
+from _learning import SETTLED, take_steps
+from _nulls import null_cohort
 from _slots import assert_same, slots
 from _threads import no_thread_left
 from scipy import sparse
 
 import scggml as sg
-from scggml._anndata.read import read_cohort, read_features
-from scggml._core.learn.canonical import InitialName
+from scggml._anndata.metric import read_metric
+from scggml._core.learn.canonical import canonical_metric
+from scggml._core.learn.choice import SETTINGS
+from scggml._core.learn.learner import MethodName
 from scggml._core.learn.loss import Anchors
+from scggml._core.learn.pair_weights import weigh_pairs
 from scggml._core.learn.penalty import PenaltyName
-from scggml._core.metric import canonical_form
+from scggml._core.learn.triplets import InitialName
 from scggml._core.transport.exact import SolverName
 
-# a fixed number of plain steps, and no warning that they were few
-SHORT = {"max_iter": 8, "tol": 0, "progress": False}
+QUIET = {"progress": False}
+METHODS = [*get_args(MethodName), "settled"]
 
 
-def learn(adata, **options):
-    return sg.tl.ggml(adata, "sample_id", "label", **({"n_comps": 2} | SHORT | options))
+def learn(adata, method="canonical", **options):
+    """By a method and with all else at its default."""
+    given = SETTLED if method == "settled" else {"method": method}
+    return sg.tl.ggml(adata, "sample_id", "label", **(given | QUIET | options))
 
 
 def theta(adata, key="ggml"):
@@ -38,31 +45,41 @@ def shuffled(adata, seed=0):
 # The slots
 
 
-def test_the_documented_slots_are_written_and_no_other(adata):
+OF_METHOD = {
+    "canonical": {"history/eigenvalues", *(f"choice/{name}" for name in ("ridge", "ridge_scale", "shrinkage", "score"))}
+    | {"choice/error", "choice/chosen", "choice/reason"},
+    "settled": {"history/eigenvalues"},
+    "triplets": {"history/loss", "history/gradient_norm", "history/active", "margin", "reg", "refined"},
+    "paper": {"history/loss", "history/gradient_norm", "history/active", "margin", "reg", "refined"},
+}
+OF_METHOD["triplets"] |= {path for path in OF_METHOD["canonical"] if path.startswith("choice")}
+OF_METHOD["settled"] |= {path for path in OF_METHOD["canonical"] if path.startswith("choice")}
+OPTIONS = ("learner", "settled", "reading")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_documented_slots_are_written_and_no_other(adata, method):
     before = slots(adata)
-    assert learn(adata) is None
+    assert learn(adata, method, n_comps=2) is None
     new = {path: value for path, value in slots(adata).items() if path not in before}
     assert_same({path: value for path, value in slots(adata).items() if path in before}, before)
-    assert {path for path in new if not path.startswith("uns/ggml/params/")} == {
-        "obsm/X_ggml",
-        "varm/ggml",
-        *(
-            f"uns/ggml/{name}"
-            for name in ("components", "singular_values", "features", "converged", "stop", "refined", "margin", "reg")
-        ),
-        *(f"uns/ggml/history/{name}" for name in ("loss", "gradient_norm", "active")),
-    }
+    entries = {"components", "singular_values", "features", "class_means", "oriented_to", "converged", "stop"}
+    entries |= {"shrinkage", "fingerprint"} | OF_METHOD[method]
+    found = {path for path in new if not path.startswith(tuple(f"uns/ggml/{name}/" for name in OPTIONS))}
+    assert found == {"obsm/X_ggml", "varm/ggml", *(f"uns/ggml/{name}" for name in entries)}
+    assert adata.uns["ggml"].keys() >= set(OPTIONS)
     W = new["uns/ggml/components"]
     assert W.shape == (2, 4)
     np.testing.assert_allclose(new["obsm/X_ggml"], adata.X @ W.T, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(new["varm/ggml"], W.T)
     assert new["uns/ggml/features"].tolist() == adata.var_names.tolist()
+    assert new["uns/ggml/class_means"].shape == (2, 3)
     for path in ("uns/ggml/components", "uns/ggml/singular_values", "obsm/X_ggml", "varm/ggml"):
         assert new[path].dtype == np.float64
 
 
-def test_the_history_has_an_entry_for_each_pass(adata):
-    learn(adata, init=sg.tl.Canonical(ridge=0.03), max_iter=6)
+def test_the_history_of_steps_has_an_entry_for_each_pass(adata):
+    take_steps(adata, init=sg.tl.Canonical(ridge=0.03), max_iter=6)
     history = adata.uns["ggml"]["history"]
     for name in ("loss", "gradient_norm", "active"):
         assert history[name].shape == (6,)
@@ -72,15 +89,46 @@ def test_the_history_has_an_entry_for_each_pass(adata):
     assert history["loss"][-1] < history["loss"][0]
 
 
+def test_the_history_of_canonical_variates_has_eigenvalues_for_each_alternation(adata):
+    learn(adata, method=sg.tl.Canonical(n_alternations=4), n_comps=2)
+    eigenvalues = adata.uns["ggml"]["history"]["eigenvalues"]
+    assert eigenvalues.shape == (4, 2)
+    assert (np.diff(eigenvalues, axis=1) <= 0).all()
+
+
 def test_the_arguments_are_stored_and_none_is_left_out(adata):
-    learn(adata, penalty="l21", reg=0.2, squared=True, n_cells=5, margin=3.0, anchors="distinct")
-    params = adata.uns["ggml"]["params"]
-    expected = {"sample_key": "sample_id", "label_key": "label", "n_comps": 2, "penalty": "l21", "reg": 0.2}
-    expected |= {"squared": True, "n_cells": 5, "min_cells": 1, "margin": 3.0, "anchors": "distinct", "seed": 0}
-    expected |= {"init": "canonical", "lr": 0.1, "max_iter": 8, "tol": 0, "batch_size": 128, "shrinkage": "auto"}
-    assert {name: params[name] for name in expected} == expected
-    assert None not in params.values()
-    assert not {"use_rep", "layer", "weights_key"} & params.keys()
+    adata.obs["weight"] = 1.0
+    given = {"penalty": "l21", "reg": 0.2, "margin": 3.0, "anchors": "distinct", "lr": 0.02}
+    take_steps(adata, squared=True, n_cells=5, weights_key="weight", rng=4, **given)
+    stored = read_metric(adata, "ggml")
+    method = sg.tl.Triplets(max_iter=8, tol=0, **given)
+    assert stored.learner == sg.tl.Learner(method=method, n_comps=2, squared=True)
+    assert adata.uns["ggml"]["reading"] == {
+        "sample_key": "sample_id",
+        "label_key": "label",
+        "label_kind": "auto",
+        "weights_key": "weight",
+        "n_cells": 5,
+        "min_cells": 1,
+        "seed": 4,
+    }
+
+
+def test_what_was_decided_is_stored_beside_what_was_asked_for(adata):
+    learn(adata)
+    stored, choice = read_metric(adata, "ggml"), adata.uns["ggml"]["choice"]
+    assert stored.learner == sg.tl.Learner()
+    setting = SETTINGS[choice["chosen"]]
+    assert [*zip(choice["ridge"], choice["ridge_scale"], choice["shrinkage"], strict=True)] == [
+        (each.ridge, each.ridge_scale, each.shrinkage) for each in SETTINGS
+    ]
+    assert np.isfinite(choice["score"]).all()
+    method = sg.tl.Canonical(ridge=setting.ridge, ridge_scale=setting.ridge_scale)
+    assert stored.settled == sg.tl.Learner(method=method, shrinkage=setting.shrinkage)
+    assert adata.uns["ggml"]["shrinkage"] == setting.shrinkage
+    learn(adata, method=method, shrinkage=setting.shrinkage, key_added="again")
+    np.testing.assert_array_equal(theta(adata, "again"), theta(adata))
+    assert adata.uns["again"]["choice"]["reason"] == "given"
 
 
 def test_features_without_genes_have_no_loadings(adata):
@@ -88,10 +136,10 @@ def test_features_without_genes_have_no_loadings(adata):
     learn(adata, use_rep="X_scVI")
     assert "ggml" not in adata.varm
     assert adata.uns["ggml"]["features"].tolist() == [f"X_scVI_{i}" for i in range(4)]
-    assert adata.uns["ggml"]["params"]["use_rep"] == "X_scVI"
+    assert adata.uns["ggml"]["reading"]["use_rep"] == "X_scVI"
 
 
-def test_genes_outside_the_mask_have_no_loadings_and_no_part(adata):
+def test_genes_outside_the_mask_have_no_loadings_and_do_not_count(adata):
     adata.var["highly_variable"] = [True, False, True, True]
     masked = adata[:, [0, 2, 3]].copy()
     learn(adata)
@@ -115,10 +163,11 @@ def test_loadings_of_a_pca_come_back_on_genes(counts):
     np.testing.assert_allclose(embedded, counts.obsm["X_ggml"], atol=1e-4 * np.abs(embedded).max())
 
 
-def test_another_key_renames_every_slot(adata):
+@pytest.mark.parametrize("method", ["settled", "triplets"])
+def test_another_key_renames_every_slot(adata, method):
     other = adata.copy()
-    learn(adata)
-    learn(other, key_added="tumor")
+    learn(adata, method)
+    learn(other, method, key_added="tumor")
     renamed = {path.replace("ggml", "tumor"): value for path, value in slots(adata).items()}
     assert_same(slots(other), renamed)
 
@@ -142,7 +191,7 @@ def test_a_copy_leaves_the_original_untouched(adata):
 
 def test_learning_again_replaces_all_of_a_stored_metric(adata):
     fresh = adata.copy()
-    learn(adata, n_cells=4, weights_key="offset", n_comps=3, max_iter=5)
+    take_steps(adata, n_cells=4, weights_key="offset", covariate_keys=["offset"], n_comps=3)
     adata.uns["ggml"]["note"] = "of the first run"
     for each in (adata, fresh):
         each.obsm["X_scVI"] = each.X.copy()
@@ -165,78 +214,151 @@ def test_a_view_becomes_an_anndata_of_its_own(adata):
 # The metric
 
 
-@pytest.mark.parametrize("options", [{}, {"max_iter": 0}, {"init": "orthonormal"}, {"penalty": "l1", "n_comps": 4}])
-def test_components_are_in_canonical_form(adata, options):
-    learn(adata, **options)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("options", [{}, {"squared": True, "n_comps": 4}, {"n_comps": 1}], ids=str)
+def test_components_are_in_canonical_form(adata, method, options):
+    learn(adata, method, **options)
     W, S = adata.uns["ggml"]["components"], adata.uns["ggml"]["singular_values"]
     np.testing.assert_allclose(W @ W.T, np.diag(S**2), atol=1e-12 * S.max() ** 2)
     assert (np.diff(S) <= 0).all()
-    assert (np.take_along_axis(W, np.abs(W).argmax(axis=1)[:, None], axis=1) >= 0).all()
     assert S[0] > 0
+    assert len(W) == options.get("n_comps", 4)  # of up to 5, all that the features can carry
 
 
-def canonical_variates(adata, n_comps=2):
-    cohort = read_cohort(adata, read_features(adata), "sample_id", "label", rng=np.random.default_rng(0))
-    return canonical_form(sg.tl.Canonical().components(cohort, n_comps, solver=sg.tl.Exact()))[0]
+@pytest.mark.parametrize("method", METHODS)
+def test_components_point_away_from_the_reference_class(adata, method):
+    adata.uns = {}
+    for reference in (None, "class1"):
+        learn(adata, method, reference_class=reference)
+        entry = adata.uns["ggml"]
+        Z = pd.DataFrame(adata.obsm["X_ggml"]).groupby(adata.obs["sample_id"].to_numpy()).mean()
+        label = adata.obs.drop_duplicates("sample_id").set_index("sample_id")["label"].astype(str)[Z.index]
+        means = Z.groupby(label.to_numpy()).mean()
+        np.testing.assert_allclose(entry["class_means"], means.T, rtol=1e-5, atol=1e-5)
+        away = means - means.loc[reference or "class0"]
+        for i in range(Z.shape[1]):
+            assert away[i].loc[away[i].abs().idxmax()] > 0
+            assert entry["oriented_to"][i] == means[i].idxmax()
 
 
-def test_without_a_pass_the_metric_is_that_of_canonical_variates(adata):
-    learn(adata, max_iter=0, margin=1.0)
-    assert adata.uns["ggml"]["history"]["loss"].shape == (1,)
+def test_of_two_classes_the_reference_class_is_at_the_negative_end(adata):
+    two = adata[adata.obs["label"] != "class1"].copy()
+    for reference, positive in ((None, "class2"), ("class0", "class2"), ("class2", "class0")):
+        learn(two, reference_class=reference)
+        assert set(two.uns["ggml"]["oriented_to"]) == {positive}
+
+
+def test_numbers_and_ordered_labels_are_higher_at_the_positive_end(adata):
+    adata.obs["age"] = 20.0 + 7 * adata.obs["sample_id"].cat.codes
+    sg.tl.ggml(adata, "sample_id", "age", label_kind="numbers", **QUIET)
+    slope, correlation = adata.uns["ggml"]["class_means"].T
+    assert (slope > 0).all()
+    assert ((correlation > 0) & (correlation <= 1)).all()
+    assert set(adata.uns["ggml"]["oriented_to"]) == {"higher"}
+    Z = pd.DataFrame(adata.obsm["X_ggml"]).groupby(adata.obs["age"].to_numpy()).mean()
+    np.testing.assert_allclose(slope, [np.polyfit(Z.index, Z[i], 1)[0] for i in Z], rtol=1e-5)
+    learn(adata, label_kind=["class2", "class1", "class0"])
+    means = adata.uns["ggml"]["class_means"]
+    assert (means[0, 2] - means[0, 0]) > 0
+    assert adata.uns["ggml"]["oriented_to"][0] == "class0"
+
+
+def read(adata, **reading):
+    """The samples and the target that a metric was learned from."""
+    stored = read_metric(adata, "ggml")
+    selection, samples = stored.training(adata)
+    return samples, stored.reading.target(selection)
+
+
+def canonical_variates(adata, ridge=0.05, n_comps=2):
+    samples, target = read(adata)
+    options = sg.tl.Canonical(ridge=ridge, ridge_scale="mean")
+    found = canonical_metric(options, samples.cohort, weigh_pairs(target), n_comps, solver=sg.tl.Exact())
+    return found.components
+
+
+def assert_same_metric(W, truth, **tolerance):
+    """Up to the signs of components."""
+    np.testing.assert_allclose(W.T @ W, truth.T @ truth, **({"rtol": 1e-9, "atol": 1e-12} | tolerance))
+
+
+def test_a_metric_that_nothing_is_decided_of_is_that_of_canonical_variates(adata):
+    learn(adata, "settled", shrinkage=0.0, n_comps=2)
     assert adata.uns["ggml"]["stop"] == "closed form"
-    np.testing.assert_allclose(adata.uns["ggml"]["components"], canonical_variates(adata), rtol=1e-9, atol=1e-12)
+    assert_same_metric(adata.uns["ggml"]["components"], canonical_variates(adata))
 
 
 @pytest.mark.parametrize("squared", [False, True])
 def test_a_scale_free_start_is_one_to_ten_times_the_median_distance_between_classes(adata, squared):
-    learn(adata, max_iter=0, squared=squared, shrinkage=0.0)
+    start = sg.tl.Canonical(ridge=0.05, ridge_scale="mean")
+    take_steps(adata, init=start, max_iter=1, lr=1e-9, squared=squared, shrinkage=0.0)
     samples = sg.tl.distances(adata, progress=False)
     label = samples.obs["label"].to_numpy()
     D = samples.obsp["ggml_distances"]
     assert adata.uns["ggml"]["margin"] == 1.0
     assert 1.0 - 1e-6 <= np.median(D[label[:, None] != label]) <= (100 if squared else 10) + 1e-6
-    truth = canonical_variates(adata)
-    found = adata.uns["ggml"]["components"]
-    np.testing.assert_allclose(found / np.linalg.norm(found), truth / np.linalg.norm(truth), rtol=1e-6, atol=1e-9)
+    truth, found = canonical_variates(adata), adata.uns["ggml"]["components"]
+    unit = np.linalg.norm(truth) / np.linalg.norm(found)
+    assert_same_metric(found * unit, truth, rtol=1e-5, atol=1e-6 * np.linalg.norm(truth) ** 2)
 
 
 @pytest.mark.parametrize("options", [{}, {"squared": True}, {"init": "pca", "penalty": "l1"}], ids=str)
-def test_the_scale_of_the_data_does_not_matter(adata, options):
+def test_the_scale_of_the_data_does_not_matter_to_steps(adata, options):
     other = adata.copy()
     other.X = other.X * np.float32(64)
-    learn(adata, **options)
-    learn(other, **options)
+    take_steps(adata, **options)
+    take_steps(other, **options)
     np.testing.assert_allclose(other.obsm["X_ggml"], adata.obsm["X_ggml"], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(64 * other.uns["ggml"]["components"], adata.uns["ggml"]["components"], rtol=1e-6)
+
+
+def test_the_scale_of_the_data_does_not_matter_to_canonical_variates(adata):
+    other = adata.copy()
+    other.X = other.X * np.float32(64)
+    learn(adata)
+    learn(other)
+    np.testing.assert_allclose(other.obsm["X_ggml"], adata.obsm["X_ggml"], rtol=1e-6, atol=1e-6)
+    assert other.uns["ggml"]["choice"]["chosen"] == adata.uns["ggml"]["choice"]["chosen"]
 
 
 def test_a_start_of_ones_own_is_taken(adata):
     W0 = np.random.default_rng(0).normal(size=(2, 4))
     before = W0.copy()
-    learn(adata, init=W0, max_iter=0, margin=1.0)
-    np.testing.assert_allclose(theta(adata), W0.T @ W0, rtol=1e-12)
-    learn(adata, init=W0, max_iter=3, margin=1.0)
+    take_steps(adata, init=W0, max_iter=1, lr=1e-12, margin=1.0)
+    np.testing.assert_allclose(theta(adata), W0.T @ W0, rtol=1e-9)
+    take_steps(adata, init=W0, max_iter=3, margin=1.0)
     np.testing.assert_array_equal(W0, before)
-    assert adata.uns["ggml"]["params"]["init"] == "array"
+    np.testing.assert_array_equal(adata.uns["ggml"]["learner"]["method"]["init"], W0)
+
+
+STARTS = {"array": np.random.default_rng(0).normal(size=(2, 4)), "canonical": SETTLED["method"], "pca": "pca"}
 
 
 @pytest.mark.parametrize("margin", [1.0, "auto"])
-@pytest.mark.parametrize("init", ["array", "canonical", "pca"])
-def test_the_order_of_cells_and_samples_does_not_matter(adata, init, margin):
-    start = np.random.default_rng(0).normal(size=(2, 4)) if init == "array" else init
+@pytest.mark.parametrize("init", STARTS)
+def test_the_order_of_cells_and_samples_does_not_matter_to_steps(adata, init, margin):
+    assert_order_does_not_matter(adata, take_steps, init=STARTS[init], margin=margin, shrinkage=0.4)
+
+
+def test_the_order_of_cells_and_samples_does_not_matter_to_canonical_variates(adata):
+    assert_order_does_not_matter(adata, learn, method="settled")
+
+
+def assert_order_does_not_matter(adata, call, **options):
     other = shuffled(adata)
     assert other.obs["sample_id"].unique().tolist() != adata.obs["sample_id"].unique().tolist()
     for each in (adata, other):
         each.X = each.X.astype(np.float64)
-        learn(each, init=start, margin=margin)
+        call(each, **options)
     np.testing.assert_allclose(theta(other), theta(adata), rtol=1e-6, atol=1e-6 * theta(adata).max())
-    history = [each.uns["ggml"]["history"]["loss"] for each in (adata, other)]
-    np.testing.assert_allclose(*history, rtol=1e-6)
+    for name, values in adata.uns["ggml"]["history"].items():
+        np.testing.assert_allclose(other.uns["ggml"]["history"][name], values, rtol=1e-6, err_msg=name)
     found = pd.DataFrame(other.obsm["X_ggml"], index=other.obs_names).loc[adata.obs_names]
     np.testing.assert_allclose(found, adata.obsm["X_ggml"], rtol=1e-5, atol=1e-5)
 
 
-def test_twice_the_cells_at_half_the_weight_are_the_same_metric(adata):
+@pytest.mark.parametrize("call", [take_steps, learn], ids=["steps", "default"])
+def test_twice_the_cells_at_half_the_weight_are_the_same_metric(adata, call):
     adata.X = adata.X.astype(np.float64)
     adata.obs["weight"] = np.random.default_rng(0).uniform(0.5, 1.0, adata.n_obs)
     copies = adata[::-1].copy()
@@ -244,11 +366,11 @@ def test_twice_the_cells_at_half_the_weight_are_the_same_metric(adata):
     twice = ad.concat([adata, copies])
     twice.obs["weight"] /= 2
     for each in (adata, twice):
-        learn(each, weights_key="weight")
+        call(each, weights_key="weight")
     np.testing.assert_allclose(theta(twice), theta(adata), rtol=1e-6, atol=1e-6 * theta(adata).max())
 
 
-def test_a_sample_with_one_cell_takes_part(adata):
+def test_a_sample_with_one_cell_counts(adata):
     first = adata.obs["sample_id"].iloc[0]
     keep = (adata.obs["sample_id"] != first).to_numpy() | (np.arange(adata.n_obs) == 0)
     one = adata[keep].copy()
@@ -260,37 +382,8 @@ def test_a_sample_with_one_cell_takes_part(adata):
 
 def test_subsampled_learning_embeds_all_cells(adata):
     learn(adata, n_cells=4)
-    assert adata.obsm["X_ggml"].shape == (adata.n_obs, 2)
+    assert adata.obsm["X_ggml"].shape == (adata.n_obs, 4)
     np.testing.assert_allclose(adata.obsm["X_ggml"], adata.X @ adata.uns["ggml"]["components"].T, rtol=1e-5, atol=1e-5)
-
-
-OTHER_OPTIONS = {
-    "n_comps": 3,
-    "margin": 5.0,
-    "penalty": "l1",
-    "reg": 1.0,
-    "squared": True,
-    "anchors": "distinct",
-    "n_cells": 6,
-    "weights_key": "weight",
-    "init": "orthonormal",
-    "lr": 0.03,
-    "max_iter": 4,
-    "batch_size": 6,
-    "mask_var": np.array([True, True, True, False]),
-    "layer": "cubed",
-    "use_rep": "cubed",
-}
-
-
-@pytest.mark.parametrize("name", OTHER_OPTIONS)
-def test_no_option_is_mute(adata, name):
-    adata.obs["weight"] = np.random.default_rng(0).uniform(0.1, 1.0, adata.n_obs)
-    adata.layers["cubed"] = adata.obsm["cubed"] = (adata.X / 10) ** 3
-    learn(adata)
-    learn(adata, **{name: OTHER_OPTIONS[name]}, key_added="other")
-    found, truth = adata.obsm["X_other"], adata.obsm["X_ggml"]
-    assert found.shape != truth.shape or not np.allclose(found, truth, rtol=1e-4)
 
 
 def test_a_solver_with_options_may_stand_for_its_name(adata):
@@ -298,16 +391,26 @@ def test_a_solver_with_options_may_stand_for_its_name(adata):
     learn(adata, solver="exact")
     learn(other, solver=sg.tl.Exact(max_iter=1_000_000))
     np.testing.assert_array_equal(theta(other), theta(adata))
-    assert other.uns["ggml"]["params"]["solver"].startswith("Exact(max_iter=1000000, backend='simplex'")
+    assert other.uns["ggml"]["learner"]["solver"]["max_iter"] == 1_000_000
 
 
-def test_canonical_variates_may_have_options(adata):
-    learn(adata, max_iter=0)
-    learn(adata, max_iter=0, init=sg.tl.Canonical(), key_added="same")
-    learn(adata, max_iter=0, init=sg.tl.Canonical(ridge=10.0), key_added="ridge")
-    np.testing.assert_array_equal(theta(adata, "same"), theta(adata))
-    assert not np.allclose(theta(adata, "ridge"), theta(adata), rtol=1e-2)
-    assert "ridge=10.0" in adata.uns["ridge"]["params"]["init"]
+def test_the_names_of_methods_stand_for_objects(adata):
+    methods = {"canonical": sg.tl.Canonical(), "triplets": sg.tl.Triplets(), "paper": sg.tl.Triplets.paper()}
+    for name, method in methods.items():
+        learn(adata, name)
+        learn(adata, method, key_added="object")
+        np.testing.assert_array_equal(theta(adata, "object"), theta(adata))
+        assert adata.uns["object"]["fingerprint"] == adata.uns["ggml"]["fingerprint"]
+
+
+def test_the_method_of_the_paper_is_the_published_recipe(adata):
+    learn(adata, "paper")
+    entry = adata.uns["ggml"]
+    assert (entry["margin"], entry["reg"], entry["shrinkage"]) == (10.0, 0.1, 0.0)
+    assert len(entry["history"]["loss"]) == 30
+    assert "choice" not in entry
+    learn(adata, "paper", rng=1, key_added="other")
+    assert not np.allclose(theta(adata, "other"), theta(adata), rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -321,50 +424,147 @@ def test_canonical_variates_may_have_options(adata):
 )
 @pytest.mark.parametrize("squared", [False, True])
 def test_every_choice_lowers_the_objective(adata, name, choice, squared):
-    learn(adata, squared=squared, max_iter=15, lr=0.03, **{name: choice})
+    take_steps(adata, squared=squared, **({"max_iter": 15, "lr": 0.03} | {name: choice}))
     loss = adata.uns["ggml"]["history"]["loss"]
     assert np.isfinite(adata.obsm["X_ggml"]).all()
     assert loss[-1] < loss[0]
 
 
+# Study design
+
+
+def test_effects_of_covariates_are_taken_off_all_cells(adata):
+    """Age moves all cells of a sample along noise_1, and is associated with the label."""
+    adata.X = adata.X.astype(np.float64)
+    codes = adata.obs["label"].cat.codes.to_numpy()
+    rng = np.random.default_rng(0)
+    adata.obs["age"] = (40 + 10 * codes + rng.integers(0, 20, 9)[adata.obs["sample_id"].cat.codes]).astype(float)
+    clean = adata.copy()
+    adata.X[:, 1] += 2.0 * adata.obs["age"]
+    for each in (adata, clean):
+        learn(each, "settled", covariate_keys=["age"], n_cells=9)
+    slopes = {name: each.uns["ggml"]["adjustment"]["slopes"][0] for name, each in (("aged", adata), ("clean", clean))}
+    np.testing.assert_allclose(slopes["aged"] - slopes["clean"], [0, 2, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(theta(adata), theta(clean), rtol=1e-6)
+    shift = adata.obsm["X_ggml"] - clean.obsm["X_ggml"]  # the typical age is not moved: a constant is left
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1e-6)
+    D = [sg.tl.distances(each, **QUIET).obsp["ggml_distances"] for each in (adata, clean)]
+    np.testing.assert_allclose(*D, rtol=1e-6)
+
+
+def test_covariates_of_samples_that_are_left_out_are_asked_for_before_any_work(adata):
+    adata.obs["age"] = adata.obs["sample_id"].cat.codes.astype(float)
+    few = adata[3:].copy()
+    few.obs.loc[few.obs["sample_id"] == "class0_00", "age"] = np.nan
+    with (
+        pytest.warns(UserWarning, match="min_cells=10 leaves out 1 of 9"),
+        pytest.raises(ValueError, match=r"adata\.obs\['age'\] \(covariate_keys\) is missing for 9 of 105 cells"),
+    ):
+        learn(few, min_cells=10, covariate_keys=["age"])
+    assert "ggml" not in few.uns
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_that_is_the_label_is_refused(adata, method):
+    adata.obs["batch"] = adata.obs["label"]
+    message = "No batch of batch_key holds .* different labels, so batch and label cannot be told apart|no .* triplet"
+    with pytest.raises(ValueError, match=message):
+        learn(adata, method, batch_key="batch")
+    assert "ggml" not in adata.uns
+
+
+def batched(seed, n_donors=24):
+    """The batch of a donor moves feature 0 by far, the label feature 1 by less, 5 of 6 have the label of the batch."""
+    adata = null_cohort(seed, n_donors=n_donors, n_cells=8)
+    donor = adata.obs["donor"].astype(str).str[1:].astype(int).to_numpy()
+    batch = donor % 2
+    label = np.where(donor % 12 < 10, batch, 1 - batch)
+    adata.X[:, 0] += 12.0 * batch
+    adata.X[:, 1] += 4.0 * label
+    adata.obs["batch"], adata.obs["label"] = np.where(batch, "b1", "b0"), np.where(label, "ill", "well")
+    return adata
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("method", METHODS)
+def test_a_planted_batch_effect_is_ignored_with_its_key_and_not_without(seed, method):
+    adata = batched(seed)
+    given = (SETTLED if method == "settled" else {"method": method}) | QUIET | {"n_comps": 2}
+    moved = []
+    for batch_key in (None, "batch"):
+        sg.tl.ggml(adata, "sample", "label", batch_key=batch_key, **given)
+        theta_of = theta(adata)
+        # what the batch and the label add to a squared distance
+        moved.append(12.0**2 * theta_of[0, 0] / (4.0**2 * theta_of[1, 1]))
+    assert moved[0] > 0.9
+    assert moved[1] < moved[0] / 10
+    assert adata.uns["ggml"]["reading"]["batch_key"] == "batch"
+
+
 # Seeds and threads
 
 
-@pytest.mark.parametrize("options", [{}, {"n_cells": 5}, {"batch_size": 4}, {"init": "orthonormal"}], ids=str)
-def test_the_same_seed_gives_the_same_bytes_whatever_the_threads(adata, options):
+SEEDED = {
+    "default": {},
+    "drawn": {"n_cells": 5},
+    "summary": {"summary": sg.tl.Coreset(4)},
+    "paper": {"method": "paper"},
+    "batches": {"method": sg.tl.Triplets(max_iter=8, tol=0, batch_size=4)},
+    "random start": {"method": sg.tl.Triplets(max_iter=8, tol=0, init="orthonormal")},
+    "few pairs": {"method": sg.tl.Canonical(max_pairs=12)},
+}
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_the_same_seed_gives_the_same_bytes_whatever_the_threads(adata, name):
     runs = []
     for n_jobs in (1, 1, 2, 3, None, -1):
         run = adata.copy()
-        learn(run, n_jobs=n_jobs, **options)
+        learn(run, n_jobs=n_jobs, **SEEDED[name])
         runs.append(slots(run))
     for run in runs[1:]:
         assert_same(run, runs[0])
 
 
-@pytest.mark.parametrize("options", [{"n_cells": 5}, {"batch_size": 4}, {"init": "orthonormal"}], ids=str)
-def test_another_seed_gives_another_metric(adata, options):
-    learn(adata, **options)
-    learn(adata, **options, rng=1, key_added="other")
+@pytest.mark.parametrize("name", [name for name in SEEDED if name != "default"])
+def test_another_seed_gives_another_metric(adata, name):
+    learn(adata, **SEEDED[name])
+    learn(adata, **SEEDED[name], rng=1, key_added="other")
     assert not np.allclose(theta(adata, "other"), theta(adata), rtol=1e-6)
 
 
-def test_a_seed_and_its_generator_give_the_same_metric(adata):
+def test_a_generator_is_drawn_from_once_and_its_seed_is_stored(adata):
+    other, again = adata.copy(), adata.copy()
+    rng = np.random.default_rng(3)
+    learn(adata, n_cells=5, rng=rng)
+    seed = adata.uns["ggml"]["reading"]["seed"]
+    assert seed == int(np.random.default_rng(3).integers(2**31))
+    learn(other, n_cells=5, rng=seed)
+    assert_same(slots(other), slots(adata))
+    learn(again, n_cells=5, rng=rng)
+    assert again.uns["ggml"]["reading"]["seed"] != seed
+    np.testing.assert_array_equal(
+        sg.tl.distances(adata, **QUIET).obsp["ggml_distances"], sg.tl.distances(other, **QUIET).obsp["ggml_distances"]
+    )
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int32])
+def test_numbers_of_numpy_are_seeds(adata, kind):
     other = adata.copy()
-    learn(adata, n_cells=5, rng=3)
-    learn(other, n_cells=5, rng=np.random.default_rng(3))
-    np.testing.assert_array_equal(theta(other), theta(adata))
-    assert adata.uns["ggml"]["params"]["seed"] == 3
-    assert "seed" not in other.uns["ggml"]["params"]
+    learn(adata, n_cells=5, rng=kind(7))
+    learn(other, n_cells=5, rng=7)
+    assert_same(slots(other), slots(adata))
+    assert type(adata.uns["ggml"]["reading"]["seed"]) is int
 
 
-def test_the_global_state_of_numpy_has_no_part(adata):
+def test_the_global_state_of_numpy_is_neither_read_nor_changed(adata):
     other = adata.copy()
     np.random.seed(0)  # noqa: NPY002
     state = np.random.get_state()[1].copy()  # noqa: NPY002
-    learn(adata, n_cells=5, init="orthonormal")
+    learn(adata, "paper", n_cells=5)
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
     np.random.seed(1)  # noqa: NPY002
-    learn(other, n_cells=5, init="orthonormal")
+    learn(other, "paper", n_cells=5)
     np.testing.assert_array_equal(theta(other), theta(adata))
 
 
@@ -423,51 +623,62 @@ def test_convergence_is_told(learned):
 def test_passes_that_were_too_few_are_a_warning_and_the_metric_is_kept(adata):
     message = r"reached max_iter=3 before it converged; .* sg\.pl\.history\(adata\), then raise max_iter, tol or lr"
     with pytest.warns(UserWarning, match=message) as caught:
-        learn(adata, max_iter=3, tol=1e-3)
+        learn(adata, sg.tl.Triplets(max_iter=3))
     assert caught[0].filename == __file__
     assert adata.uns["ggml"]["converged"] is False
     assert adata.uns["ggml"]["stop"] == "max_iter"
-    assert adata.obsm["X_ggml"].shape == (adata.n_obs, 2)
+    assert adata.obsm["X_ggml"].shape == (adata.n_obs, 4)
 
 
 def test_samples_that_are_left_out_are_a_warning_of_the_callers_line(adata):
     few = adata[3:].copy()
     with pytest.warns(UserWarning, match=r"min_cells=10 leaves out 1 of 9 samples .* 'class0_00' \(9\)") as caught:
-        learn(few, min_cells=10)
+        learn(few, "settled", min_cells=10)
     assert caught[0].filename == __file__
-    learn(without := adata[adata.obs["sample_id"] != "class0_00"].copy())
+    learn(without := adata[adata.obs["sample_id"] != "class0_00"].copy(), "settled")
     np.testing.assert_array_equal(theta(few), theta(without))
-    assert few.obsm["X_ggml"].shape == (few.n_obs, 2)
+    assert few.obsm["X_ggml"].shape == (few.n_obs, 4)
+
+
+def test_features_on_unlike_scales_are_a_warning_of_the_callers_line(adata):
+    adata.X[:, 2] *= 1000
+    message = r"1 of the 4 features of adata\.X have a standard deviation more than 100 times .*'noise_2' \("
+    with pytest.warns(UserWarning, match=message) as caught:
+        learn(adata)
+    assert caught[0].filename == __file__
+    adata.var["highly_variable"] = [True, True, False, True]
+    learn(adata)  # a warning would be an error
 
 
 def test_pairs_that_are_not_optimal_are_a_warning_with_their_names(adata):
     with pytest.warns(UserWarning, match=r"stopped before the optimum for .* \('class0_00', 'class0_01'\)"):
-        learn(adata, solver=sg.tl.Exact(max_iter=1, backend="pot"), max_iter=1)
+        learn(adata, "settled", solver=sg.tl.Exact(max_iter=1, backend="pot"))
 
 
 @pytest.mark.parametrize("progress", [False, True])
-def test_progress_is_shown_on_demand(adata, capsys, progress):
-    learn(adata, progress=progress)
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert ("learning" in shown.err and "loss=" in shown.err) == progress
-    assert progress or shown.err == ""
+@pytest.mark.parametrize(("method", "shown"), [("paper", "learning"), ("canonical", "canonical variates")])
+def test_progress_is_shown_on_demand(adata, capsys, progress, method, shown):
+    learn(adata, method, progress=progress)
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert (shown in found.err) == progress
+    assert progress or found.err == ""
 
 
 # Interruption
 
 
-def interrupting_solver(n_calls, interrupt):
-    calls = []
+def interrupt_after(monkeypatch, n_calls, interrupt):
+    """Stop in the given solution of a pair."""
+    calls, solve = [], sg.tl.Exact.solve
 
-    class Interrupting(sg.tl.Exact):
-        def solve(self, a, b, cost):
-            calls.append(1)
-            if len(calls) == n_calls:
-                interrupt()
-            return super().solve(a, b, cost)
+    def counting(self, a, b, cost):
+        calls.append(1)
+        if len(calls) == n_calls:
+            interrupt()
+        return solve(self, a, b, cost)
 
-    return Interrupting(backend="pot")
+    monkeypatch.setattr(sg.tl.Exact, "solve", counting)
 
 
 def in_the_worker():
@@ -480,22 +691,24 @@ INTERRUPTS = {"in a worker": in_the_worker, "in the main thread": _thread.interr
 @pytest.mark.parametrize("n_calls", [5, 400], ids=["at the start", "in a pass"])
 @pytest.mark.parametrize("where", INTERRUPTS)
 @pytest.mark.parametrize("stored", [False, True], ids=["nothing stored", "a metric stored"])
-def test_an_interruption_leaves_no_half_written_slot_and_no_thread(adata, where, n_calls, stored):
+def test_an_interruption_leaves_no_half_written_slot_and_no_thread(adata, where, n_calls, stored, monkeypatch):
     if stored:
         learn(adata, n_comps=1)
     before = slots(adata)
-    solver = interrupting_solver(n_calls, INTERRUPTS[where])
-    with no_thread_left(), pytest.raises(KeyboardInterrupt):
-        learn(adata, solver=solver, max_iter=50, n_jobs=2)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, n_calls, INTERRUPTS[where])
+        with no_thread_left(), pytest.raises(KeyboardInterrupt):
+            take_steps(adata, solver=sg.tl.Exact(backend="pot"), max_iter=50, n_jobs=2)
     assert_same(slots(adata), before)
     learn(adata)  # and the next call is none the worse
 
 
-def test_an_error_of_the_solver_comes_through(adata):
+def test_an_error_of_the_solver_comes_through(adata, monkeypatch):
     def fail():
         raise FloatingPointError("on purpose")
 
     before = slots(adata)
+    interrupt_after(monkeypatch, 50, fail)
     with no_thread_left(), pytest.raises(FloatingPointError, match="on purpose"):
-        learn(adata, solver=interrupting_solver(50, fail), n_jobs=2)
+        learn(adata, solver=sg.tl.Exact(backend="pot"), n_jobs=2)
     assert_same(slots(adata), before)

@@ -88,6 +88,16 @@ def test_a_copy_leaves_the_original_untouched(points):
     assert_same(slots(result), slots(samples))
 
 
+def test_a_view_becomes_an_anndata_of_its_own(points):
+    samples = cohort(points)
+    before = slots(samples)
+    view = samples[:8]
+    sg.tl.mds(view)
+    assert not view.is_view
+    assert view.obsm["X_mds"].shape == (8, 2)
+    assert_same(slots(samples), before)
+
+
 def test_coordinates_survive_a_file(points, tmp_path):
     samples = cohort(points)
     sg.tl.mds(samples)
@@ -102,6 +112,7 @@ def test_coordinates_survive_a_file(points, tmp_path):
         (ValueError, "n_comps=12 must be between 1 and 11", {"n_comps": 12}),
         ((TypeError, ValueError), "n_comps=1.5", {"n_comps": 1.5}),
         ((TypeError, ValueError), "n_comps='all'", {"n_comps": "all"}),
+        (TypeError, "n_comps=True", {"n_comps": True}),
     ],
 )
 def test_bad_arguments_are_named_and_nothing_is_written(points, error, message, options):

@@ -74,6 +74,24 @@ def test_a_copy_leaves_the_original_untouched():
     assert_same(slots(result), slots(samples))
 
 
+@pytest.mark.parametrize("rng", [7, np.int64(7), np.random.default_rng(0)])
+def test_the_seed_is_stored_for_what_follows(rng):
+    samples = cohort()
+    sg.tl.neighbors(samples, rng=rng)
+    seed = samples.uns["neighbors"]["params"]["random_state"]
+    assert seed == (7 if not isinstance(rng, np.random.Generator) else int(np.random.default_rng(0).integers(2**31)))
+
+
+def test_a_view_becomes_an_anndata_of_its_own():
+    samples = cohort()
+    before = slots(samples)
+    view = samples[:9]
+    sg.tl.neighbors(view)
+    assert not view.is_view
+    assert view.obsp["distances"].shape == (9, 9)
+    assert_same(slots(samples), before)
+
+
 def test_only_the_slots_of_the_graph_are_written():
     samples = cohort()
     before = slots(samples)
@@ -144,6 +162,10 @@ def test_a_learned_cohort_has_neighbors_of_its_own_class(learned):
         (ValueError, "n_neighbors=0 must be at least 2", {"n_neighbors": 0}),
         ((TypeError, ValueError), "n_neighbors=2.5", {"n_neighbors": 2.5}),
         ((TypeError, ValueError), "n_neighbors='all'", {"n_neighbors": "all"}),
+        (TypeError, "n_neighbors=True", {"n_neighbors": True}),
+        (TypeError, "rng='seed' must be a whole number", {"rng": "seed"}),
+        (TypeError, "rng=True must be a whole number", {"rng": True}),
+        (ValueError, "rng=-1 must be at least 0", {"rng": -1}),
     ],
 )
 def test_bad_arguments_are_named_and_nothing_is_written(error, message, options):

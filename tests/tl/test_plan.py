@@ -62,7 +62,7 @@ def test_weights_are_the_margins(learned, names):
 
 
 def test_a_squared_metric_has_squared_distances(adata):
-    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, squared=True, max_iter=0, progress=False)
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, squared=True, progress=False)
     names = adata.obs["sample_id"].astype(str).unique()[[0, 4]]
     plan = sg.tl.plan(adata, *names)
     Z = [adata[adata.obs["sample_id"] == name].obsm["X_ggml"] for name in names]

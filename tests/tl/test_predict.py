@@ -8,9 +8,8 @@ from _nulls import null_cohort
 from _slots import assert_round_trip
 
 import scggml as sg
-from scggml._anndata.metric import read_stored
 from scggml._core.evaluate.calibrate import calibrate, calibration_error, class_reach, novelty
-from scggml.tl._predict import learner_of
+from scggml._core.learn.learner import Learner
 
 QUIET = {"progress": False, "n_jobs": 1}
 
@@ -22,7 +21,7 @@ def cohort(seed, n_samples=8, **options):
 @pytest.fixture(scope="module")
 def reference():
     adata = cohort(0)
-    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=0, progress=False)
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
     return adata
 
 
@@ -32,7 +31,7 @@ def predicted(reference):
 
 
 def test_no_prediction_is_surer_than_the_donors_of_the_reference_can_make_it(reference, predicted):
-    samples = reference.obs.drop_duplicates(reference.uns["ggml"]["params"]["sample_key"])
+    samples = reference.obs.drop_duplicates(reference.uns["ggml"]["reading"]["sample_key"])
     n = samples["label"].value_counts().min()
     assert predicted.obsm["prediction"].max() <= (n + 0.5) / (n + 1) + 1e-12
 
@@ -58,7 +57,7 @@ def blurred(seed, n_donors):
 @pytest.mark.filterwarnings("ignore:.*unlike any sample")
 def test_probabilities_of_classes_that_overlap_are_calibrated_on_donors_that_were_never_seen():
     known, new = blurred(0, 50), blurred(1, 120)
-    sg.tl.ggml(known, "sample", "label", n_comps=1, max_iter=0, progress=False)
+    sg.tl.ggml(known, "sample", "label", n_comps=1, progress=False)
     samples = sg.tl.predict(new, known, n_neighbors=5, n_repeats=2, **QUIET)
     truth = samples.obs["label"].cat.codes.to_numpy()
     probabilities = samples.obsm["prediction"]
@@ -71,7 +70,7 @@ def test_probabilities_of_classes_that_overlap_are_calibrated_on_donors_that_wer
 @pytest.mark.filterwarnings("ignore:.*unlike any sample")
 def test_random_labels_are_not_predicted_with_confidence():
     known, new = null_cohort(0, n_donors=24), null_cohort(1, n_donors=40)
-    sg.tl.ggml(known, "sample", "label", n_comps=2, max_iter=0, progress=False)
+    sg.tl.ggml(known, "sample", "label", n_comps=2, progress=False)
     samples = sg.tl.predict(new, known, **QUIET)
     assert samples.obs["probability"].mean() < 0.75
 
@@ -110,7 +109,7 @@ def test_it_works_on_principal_components_that_both_have():
     sc.pp.normalize_total(known)
     sc.pp.log1p(known)
     sc.pp.pca(known, n_comps=8)
-    sg.tl.ggml(known, "sample_id", "label", use_rep="X_pca", n_comps=2, max_iter=0, progress=False)
+    sg.tl.ggml(known, "sample_id", "label", use_rep="X_pca", n_comps=2, progress=False)
     new = known[known.obs["sample_id"].isin(known.obs["sample_id"].unique()[:2])].copy()
     samples = sg.tl.predict(new, known, n_splits=3, n_repeats=1, **QUIET)
     assert samples.n_obs == 2
@@ -126,30 +125,33 @@ def test_the_same_seed_gives_the_same_and_all_survives_a_file(reference, predict
 @pytest.mark.parametrize(
     "options",
     [
-        {"max_iter": 0},
-        {"max_iter": 3, "tol": 0.0, "margin": 2.0, "reg": 0.05, "init": "orthonormal", "squared": True},
-        {"max_iter": 3, "tol": 0.0, "init": sg.tl.Canonical(ridge=0.2, n_alternations=2), "penalty": "l21"},
-        {"max_iter": 2, "tol": 0.0, "init": np.eye(2, 5), "batch_size": None},
+        {},
+        {"method": sg.tl.Triplets(max_iter=3, tol=0.0, margin=2.0, reg=0.05, init="orthonormal"), "squared": True},
+        {"method": sg.tl.Triplets(max_iter=3, tol=0.0, init=sg.tl.Canonical(ridge=0.2), penalty="l21")},
+        {"method": sg.tl.Triplets(max_iter=2, tol=0.0, init=np.eye(2, 5), batch_size=None)},
+        {"method": sg.tl.Canonical(n_alternations=2), "shrinkage": 0.1, "solver": sg.tl.Exact(backend="pot")},
     ],
 )
-def test_the_calibration_learns_as_the_metric_was_learned(options):
+def test_the_calibration_learns_as_the_metric_was_learned(options, monkeypatch):
     adata = cohort(0, n_samples=3)
-    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False, **options)
-    found = learner_of(read_stored(adata, "ggml"))
-    for name, value in options.items():
-        if name == "init":
-            expected = "canonical" if isinstance(value, np.ndarray) else value
-            assert found.init == expected
-        else:
-            assert getattr(found, name) == value
+    options = {"n_comps": 2} | options
+    sg.tl.ggml(adata, "sample_id", "label", progress=False, **options)
+    learners, learn = [], Learner.learn
+
+    def noted(self, *args, **kwargs):
+        learners.append(self)
+        return learn(self, *args, **kwargs)
+
+    monkeypatch.setattr(Learner, "learn", noted)
     assert sg.tl.predict(cohort(1, n_samples=1), adata, n_splits=3, n_repeats=1, **QUIET).n_obs == 3
+    assert learners == [sg.tl.Learner(**options)] * 3
 
 
 @pytest.mark.filterwarnings("ignore:.*unlike any sample")
 def test_donors_with_several_samples_are_held_out_together():
     known = null_cohort(0, n_donors=10, per_donor=2, n_cells=5)
     known.X[:, 0] += 30 * known.obs["donor"].astype(str).str[1:].astype(int)
-    sg.tl.ggml(known, "sample", "label", n_comps=1, init="pca", max_iter=0, progress=False)
+    sg.tl.ggml(known, "sample", "label", n_comps=1, shrinkage=1.0, progress=False)  # the first principal axis
     new = null_cohort(5, n_donors=4)
     options = {"n_neighbors": 1, "n_splits": 10} | QUIET
     apart = sg.tl.predict(new, known, groups_key="donor", **options).uns["prediction"]["held_out_accuracy"]

@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 import scggml as sg
 
 QUIET = {"progress": False}
+SHORT = sg.tl.Triplets(max_iter=2, tol=0)
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_the_storage_of_the_new_cells_does_not_matter(learned, new, kind, tmp_pa
 
 def test_masked_genes_are_not_needed(adata, new):
     adata.var["highly_variable"] = [True, False, True, True]
-    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=2, tol=0, **QUIET)
+    sg.tl.ggml(adata, "sample_id", "label", method=SHORT, n_comps=2, **QUIET)
     few = new[:, ["noise_3", "signal", "noise_2"]].copy()
     sg.tl.project(few, adata)
     truth = few[:, ["signal", "noise_2", "noise_3"]].X @ adata.uns["ggml"]["components"].T
@@ -93,7 +94,7 @@ def test_masked_genes_are_not_needed(adata, new):
 def test_a_metric_on_a_layer_takes_that_layer(adata, new):
     for each in (adata, new):
         each.layers["log"] = np.log1p(np.abs(each.X))
-    sg.tl.ggml(adata, "sample_id", "label", layer="log", n_comps=2, max_iter=2, tol=0, **QUIET)
+    sg.tl.ggml(adata, "sample_id", "label", layer="log", method=SHORT, n_comps=2, **QUIET)
     sg.tl.project(new, adata)
     truth = new.layers["log"] @ adata.uns["ggml"]["components"].T
     np.testing.assert_allclose(new.obsm["X_ggml"], truth, rtol=1e-5, atol=1e-5)
@@ -114,7 +115,7 @@ def test_the_metric_that_comes_along_is_not_shared(learned, new):
     sg.tl.project(new, learned)
     new.uns["ggml"]["components"][:] = 0
     new.uns["ggml"]["history"]["loss"][:] = 0
-    new.uns["ggml"]["params"]["sample_key"] = "other"
+    new.uns["ggml"]["reading"]["sample_key"] = "other"
     new.varm["ggml"][:] = 0
     assert_same(slots(learned), before)
 
@@ -160,6 +161,44 @@ def test_distances_of_projected_samples_are_those_of_their_embedding(learned, ne
     sg.tl.project(new, learned)
     samples = sg.tl.distances(new, **QUIET)
     np.testing.assert_allclose(samples.obsp["ggml_distances"], truth_of_distances(new), rtol=1e-5)
+
+
+# Covariates
+
+
+@pytest.fixture
+def aged(counts):
+    """A metric on the PCA without the effect of the age of a sample."""
+    rng = np.random.default_rng(0)
+    counts.obs["age"] = rng.uniform(20, 80, 10)[counts.obs["sample_id"].cat.codes]
+    counts.obs["weight"] = rng.uniform(0.1, 1.0, counts.n_obs)
+    options = {"use_rep": "X_pca", "covariate_keys": ["age"], "weights_key": "weight", "n_cells": 20, "n_comps": 2}
+    sg.tl.ggml(counts, "sample_id", "label", **options, **QUIET)
+    return counts
+
+
+def test_effects_of_covariates_are_taken_off_new_cells(aged):
+    """Through the slot and through the genes; the weights of new cells are not asked for."""
+    W, adjustment = aged.uns["ggml"]["components"], aged.uns["ggml"]["adjustment"]
+    new = AnnData(aged.X, obs=aged.obs.drop(columns="weight"), var=aged.var[[]])
+    new.obs["age"] += 5.0
+    through = sg.tl.project(new, aged, copy=True)
+    new.obsm["X_pca"] = aged.obsm["X_pca"]
+    sg.tl.project(new, aged)
+    shift = (new.obs["age"].to_numpy()[:, None] - adjustment["center"]) @ adjustment["slopes"] @ W.T
+    np.testing.assert_allclose(new.obsm["X_ggml"], aged.obsm["X_pca"] @ W.T - shift, rtol=1e-6, atol=1e-6)
+    scale = np.abs(new.obsm["X_ggml"]).max()
+    np.testing.assert_allclose(through.obsm["X_ggml"], new.obsm["X_ggml"], atol=1e-3 * scale)
+    moved = aged.obsm["X_ggml"] - new.obsm["X_ggml"]
+    np.testing.assert_allclose(moved, np.broadcast_to(5.0 * adjustment["slopes"] @ W.T, moved.shape), atol=1e-5 * scale)
+
+
+def test_new_cells_without_the_covariates_are_refused(aged):
+    new = aged.copy()
+    del new.obs["age"]
+    fails(new, aged, KeyError, "covariate_keys='age' is not a column of adata.obs, which has")
+    new.obs["age"] = np.where(np.arange(new.n_obs) == 3, np.nan, 30.0)
+    fails(new, aged, ValueError, r"adata\.obs\['age'\] \(covariate_keys\) is missing for 1 of 300 cells")
 
 
 # Through the genes of a PCA
@@ -261,9 +300,9 @@ def test_a_reference_on_another_scale_than_its_pca_is_refused(counts, new_counts
 
 def test_a_pca_without_genes_cannot_be_gone_through(learned, new):
     learned.obsm["X_scVI"] = learned.X.copy()
-    sg.tl.ggml(learned, "sample_id", "label", use_rep="X_scVI", n_comps=2, max_iter=2, tol=0, **QUIET)
+    sg.tl.ggml(learned, "sample_id", "label", use_rep="X_scVI", method=SHORT, n_comps=2, **QUIET)
     message = (
-        r"adata\.obsm lacks 'X_scVI', .* no gene loadings 'ggml' to go through; compute 'X_scVI' for the new cells"
+        r"adata\.obsm lacks 'X_scVI', .* reference\.varm has no loadings of 'X_scVI' to go through; compute 'X_scVI'"
     )
     fails(new, learned, ValueError, message)
 
@@ -276,7 +315,7 @@ def test_too_few_components_of_a_pca_are_named(counts, new_counts):
 
 def test_a_layer_has_no_part_where_the_slot_is_there(learned, new):
     new.layers["log"] = new.X
-    fails(new, learned, ValueError, "layer='log' has no part here: the metric 'ggml' takes the slot", layer="log")
+    fails(new, learned, ValueError, "layer='log' is ignored here: the metric 'ggml' takes the slot", layer="log")
 
 
 def test_a_missing_layer_is_named(counts, new_counts):
@@ -288,6 +327,12 @@ def test_a_missing_layer_is_named(counts, new_counts):
 def test_values_that_are_not_finite_are_refused(learned, new, value):
     new.X[3, 1] = value
     fails(new, learned, ValueError, r"adata\.X has 1 values that are NaN or infinite; .* 'cell3', feature 'noise_1'")
+
+
+def test_what_others_stored_under_the_key_is_not_overwritten(learned, new):
+    new.obsm["X_ggml"] = new.X[:, :2]
+    message = r"key_added='ggml': adata\.obsm\['X_ggml'\] holds something that is no learned metric"
+    fails(new, learned, ValueError, message)
 
 
 def test_duplicated_genes_are_refused_with_the_next_step(learned, new):

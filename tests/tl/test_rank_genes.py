@@ -76,6 +76,38 @@ def test_the_table_survives_a_file(counts, tmp_path):
         pd.testing.assert_frame_equal(sg.get.rank_genes_df(read), sg.get.rank_genes_df(counts))
 
 
+def test_a_positive_loading_is_that_of_a_gene_that_is_higher_at_the_positive_end(counts):
+    """A gene that is twice as high in one class, all else the same."""
+    sg.tl.rank_genes(counts)
+    first = sg.get.rank_genes_df(counts, component=1).set_index("gene")["loading"]
+    end = counts.uns["ggml"]["oriented_to"][0]
+    at_end = (counts.obs["label"] == end).to_numpy()
+    change = counts.to_df()[at_end].mean() - counts.to_df()[~at_end].mean()
+    planted = counts.var_names[counts.var["planted"] & counts.var["highly_variable"]]
+    strongest = first[planted].abs().nlargest(3).index
+    assert (np.sign(first[strongest]) == np.sign(change[strongest])).all()
+
+
+def test_what_was_found_for_another_metric_is_not_in_the_table(counts):
+    sg.tl.gene_stability(counts, 2, n_perm=19, n_jobs=1, progress=False)
+    sg.tl.rank_genes(counts)
+    assert {"lower", "p_value"} <= set(counts.uns["ggml_genes"].columns)
+    sg.tl.ggml(counts, "sample_id", "label", use_rep="X_pca", n_comps=2, progress=False)
+    sg.tl.rank_genes(counts)
+    assert list(counts.uns["ggml_genes"].columns) == COLUMNS
+
+
+def test_stability_follows_its_genes(counts):
+    sg.tl.gene_stability(counts, 2, n_perm=19, n_jobs=1, progress=False)
+    truth = counts.uns["ggml_genes"].set_index(["component", "gene"])
+    few = counts[:, counts.var_names[::-2]].copy()
+    sg.tl.rank_genes(few)
+    table = few.uns["ggml_genes"].set_index(["component", "gene"])
+    assert len(table) < len(truth)
+    for name in ("loading", "lower", "upper", "frequency", "excess", "p_value", "p_adjusted"):
+        pd.testing.assert_series_equal(table[name], truth.loc[table.index, name])
+
+
 def test_a_key_of_its_own(learned):
     learned.uns["tumor"] = learned.uns["ggml"]
     learned.varm["tumor"] = learned.varm["ggml"]

@@ -16,8 +16,9 @@ import scggml as sg
 pytestmark = pytest.mark.real
 
 QUIET = {"progress": False}
-STEPS = {"max_iter": 300, "init": sg.tl.Canonical(ridge=0.03)}
-FEW_PAIRS = sg.tl.Canonical(ridge=0.03, max_pairs=100)
+START = {"ridge": 0.03, "ridge_scale": "mean"}
+STEPS = {"method": sg.tl.Triplets(init=sg.tl.Canonical(**START)), "shrinkage": 0.4}
+FEW_PAIRS = sg.tl.Canonical(**START, max_pairs=100)
 """A start that leaves something to learn where there are hundreds of samples."""
 
 
@@ -66,7 +67,7 @@ def biopsies(data_dir: Path) -> Case:
         patch.setenv("SCGGML_DATA", str(data_dir / "downloads"))
         adata = sg.datasets.kidney_igan()
     sc.pp.scale(adata)
-    return Case(adata, "sampleID", "status", {"n_cells": 8, "init": FEW_PAIRS}, n_samples=634)
+    return Case(adata, "sampleID", "status", {"n_cells": 8, "method": sg.tl.Triplets(init=FEW_PAIRS)}, n_samples=634)
 
 
 COHORTS: dict[str, Callable[[Path], Case]] = {
@@ -139,16 +140,18 @@ def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads(cases, name
 
 def test_the_same_seed_gives_the_same_bytes_in_mini_batches(cases):
     case, _ = cases("kidney_igan")
-    runs = [content(case.learn(n_jobs=n_jobs, max_iter=2, tol=0)) for n_jobs in (1, 2, 2)]
+    method = sg.tl.Triplets(init=FEW_PAIRS, max_iter=2, tol=0)
+    runs = [content(case.learn(n_jobs=n_jobs, method=method)) for n_jobs in (1, 2, 2)]
     assert runs[0] == runs[1] == runs[2]
 
 
 @pytest.mark.parametrize("name", COHORTS)
 def test_the_default_gives_the_same_bytes_and_survives_files(cases, name, tmp_path):
     case, _ = cases(name)
-    first, second = (case.learn(max_iter=0, init="canonical", n_jobs=n_jobs) for n_jobs in (1, 2))
+    first, second = (case.learn(method="canonical", shrinkage="auto", n_jobs=n_jobs) for n_jobs in (1, 2))
     stored = first.uns["ggml"]
     assert (stored["stop"], stored["converged"]) == ("closed form", True)
+    assert np.isfinite(stored["choice"]["score"]).all()
     use_rep = case.options.get("use_rep")
     features = np.asarray(first.X if use_rep is None else first.obsm[use_rep], dtype=np.float64)
     np.testing.assert_allclose(first.obsm["X_ggml"], features @ stored["components"].T, rtol=1e-4, atol=1e-5)

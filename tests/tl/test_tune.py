@@ -16,16 +16,16 @@ def run(adata, space, **options):
     return adata.uns["tuning"]
 
 
-def planted(n_donors=18):
+def planted(n_donors=18, others=4):
     """The label moves one feature of four; the others differ more, and between donors only."""
     adata = null_cohort(0, n_donors=n_donors, n_cells=8)
-    adata.X[:, 1:] *= 4
+    adata.X[:, 1:] *= others
     adata.X[:, 0] += np.where(adata.obs["label"].to_numpy() == "c1", 5.0, 0.0)
     return adata
 
 
 def test_a_setting_that_works_is_chosen_over_one_that_does_not():
-    found = run(planted(), {"shrinkage": [1.0, 0.0]})
+    found = run(planted(others=8), {"shrinkage": [1.0, 0.0]})
     assert found["best"] == {"shrinkage": 0.0}
     assert found["choices"].query("chosen")["setting"].tolist() == ["shrinkage=0.0"] * 4
     summary = scores(found)
@@ -41,6 +41,7 @@ def scores(found):
 def test_the_reported_score_is_honest_where_the_best_inner_score_is_not():
     """Without signal the best of many settings looks good inside; outside it is at chance."""
     space = {"n_comps": [1, 2, 3, 4], "ridge": [0.01, 1.0], "n_neighbors": [1, 3, 5]}
+    space |= {"ridge_scale": ["mean"], "shrinkage": [0.4]}  # nothing is left to be decided in each fit
     inner, outer = [], []
     for seed in range(6):
         found = run(null_cohort(seed, n_donors=12, n_cells=3), space, rng=seed)
@@ -91,11 +92,17 @@ def test_the_result_reads_as_a_cross_validation_and_survives_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"space": {"magic": [1]}}, ValueError, "space has an option 'magic' that is not known; choose from 'n_comps'"),
+        ({"space": {"magic": [1]}}, ValueError, "space has an option 'magic' that is not known; choose from 'method'"),
         ({"space": {"n_comps": []}}, ValueError, r"space\['n_comps'\] is \[\]; a list of values to try"),
         ({"space": {"n_comps": [0]}}, ValueError, "n_comps=0 must be at least 1"),
         ({"space": {}}, ValueError, "space is empty"),
-        ({"space": {"ridge": [1.0], "init": ["pca"]}}, ValueError, "both 'init' and 'ridge'"),
+        ({"space": {"ridge": [-1.0]}}, ValueError, "ridge=-1.0 must be"),
+        (
+            {"space": {"ridge": [1.0], "method": [sg.tl.Canonical()]}},
+            ValueError,
+            "space has 'method' beside options of a method",
+        ),
+        ({"space": {"margin": [1.0]}}, ValueError, "space has an option 'margin' that is not known"),
         ({"search": "best"}, ValueError, "search='best' is not known"),
         ({"n_trials": 3}, ValueError, "n_trials=3: a grid tries all combinations"),
         ({"n_inner_splits": 1}, ValueError, "n_inner_splits=1 must be at least 2"),

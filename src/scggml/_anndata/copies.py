@@ -1,11 +1,11 @@
-"""Samples that are copies of each other would betray each other's labels."""
+"""Samples that are copies of each other would leak each other's labels."""
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 
-from scggml._anndata.read import ROWS, Features, as_text
-from scggml._core.cohort import Floats
+from scggml._anndata.features import ROWS, Features
+from scggml._anndata.selection import Selection
+from scggml._core.cohort import Floats, Integers
 
 DIGITS = 9
 """Digits by which cells are told apart."""
@@ -14,29 +14,30 @@ COPIED = 0.5
 """Share of equal cells from which on a sample counts as a copy."""
 
 
-def check_copies(adata: AnnData, features: Features, sample_key: str, groups: pd.Series) -> None:
+def check_copies(selection: Selection, features: Features, groups: Integers) -> None:
     """Raise if samples of different donors share half of their cells.
 
-    All cells are looked at, whichever are drawn later. `groups` holds the donor of each sample by name.
+    All cells are looked at, whichever are drawn later. `groups` (P,) holds the donor of each sample.
     """
-    marks = _marks(features, adata.n_obs)
-    table = pd.DataFrame({"mark": marks, "sample": as_text(adata.obs[sample_key])})
-    sizes = table["sample"].value_counts()
+    inside = selection.owner >= 0
+    marks = _marks(features, selection.adata.n_obs)
+    table = pd.DataFrame({"mark": marks[inside], "sample": selection.owner[inside]})
+    sizes = np.bincount(table["sample"], minlength=selection.n_samples)
     owners = table.drop_duplicates().groupby("mark")["sample"].agg(["size", "min", "max"])
     # what more than two samples have, such as empty cells, is no sign of a copy
     shared = owners[owners["size"] == 2].groupby(["min", "max"]).size().reset_index(name="count")
     for first, second, count in zip(shared["min"], shared["max"], shared["count"], strict=True):
-        both = first in groups.index and second in groups.index  # not left out by min_cells
-        if both and count > COPIED * min(sizes[first], sizes[second]) and groups[first] != groups[second]:
+        if count > COPIED * min(sizes[first], sizes[second]) and groups[first] != groups[second]:
+            names = selection.names[[first, second]]
             raise ValueError(
-                f"Samples {first!r} and {second!r} share {count} cells but count as different donors, so that a "
-                "held-out one would be recognized by its copy. Leave one out, or pass a groups_key under which both "
-                "belong to one donor."
+                f"Samples {str(names[0])!r} and {str(names[1])!r} share {count} cells but count as different donors, "
+                "so that a held-out one would be recognized by its copy. Leave one out, or pass a groups_key under "
+                "which both belong to one donor."
             )
 
 
 def _marks(features: Features, n_cells: int) -> Floats:
-    """(n_cells,) a random combination of the features of each cell, by which equal cells are recognized."""
+    """Return (n_cells,) a random combination of the features of each cell, by which equal cells are recognized."""
     mixed = np.random.default_rng(0).standard_normal(features.matrix.shape[1])
     marks = np.empty(n_cells)
     for start in range(0, n_cells, ROWS):

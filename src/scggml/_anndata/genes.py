@@ -1,6 +1,6 @@
 """The door to the genes of a stored metric: their names, loadings and table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,9 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._anndata.keys import Keys
-from scggml._anndata.metric import Stored, read_stored
-from scggml._anndata.read import choices
+from scggml._anndata.messages import choices
+from scggml._anndata.metric import StoredMetric, check_derived, pca_axes, read_metric, stored_keys
+from scggml._anndata.results import write_uns
 from scggml._core.cohort import Floats, Names
 from scggml._core.metric import importance, shares
 
@@ -40,7 +41,7 @@ class Genes:
     known: bool
 
 
-def read_genes(adata: AnnData, stored: Stored, gene_symbols: str | None = None) -> Genes:
+def read_genes(adata: AnnData, stored: StoredMetric, gene_symbols: str | None = None) -> Genes:
     """Genes that took part in a metric, with the names in a column of `.var` where one is given."""
     slot = Keys(stored.key).loadings
     if slot not in adata.varm:
@@ -63,8 +64,8 @@ def read_genes(adata: AnnData, stored: Stored, gene_symbols: str | None = None) 
     return Genes(names[used], matrix[used], known=True)
 
 
-def pick_components(stored: Stored, components: Sequence[int] | None, purpose: str) -> list[int]:
-    """The components asked for, from 1, each once; by default those that carry at least a share DOMINANT."""
+def pick_components(stored: StoredMetric, components: Sequence[int] | None, purpose: str) -> list[int]:
+    """Return the components asked for, from 1, each once; by default those that carry at least a share DOMINANT."""
     share = shares(stored.singular_values)
     if components is None:
         if not share.any():
@@ -76,7 +77,7 @@ def pick_components(stored: Stored, components: Sequence[int] | None, purpose: s
     return components
 
 
-def component_names(stored: Stored) -> list[str]:
+def component_names(stored: StoredMetric) -> list[str]:
     """Names of the components, such as "ggml1"; the metric as a whole is named by its key."""
     return [f"{stored.key}{i + 1}" for i in range(len(stored.components))]
 
@@ -86,7 +87,7 @@ def gene_table(adata: AnnData, key: str) -> pd.DataFrame:
 
     With what `tl.gene_stability` found, as far as it did so for the metric as it is now.
     """
-    stored = read_stored(adata, key)
+    stored = read_metric(adata, key)
     genes = read_genes(adata, stored)
     found = read_stability(adata, stored)
     total = importance(stored.components if not genes.known else genes.loadings.T).sum()
@@ -114,18 +115,87 @@ def gene_table(adata: AnnData, key: str) -> pd.DataFrame:
     return table[front + [column for column in table.columns if column not in front]]
 
 
-def read_stability(adata: AnnData, stored: Stored) -> Any:
-    """What `tl.gene_stability` stored, None if it has not run since this metric was learned."""
+def read_stability(adata: AnnData, stored: StoredMetric) -> Any:
+    """Return what `tl.gene_stability` found, by gene in the order of `read_genes`; None if it has not run.
+
+    It has not if the metric is another one now. Genes that were not there then have NaN.
+    """
     found = adata.uns.get(Keys(stored.key).stability)
-    if found is None or not np.array_equal(np.asarray(found["singular_values"]), stored.singular_values):
+    if not isinstance(found, Mapping) or str(found.get("fingerprint")) != stored.fingerprint:
         return None
-    return found
+    names = read_genes(adata, stored).names.astype(str)
+    known = np.array([str(name) for name in found.get("genes", names)])
+    if np.array_equal(known, names):
+        return found
+    if len(set(known)) < len(known):
+        raise ValueError(
+            f"adata.uns[{Keys(stored.key).stability!r}] has several genes of one name, so it is open which of them are "
+            f"in adata.var_names; call sg.tl.gene_stability(adata, key={stored.key!r}) again."
+        )
+    place = pd.Index(known).get_indexer(pd.Index(names))
+    moved = {name: _by_gene(np.asarray(found[name]), place) for name in (*STABILITY, *SIGNIFICANCE) if name in found}
+    return dict(found) | moved | {"genes": names.astype(object)}
 
 
-def read_axes(adata: AnnData, stored: Stored, genes: Genes) -> Floats | None:
-    """(n, d) loadings of the PCA that carry features back to the genes; None if the features are what is ranked."""
-    use_rep = stored.param("use_rep")
+def _by_gene(values: np.ndarray, place: np.ndarray) -> Floats:
+    """Return the rows at these places, NaN for -1."""
+    out: Floats = values[place].astype(np.float64)
+    out[place < 0] = np.nan
+    return out
+
+
+def read_axes(adata: AnnData, stored: StoredMetric, genes: Genes) -> Floats | None:
+    """Return (n, d) loadings of the PCA that carry features to genes; None if the features are what is ranked."""
+    use_rep = stored.reading.use_rep
     if not genes.known or use_rep in (None, "X"):
         return None
-    axes = np.asarray(adata.varm["PCs" if use_rep == "X_pca" else use_rep], dtype=np.float64)
+    axes = pca_axes(adata, use_rep)
+    if axes is None:
+        raise ValueError(f"The loadings of {use_rep!r} are no longer in adata.varm; compute the PCA again.")
     return axes[axes.any(axis=1)]
+
+
+def read_ranked(adata: AnnData, key: str) -> pd.DataFrame:
+    """Return the stored table of all genes, if it is one of the metric as it is now."""
+    slot = Keys(key).genes
+    if slot not in adata.uns:
+        raise KeyError(f"No {slot!r} in adata.uns; rank the genes first with sg.tl.rank_genes(adata, key={key!r}).")
+    table: pd.DataFrame = adata.uns[slot]
+    fresh = gene_table(adata, key)
+    if len(table) != len(fresh) or not np.allclose(table["loading"], fresh["loading"]):
+        raise ValueError(
+            f"adata.uns[{slot!r}] ranks the genes of another metric than adata.uns[{key!r}] is now; call "
+            f"sg.tl.rank_genes(adata, key={key!r}) again."
+        )
+    return table
+
+
+def read_symbols(adata: AnnData, gene_symbols: str) -> dict[str, str]:
+    """Return the name of each gene in a column of `.var`."""
+    if gene_symbols not in adata.var:
+        raise KeyError(f"gene_symbols={gene_symbols!r} is not a column of adata.var, which has {choices(adata.var)}.")
+    return dict(zip(adata.var_names.astype(str), adata.var[gene_symbols].astype(str), strict=True))
+
+
+def name_columns(adata: AnnData) -> dict[str, set[str]]:
+    """Return the values of each column of `.var`, which may be names of genes."""
+    return {str(name): set(adata.var[name].astype(str)) for name in adata.var}
+
+
+def write_enrichment(adata: AnnData, stored: StoredMetric, table: pd.DataFrame, params: Mapping[str, Any]) -> None:
+    """Write gene sets of the components of a metric."""
+    entry = {"table": table, "params": dict(params), "fingerprint": stored.fingerprint}
+    write_uns(adata, Keys(stored.key).enrichment, entry)
+
+
+def read_enrichment(adata: AnnData, key: str) -> pd.DataFrame:
+    """Return the stored gene sets, if they are those of the metric as it is now."""
+    slot = Keys(key).enrichment
+    call = f"sg.ext.gprofiler(adata, key={key!r}) or sg.ext.enrich_gmt(adata, gene_sets, key={key!r})"
+    if slot not in adata.uns:
+        raise KeyError(f"No {slot!r} in adata.uns; ask first with {call}.")
+    entry = adata.uns[slot]
+    if key in stored_keys(adata):
+        check_derived(entry, read_metric(adata, key), f"adata.uns[{slot!r}]", call)
+    table: pd.DataFrame = entry["table"]
+    return table

@@ -63,7 +63,13 @@ N_CELLS = "n_cells"
 """`.obs` of the samples: number of cells that stand for the sample."""
 
 MDS = "X_mds"
-"""`.obsm` of the samples: coordinates from multidimensional scaling; `.uns["mds"]` holds their eigenvalues."""
+"""`.obsm` of the samples: coordinates from multidimensional scaling."""
+
+MDS_RECORD = "mds"
+"""`.uns` of the samples: eigenvalues of these coordinates."""
+
+NEIGHBORS, CONNECTIVITIES, NEAREST = "neighbors", "connectivities", "distances"
+"""`.uns` and `.obsp` of the samples: the neighbor graph in the slots that scanpy reads."""
 
 CROSS_VALIDATION = "cross_validation"
 """`.uns` of the cells: what `tl.cross_validate` found."""

@@ -1,90 +1,363 @@
-"""The door back in: what `.uns` holds about a learned metric."""
+"""A learned metric as `.uns` holds it: read, checked, written, asked."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from anndata import AnnData
 
+from scggml._anndata.features import Features, embed_cells, has_rep, pca_loadings_slot, pick, read_features
 from scggml._anndata.keys import Keys
-from scggml._anndata.read import Features, choices, read_features
-from scggml._core.cohort import Floats, Names
+from scggml._anndata.messages import check_adata, check_key_added, choices
+from scggml._anndata.reading import Reading
+from scggml._anndata.results import write_obsm, write_uns, write_varm
+from scggml._anndata.selection import Selection
+from scggml._core.cohort import Cohort, Floats, Names
+from scggml._core.learn.covariates import Adjustment
+from scggml._core.learn.learner import Learner
+from scggml._core.learn.metric import Fit
+from scggml._core.params import plain
+from scggml._core.samples import Samples
+from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.plans import GroundCost
+
+ENTRIES = ("components", "singular_values", "features", "learner", "settled", "reading", "fingerprint")
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A metric as `tl.ggml` stored it; `params` holds the arguments that were not None."""
+@dataclass(frozen=True, eq=False)
+class StoredMetric:
+    """A metric as `tl.ggml` stored it.
+
+    Parameters
+    ----------
+    components, singular_values, features
+        (k, d), (k,) and (d,) names of the features.
+    learner, reading
+        How it was learned, and from which cells.
+    settled
+        The learner with what was decided inside the training donors.
+    adjustment
+        Effects of covariates that are taken off the cells.
+    fingerprint
+        Changes with anything of the metric; what is derived from it is kept with it.
+    record
+        All that `.uns` holds about it, such as its history.
+    """
 
     key: str
     components: Floats
     singular_values: Floats
     features: Names
-    params: Mapping[str, Any]
+    learner: Learner
+    settled: Learner
+    reading: Reading
+    adjustment: Adjustment | None
+    fingerprint: str
+    record: Mapping[str, Any]
 
     @property
     def squared(self) -> bool:
-        """Whether the ground cost is the squared distance."""
-        return bool(self.params["squared"])
+        """Whether distances are squared."""
+        return self.learner.squared
 
-    def param(self, name: str) -> str | None:
-        """A text argument of `tl.ggml`, None if it was not given."""
-        value = self.params.get(name)
-        return None if value is None else str(value)
+    @property
+    def cost(self) -> GroundCost:
+        """Name of the ground cost in the learned space."""
+        return self.learner.cost
+
+    def locate(self, adata: AnnData) -> Features:
+        """Find the features of an AnnData in the order of the metric; the missing ones are named."""
+        reading = self.reading
+        found = read_features(adata, use_rep=reading.use_rep, layer=reading.layer, mask_var=None)
+        if np.array_equal(found.names, self.features):
+            return found
+        return pick(found, self.features, f"features that the metric {self.key!r} was learned on")
+
+    def has_features(self, adata: AnnData) -> bool:
+        """Return whether the features are there; cells that came in through their genes have coordinates only."""
+        return has_rep(adata, self.reading.use_rep) or not has_rep(adata, Keys(self.key).cells)
+
+    def embed(self, adata: AnnData, everyone: Selection | None) -> Floats:
+        """Return (n_obs, k), all cells in the learned space, without the effects of covariates of their samples.
+
+        `everyone` (all cells of all samples) is needed where there are covariates.
+        """
+        shifts = self.shifts(everyone)
+        return embed_cells(self.locate(adata), self.components) - shifts
+
+    def shifts(self, everyone: Selection | None) -> Floats | float:
+        """Return (n_obs, k), what covariates move each cell by in the learned space; 0 if there are none."""
+        if self.adjustment is None:
+            return 0.0
+        if everyone is None:
+            raise ValueError(f"The metric {self.key!r} takes off effects of covariates; the samples are needed.")
+        return covariate_shifts(self.reading, everyone, self.adjustment, self.components)[everyone.owner]
+
+    def cohort(self, selection: Selection, *, summary: Coreset | None = None) -> Cohort:
+        """Return the chosen cells in the learned space, or a summary of them there."""
+        adata, rng = selection.adata, np.random.default_rng([self.reading.seed, 1])
+        if not self.has_features(adata):
+            return selection.read(read_features(adata, use_rep=Keys(self.key).cells), summary=summary, rng=rng)
+        cohort = selection.read(self.locate(adata), components=self.components, summary=summary, rng=rng)
+        if self.adjustment is None:
+            return cohort
+        shifts = covariate_shifts(self.reading, selection, self.adjustment, self.components)[:-1]
+        return replace(cohort, points=cohort.points - np.repeat(shifts, cohort.sizes, axis=0))
+
+    def training(self, adata: AnnData, *, quiet: bool = True) -> tuple[Selection, Samples]:
+        """Read the samples that the metric was learned from, as they were read then."""
+        selection = self.reading.select(adata, quiet=quiet)
+        return selection, self.reading.samples(selection, self.locate(adata), everything=needs_everything(self.learner))
 
 
-def read_stored(adata: AnnData, key: str) -> Stored:
-    """Read a learned metric; a missing one is answered with those that are there."""
-    entry = adata.uns.get(Keys(key).metric)
-    if not is_metric(entry):
-        raise KeyError(
-            f"No learned metric in adata.uns[{key!r}]; stored metrics: {choices(stored_keys(adata))}. "
-            f"Learn one with sg.tl.ggml(adata, sample_key, label_key, key_added={key!r})."
-        )
-    return Stored(
-        key=key,
-        components=np.asarray(entry["components"], dtype=np.float64),
-        singular_values=np.asarray(entry["singular_values"], dtype=np.float64),
-        features=np.array([str(name) for name in entry["features"]]),
-        params=entry["params"],
-    )
+def covariate_shifts(reading: Reading, selection: Selection, adjustment: Adjustment, components: Floats) -> Floats:
+    """Return (P + 1, k), what covariates move samples by in the learned space; 0 for cells of no sample (-1)."""
+    out = np.zeros((selection.n_samples + 1, len(components)))
+    covariates = reading.covariates(selection)
+    if covariates is None:
+        raise ValueError("The metric has effects of covariates, but its reading names no covariate_keys.")
+    out[:-1] = adjustment.shifts(covariates) @ components.T
+    return out
+
+
+def needs_everything(learner: Learner) -> bool:
+    """Return whether learning asks for all cells beside a summary of them."""
+    return getattr(learner.recipe, "refine", 0) > 0
 
 
 def is_metric(entry: Any) -> bool:
-    """Whether an entry of `.uns` was written by `tl.ggml`."""
-    return isinstance(entry, Mapping) and {"components", "singular_values", "features", "params"} <= entry.keys()
+    """Return whether an entry of `.uns` was written by `tl.ggml`."""
+    return isinstance(entry, Mapping) and {"components", "singular_values", "features"} <= entry.keys()
 
 
 def stored_keys(adata: AnnData) -> list[str]:
-    """Keys of the metrics that an AnnData holds."""
+    """Return the keys of the metrics that an AnnData holds."""
     return [key for key, entry in adata.uns.items() if is_metric(entry)]
 
 
-def stored_features(adata: AnnData, stored: Stored) -> Features:
-    """The features of `adata` in the order of a stored metric; the missing ones are named."""
-    use_rep, layer = stored.param("use_rep"), stored.param("layer")
-    found = read_features(adata, use_rep=use_rep, layer=layer, mask_var=None)
-    if np.array_equal(found.names, stored.features):
-        return found
-    return pick(found, stored.features, f"features that the metric {stored.key!r} was learned on")
-
-
-def pick(found: Features, names: Names, what: str) -> Features:
-    """Features of the given names, in that order; missing or ambiguous ones are named."""
-    position = {str(name): i for i, name in enumerate(found.names)}
-    missing = [name for name in names if name not in position]
-    if missing:
-        raise ValueError(
-            f"{found.slot} lacks {len(missing)} of the {len(names)} {what}: {choices(missing)}. Add them, or learn the "
-            "metric on the features that both data sets share."
+def read_metric(adata: AnnData, key: str) -> StoredMetric:
+    """Read a learned metric; one that is missing or damaged is answered with what is there and the next step."""
+    check_adata(adata)
+    entry = adata.uns.get(Keys(key).metric)
+    again = f"Learn it with sg.tl.ggml(adata, sample_key, label_key, key_added={key!r})."
+    if not is_metric(entry):
+        raise KeyError(
+            f"No learned metric in adata.uns[{key!r}]; stored metrics: {choices(stored_keys(adata))}. {again}"
         )
-    if len(position) < len(found.names):
-        values, counts = np.unique(found.names, return_counts=True)
-        twice = np.intersect1d(values[counts > 1], names)
-        if len(twice):
+    missing = [name for name in ENTRIES if name not in entry]
+    if missing:
+        raise ValueError(f"The metric in adata.uns[{key!r}] lacks {choices(missing)}. {again}")
+    where = f"adata.uns[{key!r}]"
+    components = _numbers(entry, "components", where, again, 2)
+    k, d = components.shape
+    singular_values = _numbers(entry, "singular_values", where, again, 1)
+    features = np.array([str(name) for name in entry["features"]])
+    for name, shape, wanted in (("singular_values", singular_values.shape, (k,)), ("features", features.shape, (d,))):
+        if shape != wanted:
             raise ValueError(
-                f"adata.var_names has several features named {choices(twice)}, so it is open which of them the metric "
-                "means; call adata.var_names_make_unique() or leave the others out."
+                f"{where}['{name}'] has shape {shape} beside components of shape {(k, d)}; the metric is damaged. "
+                f"{again}"
             )
-    columns = np.array([position[name] for name in names], dtype=np.int64)
-    return Features(found.matrix, found.slot, names, columns, found.cells)
+    learner = _learner(entry, "learner", where, again)
+    settled = _learner(entry, "settled", where, again)
+    adjustment = _adjustment(entry, d, where, again)
+    try:
+        reading = Reading.from_params(entry["reading"], f"{where}['reading']")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{error} {again}") from error
+    parts: dict[str, Any] = {"learner": learner, "settled": settled, "reading": reading, "adjustment": adjustment}
+    found = fingerprint(components, singular_values, features, **parts)
+    if str(entry["fingerprint"]) != found:
+        raise ValueError(f"{where} was changed after it was learned: its entries do not match its fingerprint. {again}")
+    return StoredMetric(
+        key=key,
+        components=components,
+        singular_values=singular_values,
+        features=features,
+        fingerprint=found,
+        record=entry,
+        **parts,
+    )
+
+
+def _learner(entry: Mapping[str, Any], name: str, where: str, again: str) -> Learner:
+    try:
+        return Learner.from_params(entry[name])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}[{name!r}]: {error} {again}") from error
+
+
+def _adjustment(entry: Mapping[str, Any], d: int, where: str, again: str) -> Adjustment | None:
+    given = entry.get("adjustment")
+    if given is None:
+        return None
+    where = f"{where}['adjustment']"
+    if not isinstance(given, Mapping) or not {"slopes", "center"} <= given.keys():
+        raise ValueError(f"{where} lacks 'slopes' or 'center'; the metric is damaged. {again}")
+    slopes, center = _numbers(given, "slopes", where, again, 2), _numbers(given, "center", where, again, 1)
+    if slopes.shape != (len(center), d):
+        raise ValueError(
+            f"{where}['slopes'] has shape {slopes.shape} beside {len(center)} covariates and {d} features; the metric "
+            f"is damaged. {again}"
+        )
+    return Adjustment(slopes, center)
+
+
+def _numbers(entry: Mapping[str, Any], name: str, where: str, again: str, ndim: int) -> Floats:
+    try:
+        values = np.asarray(entry[name], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}[{name!r}] does not hold numbers; the metric is damaged. {again}") from error
+    if values.ndim != ndim or not np.isfinite(values).all():
+        raise ValueError(
+            f"{where}[{name!r}] has shape {values.shape} or values that are not finite; the metric is damaged. {again}"
+        )
+    return values
+
+
+def fingerprint(
+    components: Floats,
+    singular_values: Floats,
+    features: Names,
+    *,
+    learner: Learner,
+    settled: Learner,
+    reading: Reading,
+    adjustment: Adjustment | None = None,
+) -> str:
+    """Return a text that changes with anything that a metric computes with."""
+    found = hashlib.sha256()
+    parts: list[Any] = [components, singular_values, list(features)]
+    parts += [learner.to_params(), settled.to_params(), reading.to_params()]
+    for part in parts + ([] if adjustment is None else [adjustment.slopes, adjustment.center]):
+        found.update(_as_bytes(part))
+    return found.hexdigest()[:16]
+
+
+def _as_bytes(value: Any) -> bytes:
+    """Return the content of nested options, whatever file they come from."""
+    if isinstance(value, Mapping):
+        return b"{" + b",".join(name.encode() + b":" + _as_bytes(value[name]) for name in sorted(value)) + b"}"
+    if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.number):
+        return str(value.shape).encode() + np.ascontiguousarray(value, dtype="<f8").tobytes()
+    if isinstance(value, np.ndarray | list | tuple):
+        return repr([str(part) for part in value]).encode()
+    return repr(plain(value)).encode()
+
+
+def metric_entry(found: Fit, features: Features, learner: Learner, reading: Reading) -> dict[str, Any]:
+    """Return the content of `.uns`, of plain values that h5ad and zarr can hold (so no None)."""
+    settled = learner.settled(found)
+    mark = fingerprint(
+        found.components,
+        found.singular_values,
+        features.names,
+        learner=learner,
+        settled=settled,
+        reading=reading,
+        adjustment=found.adjustment,
+    )
+    entry: dict[str, Any] = {
+        "components": found.components,
+        "singular_values": found.singular_values,
+        "features": features.names.astype(object),
+        "class_means": found.class_means,
+        "oriented_to": np.array(found.oriented_to, dtype=object),
+        "history": dict(found.history),
+        "stop": found.stop,
+        "converged": found.converged,
+        "shrinkage": found.shrinkage,
+        "learner": learner.to_params(),
+        "settled": settled.to_params(),
+        "reading": reading.to_params(),
+        "fingerprint": mark,
+    }
+    if found.adjustment is not None:
+        entry["adjustment"] = {"slopes": found.adjustment.slopes, "center": found.adjustment.center}
+    if found.margin is not None and found.reg is not None:
+        entry |= {"margin": float(found.margin), "reg": float(found.reg), "refined": found.refined}
+    choice = found.choice
+    if choice is not None:
+        entry["choice"] = {
+            "ridge": np.array([setting.ridge for setting in choice.tried]),
+            "ridge_scale": np.array([setting.ridge_scale for setting in choice.tried], dtype=object),
+            "shrinkage": np.array([setting.shrinkage for setting in choice.tried]),
+            "score": choice.scores,
+            "error": choice.errors,
+            "chosen": choice.chosen,
+            "reason": choice.reason,
+        }
+    return entry
+
+
+def write_metric(
+    adata: AnnData, keys: Keys, *, entry: Mapping[str, Any], embedded: Floats, loadings: Floats | None
+) -> None:
+    """Write a metric into `.uns`, the embedded cells into `.obsm` and the gene loadings, if any, into `.varm`."""
+    write_uns(adata, keys.metric, dict(entry))
+    write_obsm(adata, keys.cells, embedded)
+    write_varm(adata, keys.loadings, loadings)
+
+
+def gene_loadings(adata: AnnData, features: Features, components: Floats, use_rep: str | None) -> Floats | None:
+    """Return (n_vars, k) loadings on genes, NaN for genes that were not used; None if features are no genes.
+
+    Features from `.X` or a layer are genes. Those of a PCA go back through its loadings, see `pca_loadings_slot`.
+    """
+    if use_rep is None or use_rep == "X":
+        out = np.full((adata.n_vars, len(components)), np.nan)
+        out[slice(None) if features.columns is None else features.columns] = components.T
+        return out
+    axes = pca_axes(adata, use_rep)
+    if axes is None or axes.shape[1] != components.shape[1]:
+        return None
+    out = axes @ components.T
+    out[~axes.any(axis=1)] = np.nan  # genes that the PCA did not see have zero rows
+    return out
+
+
+def match_loadings(adata: AnnData, reference: AnnData, keys: Keys) -> Floats | None:
+    """Return gene loadings of the reference in the order of the new genes, NaN for genes that the reference lacks."""
+    if keys.loadings not in reference.varm:
+        return None
+    loadings = np.asarray(reference.varm[keys.loadings])
+    position = reference.var_names.get_indexer(adata.var_names)
+    out: Floats = np.where((position >= 0)[:, None], loadings[position], np.nan)
+    return out
+
+
+def read_metric_entry(adata: AnnData, key: str) -> Mapping[str, Any]:
+    """Return what `.uns` holds of a metric, as it is."""
+    entry: Mapping[str, Any] = adata.uns[Keys(key).metric]
+    return entry
+
+
+def pca_axes(adata: AnnData, use_rep: str) -> Floats | None:
+    """Return (n_vars, d) loadings of the PCA that a representation comes from, None if there are none."""
+    stored = adata.varm.get(pca_loadings_slot(adata, use_rep))
+    if stored is None or np.ndim(stored) != 2 or np.shape(stored)[0] != adata.n_vars:
+        return None
+    return np.asarray(stored, dtype=np.float64)
+
+
+def check_derived(entry: Any, stored: StoredMetric, slot: str, call: str) -> None:
+    """Raise if something was derived from another metric than the one that is stored now."""
+    if isinstance(entry, Mapping) and str(entry.get("fingerprint")) != stored.fingerprint:
+        raise ValueError(
+            f"{slot} was computed for another metric than adata.uns[{stored.key!r}] is now; call {call} again."
+        )
+
+
+def check_free(adata: AnnData, keys: Keys) -> None:
+    """Raise if storing a metric would overwrite something that is none."""
+    check_key_added(keys.key)
+    if is_metric(adata.uns.get(keys.metric)):
+        return
+    for where, name in (("uns", keys.metric), ("obsm", keys.cells), ("varm", keys.loadings)):
+        if name in getattr(adata, where):
+            raise ValueError(
+                f"key_added={keys.key!r}: adata.{where}[{name!r}] holds something that is no learned metric and would "
+                "be overwritten. Pass another key_added, or delete it first."
+            )

@@ -21,6 +21,9 @@ PEEK = 10_000
 CLIP = 10.0
 """Standard deviations beyond which scaled values are cut, as is usual with scanpy."""
 
+PCA = "pca"
+"""Slot of the principal components; it is named, as is the flavor of variable genes: scanpy 2 has other defaults."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
@@ -69,7 +72,7 @@ class Preprocess:
                 check_whole(name, getattr(self, name), 1, ", or None to keep all")
 
     def prepare(self, adata: AnnData) -> AnnData:
-        """The steps that each cell takes by itself, on a copy."""
+        """Take the steps that each cell takes by itself, on a copy."""
         adata = adata.copy()
         if self.normalize is True or (self.normalize == "auto" and is_counts(adata)):
             if not sparse.issparse(adata.X):
@@ -82,29 +85,29 @@ class Preprocess:
         """Features (n_cells, d) of both, out of cells that went through `prepare`."""
         genes = np.ones(training.n_vars, dtype=bool)
         if self.n_top_genes is not None and training.n_vars > self.n_top_genes:
-            found = sc.pp.highly_variable_genes(training, n_top_genes=self.n_top_genes, inplace=False)
+            found = sc.pp.highly_variable_genes(training, n_top_genes=self.n_top_genes, flavor="seurat", inplace=False)
             genes = found["highly_variable"].to_numpy()
         first, second = (AnnData(dense(part.X[:, genes])) for part in (training, held_out))
         if self.scale:
-            sc.pp.scale(first, max_value=CLIP)
+            sc.pp.scale(first, zero_center=True, max_value=CLIP)
             mean, std = first.var["mean"].to_numpy(), first.var["std"].to_numpy()
             second.X = np.clip((second.X - mean) / std, -CLIP, CLIP).astype(np.float32)
         if self.n_comps is None or min(first.shape) <= self.n_comps:
             return first.X, second.X
         centre = first.X.mean(axis=0)
-        sc.pp.pca(first, n_comps=self.n_comps, random_state=0)
-        axes = first.varm["PCs"].astype(np.float32)
-        return first.obsm["X_pca"].astype(np.float32), (second.X - centre) @ axes
+        sc.pp.pca(first, n_comps=self.n_comps, random_state=0, key_added=PCA)
+        axes = first.varm[PCA].astype(np.float32)
+        return first.obsm[PCA].astype(np.float32), (second.X - centre) @ axes
 
 
 def is_counts(adata: AnnData) -> bool:
-    """Whether the first values of `.X` are whole numbers of which none is negative."""
+    """Return whether the first values of `.X` are whole numbers of which none is negative."""
     values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X).ravel()
     first = values[:PEEK]
     return bool(len(first) and (first >= 0).all() and (first == np.round(first)).all())
 
 
 def dense(matrix: Any) -> Points:
-    """The matrix as a dense array in single precision."""
+    """Return the matrix as a dense array in single precision."""
     values = matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
     return np.ascontiguousarray(values, dtype=np.float32)

@@ -1,21 +1,76 @@
-"""The door back for evaluation: tables and arrays in `.uns`, as files can hold them."""
+"""The door out: results into slots, as files can hold them."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData, ImplicitModificationWarning
 
-from scggml._anndata.read import choices
+from scggml._anndata.messages import check_key_added, choices
+from scggml._core.cohort import Floats, Integers
 
 
-def write_entry(adata: AnnData, key: str, entry: Mapping[str, Any]) -> None:
-    """Write one result into `.uns`; arguments that were None leave no trace."""
+@contextmanager
+def _views_become_data() -> Iterator[None]:
+    """Let a view become an AnnData of its own at the first write, as with scanpy; nothing to warn of."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImplicitModificationWarning)
-        adata.uns[key] = dict(entry)
+        yield
+
+
+def write_uns(adata: AnnData, slot: str, entry: Any) -> None:
+    """Write a result into `.uns`."""
+    with _views_become_data():
+        adata.uns[slot] = entry
+
+
+def write_obsm(adata: AnnData, slot: str, values: Any) -> None:
+    """Write an array with a row for each observation into `.obsm`."""
+    with _views_become_data():
+        adata.obsm[slot] = values
+
+
+def write_varm(adata: AnnData, slot: str, values: Floats | None) -> None:
+    """Write an array with a row for each gene into `.varm`; None removes what is there."""
+    with _views_become_data():
+        if values is None:
+            adata.varm.pop(slot, None)
+        else:
+            adata.varm[slot] = values
+
+
+def write_obsp(adata: AnnData, slot: str, values: Any) -> None:
+    """Write a matrix of pairs of observations into `.obsp`."""
+    with _views_become_data():
+        adata.obsp[slot] = values
+
+
+def write_obs(adata: AnnData, columns: Mapping[str, Any]) -> None:
+    """Write columns of `.obs`."""
+    with _views_become_data():
+        for name, values in columns.items():
+            adata.obs[name] = values
+
+
+def write_cells(adata: AnnData, slot: str, rows: Integers, values: Floats) -> None:
+    """Write numbers of some cells into a column of `.obs`, NaN for the others."""
+    column = np.full(adata.n_obs, np.nan)
+    column[rows] = values
+    write_obs(adata, {slot: column})
+
+
+def check_result_key(adata: AnnData, key: object, kind: str) -> None:
+    """Raise if a result of a kind cannot be stored under a key without overwriting something else."""
+    check_key_added(key)
+    entry = adata.uns.get(key)
+    if entry is not None and not (isinstance(entry, Mapping) and entry.get("kind") == kind):
+        raise ValueError(
+            f"key_added={key!r}: adata.uns[{key!r}] holds something else than a {kind.replace('_', ' ')}, which would "
+            "be overwritten. Pass another key_added, or delete it first."
+        )
 
 
 def read_entry(adata: AnnData, key: str, *, kind: str, made_by: str) -> Mapping[str, Any]:
@@ -31,9 +86,10 @@ def read_entry(adata: AnnData, key: str, *, kind: str, made_by: str) -> Mapping[
 
 
 def params(**arguments: Any) -> dict[str, Any]:
-    """Arguments as plain values: None is left out, names become an array, all else that is no number becomes text."""
+    """Return arguments as plain values: None is left out, lists become arrays of names, all but numbers text."""
     out: dict[str, Any] = {}
-    for name, value in arguments.items():
+    for name, given in arguments.items():
+        value = given.item() if isinstance(given, np.generic) else given
         if value is None:
             continue
         if isinstance(value, list | tuple):
@@ -44,7 +100,7 @@ def params(**arguments: Any) -> dict[str, Any]:
 
 
 def table(columns: Mapping[str, Any], *, names: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A table whose columns `names` are categories in the order of first appearance."""
+    """Return a table whose columns `names` are categories in the order of first appearance."""
     out = pd.DataFrame(dict(columns))
     for name in names:
         values = out[name].astype(str)

@@ -24,7 +24,7 @@ class Origin:
     counts: Integers
 
     def take(self, samples: Integers) -> "Origin":
-        """The same of the given samples only."""
+        """Return the same of the given samples only."""
         return Origin(self.profiles[samples], self.counts[samples])
 
 

@@ -29,7 +29,7 @@ def canonical_form(components: Floats) -> tuple[Floats, Floats]:
 
 
 def shares(singular_values: Floats) -> Floats:
-    """(k,) share of the metric that each component carries: S_i^2 / sum S^2."""
+    """Return (k,) share of the metric that each component carries: S_i^2 / sum S^2."""
     squares = singular_values**2
     total = squares.sum()
     return squares / total if total > 0 else squares
@@ -43,6 +43,6 @@ def effective_rank(singular_values: Floats) -> float:
 
 
 def importance(components: Floats) -> Floats:
-    """(d,) diagonal of theta = W^T W: how much each feature counts in a squared distance."""
+    """Return (d,) diagonal of theta = W^T W: how much each feature counts in a squared distance."""
     out: Floats = (components**2).sum(axis=0)
     return out

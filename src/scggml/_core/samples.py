@@ -1,7 +1,8 @@
 """What a method may see: the samples that it learns from with what is to be predicted, and samples without it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -23,11 +24,14 @@ class Target:
         (P,) class codes, or numbers, as float64.
     classes
         (C,) names of the classes, lowest first where they have an order; empty for numbers.
+    reference
+        Code of the class that others are compared with.
     """
 
     kind: LabelKind
     values: Floats
     classes: Names
+    reference: int = 0
 
     @property
     def codes(self) -> Integers:
@@ -40,7 +44,7 @@ class Target:
         return len(self.classes)
 
     def take(self, samples: Integers) -> "Target":
-        """Target of the given samples only."""
+        """Return the target of the given samples only."""
         return replace(self, values=self.values[samples])
 
 
@@ -58,12 +62,23 @@ class Samples:
         (P, n_types) share of each cell type; None if there are no cell types.
     batch
         (P,) code of a technical batch whose effect is not part of the signal; None if there is none.
+    covariates
+        (P, q) numbers whose effect on the cells is not part of the signal; None if there are none.
+    everything
+        The same samples with all of their cells, where `cohort` is a summary of them and refinement asks for more.
+    work, positions
+        What was computed of a cohort before any label was known (`learn.shared.Work`), and (P,) where these samples
+        stand in it.
     """
 
     cohort: Cohort
     groups: Integers
     composition: Floats | None = None
     batch: Integers | None = None
+    covariates: Floats | None = None
+    everything: Cohort | None = None
+    work: Any = None
+    positions: Integers | None = None
 
     @property
     def n_samples(self) -> int:
@@ -71,27 +86,42 @@ class Samples:
         return self.cohort.n_samples
 
     def take(self, samples: Integers) -> "Samples":
-        """Only the given samples, in the given order."""
+        """Return the given samples only, in the given order."""
         return Samples(
             cohort=self.cohort.take(samples),
             groups=self.groups[samples],
             composition=None if self.composition is None else self.composition[samples],
             batch=None if self.batch is None else self.batch[samples],
+            covariates=None if self.covariates is None else self.covariates[samples],
+            everything=None if self.everything is None else self.everything.take(samples),
+            work=self.work,
+            positions=None if self.positions is None else self.positions[samples],
         )
 
 
+def plain_samples(cohort: Cohort) -> Samples:
+    """Return the samples of a cohort without its labels, each of a donor of its own."""
+    return Samples(blind(cohort), np.arange(cohort.n_samples))
+
+
+def class_target(cohort: Cohort) -> Target:
+    """Return the labels of a cohort as classes without an order."""
+    return Target("classes", cohort.labels.astype(np.float64), cohort.classes)
+
+
 def blind(cohort: Cohort) -> Cohort:
-    """The cohort without its labels."""
+    """Return the cohort without its labels."""
     return replace(cohort, labels=np.zeros(cohort.n_samples, dtype=np.int64), classes=np.array(["unknown"]))
 
 
-def labelled(samples: Samples, target: Target) -> Cohort:
-    """Cohort of samples that are learned from, with their classes."""
-    return replace(samples.cohort, labels=target.codes, classes=target.classes)
+def labelled(cohort: Cohort, target: Target) -> Cohort:
+    """Return the cohort with the classes of a target; numbers leave all samples in one class."""
+    classes = target.classes if target.n_classes else np.array(["unknown"])
+    return replace(cohort, labels=target.codes, classes=classes)
 
 
 def join(first: Cohort, second: Cohort) -> Cohort:
-    """One cohort of both, the first in front."""
+    """Return one cohort of both, the first in front."""
     return Cohort(
         points=np.concatenate([first.points, second.points]),
         weights=np.concatenate([first.weights, second.weights]),
@@ -103,7 +133,151 @@ def join(first: Cohort, second: Cohort) -> Cohort:
 
 
 def mean_profiles(cohort: Cohort) -> Floats:
-    """(P, d) weighted mean cell of each sample."""
+    """Return (P, d), the weighted mean cell of each sample."""
     weighted = cohort.points * cohort.weights[:, None]
     out: Floats = np.add.reduceat(weighted, cohort.offsets[:-1], axis=0)
     return out
+
+
+def make_target(
+    names: Names,
+    numbers: Floats | None,
+    levels: Sequence[str],
+    *,
+    kind: LabelKind | Literal["auto"] | Sequence[str],
+    has_order: bool,
+    reference: str | None,
+    what: str,
+) -> Target:
+    """Decide what the labels of samples are.
+
+    Parameters
+    ----------
+    names
+        (P,) label of each sample as text.
+    numbers
+        (P,) the same as numbers; None where labels are not numbers (a boolean is none).
+    levels
+        The different labels, in the order that their column gives them.
+    kind
+        What the user says: a kind, `"auto"`, or the list of levels from low to high.
+    has_order
+        Whether the column says that its categories have an order.
+    reference
+        Class that the others are compared with; None for the first one.
+    what
+        The labels in words, such as `label_key='age'`.
+    """
+    if not isinstance(kind, str):
+        levels = _listed_levels(kind, names, what)
+        kind, has_order = "ordered", True
+    elif kind not in ("auto", *LABEL_KINDS):
+        raise ValueError(f"label_kind={kind!r} is not known; choose from {('auto', *LABEL_KINDS)}, or list the levels.")
+    if kind == "auto":
+        if numbers is not None and len(levels) > 2:
+            raise ValueError(
+                f"{what} holds numbers with {len(levels)} different values ({levels[0]} to {levels[-1]}), which can be "
+                'meant in three ways. Pass label_kind="numbers" if distances between them count, label_kind="ordered" '
+                'if only their order does, or label_kind="classes" if they are names of groups.'
+            )
+        kind = "ordered" if has_order and len(levels) > 2 else "classes"
+    if kind == "numbers":
+        return _numbers_target(numbers, reference, what)
+    if kind == "ordered" and not (has_order or numbers is not None):
+        raise ValueError(
+            f'label_kind="ordered", but {what} says nothing about the order of {", ".join(map(repr, levels[:10]))}; '
+            "the alphabet is none. Pass the levels from low to high, label_kind=["
+            f"{', '.join(map(repr, levels[:10]))}] in the right order, or make the column an ordered categorical."
+        )
+    if len(levels) < 2:
+        raise ValueError(
+            f"{what} has one class only ({levels[0]!r}); two or more are needed. Pass the column that tells the groups "
+            "of patients apart."
+        )
+    position = {name: i for i, name in enumerate(levels)}
+    if reference is not None and reference not in position:
+        raise ValueError(
+            f"reference_class={reference!r} is not a class of {what}, which has {', '.join(map(repr, levels))}."
+        )
+    if kind == "ordered":
+        _refuse_reference(reference, "ordered classes are compared with the lowest one")
+    values = np.array([position[name] for name in names], dtype=np.float64)
+    found: LabelKind = "ordered" if kind == "ordered" else "classes"
+    return Target(found, values, np.asarray(levels, dtype=str), 0 if reference is None else position[reference])
+
+
+def _listed_levels(kind: Sequence[str], names: Names, what: str) -> list[str]:
+    """Return the levels that a user lists and that occur; all that occur must be listed."""
+    if not hasattr(kind, "__iter__"):
+        raise TypeError(
+            f"label_kind is a {type(kind).__name__}; choose from {('auto', *LABEL_KINDS)}, or list the levels from "
+            "low to high."
+        )
+    listed = [str(level) for level in kind]
+    unknown = [str(name) for name in dict.fromkeys(names) if name not in listed]
+    if unknown or len(set(listed)) < len(listed):
+        raise ValueError(
+            f"label_kind={listed!r} lists the levels of {what} from low to high, each once; it "
+            f"{'lacks ' + ', '.join(map(repr, unknown[:5])) if unknown else 'names one twice'}."
+        )
+    return [level for level in listed if level in set(names)]
+
+
+def _numbers_target(numbers: Floats | None, reference: str | None, what: str) -> Target:
+    """Return numbers as a target, if they are some."""
+    if numbers is None:
+        raise ValueError(f'label_kind="numbers", but {what} does not hold numbers.')
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{what} has values that are not finite.")
+    _refuse_reference(reference, "numbers have no class to compare with")
+    if len(np.unique(numbers)) < 2:
+        raise ValueError(f"{what} has one value only ({numbers[0]}); there is nothing to learn or to predict.")
+    return Target("numbers", numbers, np.array([], dtype=str))
+
+
+def _refuse_reference(reference: str | None, reason: str) -> None:
+    if reference is not None:
+        raise ValueError(f"reference_class={reference!r} has no meaning here: {reason}. Leave it out.")
+
+
+def check_design(target: Target, names: Names, what: str) -> None:
+    """Raise unless each class has two samples, which learning needs."""
+    counts = np.bincount(target.codes, minlength=max(target.n_classes, 1))
+    if target.n_classes and (counts == 1).any():
+        rare = int(np.flatnonzero(counts == 1)[0])
+        raise ValueError(
+            f"Class {str(target.classes[rare])!r} of {what} has a single sample "
+            f"({str(names[target.codes == rare][0])!r}), so nothing can be learned about distances within it. Leave "
+            "the class out or merge it with another."
+        )
+
+
+def array_target(
+    labels: Any, kind: LabelKind | Literal["auto"] | Sequence[str] = "auto", reference: str | None = None
+) -> Target:
+    """Return the target that an array of labels, one for each sample, means; see `make_target`."""
+    values = np.asarray(labels)
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"labels has shape {values.shape}; one label for each sample is needed.")
+    if any(_is_missing(label) for label in (labels.tolist() if hasattr(labels, "tolist") else labels)):
+        raise ValueError("labels has missing values; each sample needs a label.")
+    is_number = np.issubdtype(values.dtype, np.number)
+    names = values.astype(str)
+    levels = np.unique(names if values.dtype == object else values)
+    return make_target(
+        names,
+        values.astype(np.float64) if is_number else None,
+        list(dict.fromkeys(str(level) for level in levels)),
+        kind=kind,
+        has_order=False,
+        reference=reference,
+        what="labels",
+    )
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN, or another value that is not even equal to itself."""
+    try:
+        return label is None or bool(label != label)  # noqa: PLR0124
+    except TypeError:  # pandas.NA is neither
+        return True

@@ -16,7 +16,7 @@ Answer = TypeVar("Answer")
 
 
 def n_threads(n_jobs: int | None) -> int:
-    """Number of threads: all cores that this process may use if None or -1."""
+    """Return number of threads: all cores that this process may use if None or -1."""
     if n_jobs is not None and n_jobs != -1:
         check_whole("n_jobs", n_jobs, 1, " thread, or None (or -1) for all cores")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

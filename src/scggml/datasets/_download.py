@@ -126,7 +126,7 @@ def _check_opens(path: Path) -> None:
 
 
 def _final(error: requests.RequestException) -> bool:
-    """Whether the server refuses for good, so that trying again is useless."""
+    """Return whether the server refuses for good, so that trying again is useless."""
     status = error.response.status_code if error.response is not None else 0
     return 400 <= status < 500 and status not in PASSING
 

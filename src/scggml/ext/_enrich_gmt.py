@@ -9,8 +9,8 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import t as student
 
-from scggml._anndata.genes import component_names
-from scggml._anndata.read import choices
+from scggml._anndata.genes import component_names, name_columns
+from scggml._anndata.messages import choices
 from scggml._core.checks import check_number, check_whole
 from scggml._core.explain.enrichment import over_representation
 from scggml._core.explain.significance import benjamini_hochberg
@@ -82,7 +82,7 @@ def enrich_gmt(
         `"custom"` counts the background, `"custom_annotated"` those of its genes that are in any set. Only
         `"hypergeometric"`.
     min_size, max_size
-        Test sets with so many genes in the background.
+        Test sets with this many genes in the background.
     user_threshold
         Largest adjusted p-value that is significant.
     all_results
@@ -118,7 +118,7 @@ def enrich_gmt(
     --------
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
-    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=0, progress=False)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
     >>> planted = adata.uns["synthetic"]["planted_genes"]
     >>> sg.ext.enrich_gmt(adata, {"planted": planted, "others": adata.var_names[:8]}, n_genes=15, all_results=True)
     >>> sg.get.enrichment_df(adata)["effective_domain_size"].unique()
@@ -172,7 +172,7 @@ def enrich_gmt(
 
 
 def _title(method: str) -> str:
-    """The method as it stands in the table."""
+    """Return the method as it stands in the table."""
     return {"hypergeometric": "hypergeometric BH", "ulm": "decoupler ulm BH", "gsea": "decoupler gsea BH"}[method]
 
 
@@ -184,7 +184,7 @@ def _check(method: str, scope: str, background: object, max_p_adjusted: object) 
         name for name, value in (("background", background), ("max_p_adjusted", max_p_adjusted)) if value is not None
     ]
     if method != "hypergeometric" and given:
-        raise ValueError(f"method={method!r} ranks all genes, so {given[0]} has no part; leave it out.")
+        raise ValueError(f"method={method!r} ranks all genes, so {given[0]} is ignored; leave it out.")
 
 
 def _within(
@@ -195,7 +195,7 @@ def _within(
     cut = [GeneSet(s.name, s.description, [gene for gene in s.genes if gene in known]) for s in sets]
     if not any(s.genes for s in cut):
         every = {gene for s in sets for gene in s.genes}
-        shared = {str(name): len(every & set(adata.var[name].astype(str))) for name in adata.var}
+        shared = {name: len(every & values) for name, values in name_columns(adata).items()}
         best = max(shared, key=lambda name: shared[name], default=None)
         hint = f"Pass gene_symbols={best!r}." if best and shared[best] else "Rename one of them."
         raise ValueError(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scggml._anndata.read import choices
+from scggml._anndata.messages import choices
 from scggml.ext._query import plain_name, unique
 
 

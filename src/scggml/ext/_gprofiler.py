@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from anndata import AnnData
 
-from scggml._anndata.read import choices
+from scggml._anndata.messages import choices
 from scggml._core.checks import check_number, check_whole
 from scggml.ext._query import Query, Question, plain_name, read_question, unique, write_answer
 from scggml.ext._service import Service, answers_folder
@@ -236,7 +236,7 @@ def _check(domain_scope: str, method: str, background: Sequence[str] | None) -> 
             raise ValueError(f"{name}={value!r} is not known; choose from {known}.")
     if background is not None and not domain_scope.startswith("custom"):
         raise ValueError(
-            f"domain_scope={domain_scope!r} counts the genome, so background has no part; pass "
+            f"domain_scope={domain_scope!r} counts the genome, so background is ignored; pass "
             'domain_scope="custom" or no background.'
         )
 
@@ -258,7 +258,7 @@ def _read_answer(
 
 
 def _query_genes(meta: dict[str, Any], name: str) -> list[str]:
-    """The gene of the query that each of its Ensembl ids stands for."""
+    """Return the gene of the query that each of its Ensembl ids stands for."""
     about = meta["genes_metadata"]["query"].get(name, {})
     names = {ensembl: gene for gene, found in reversed(list(about.get("mapping", {}).items())) for ensembl in found}
     return [names.get(ensembl, ensembl) for ensembl in about.get("ensgs", [])]

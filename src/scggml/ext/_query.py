@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.genes import Genes, component_names, pick_components, read_genes, read_stability
-from scggml._anndata.keys import Keys
-from scggml._anndata.metric import Stored, read_stored
-from scggml._anndata.read import choices
-from scggml._anndata.write import write_uns
+from scggml._anndata.genes import Genes, component_names, pick_components, read_genes, read_stability, write_enrichment
+from scggml._anndata.messages import choices
+from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats
 
@@ -64,7 +62,7 @@ class Query:
 class Question:
     """All queries of a metric, and their background: the genes that it could have used."""
 
-    stored: Stored
+    stored: StoredMetric
     components: list[int]
     queries: list[Query]
     background: list[str]
@@ -73,7 +71,7 @@ class Question:
 
 
 def plain_name(name: object) -> str | None:
-    """A gene's name as services know it: Ensembl ids without their version; None for a missing name."""
+    """Return a gene's name as services know it: Ensembl ids without their version; None for a missing name."""
     if name is None or (isinstance(name, float) and np.isnan(name)):
         return None
     text = str(name).strip()
@@ -99,7 +97,7 @@ def read_question(
 ) -> Question:
     """Dominant genes of either side of the components, as names that services know."""
     check_whole("n_genes", n_genes, 1)
-    stored = read_stored(adata, key)
+    stored = read_metric(adata, key)
     genes = read_genes(adata, stored, gene_symbols)
     if not genes.known:
         raise ValueError(
@@ -122,8 +120,8 @@ def read_question(
     return Question(stored, picked, queries, unique(names), names, genes.loadings)
 
 
-def _allowed(adata: AnnData, stored: Stored, genes: Genes, max_p_adjusted: float | None) -> Any:
-    """(n_genes,) which genes may be in a query."""
+def _allowed(adata: AnnData, stored: StoredMetric, genes: Genes, max_p_adjusted: float | None) -> Any:
+    """Return (n_genes,) which genes may be in a query."""
     if max_p_adjusted is None:
         return np.ones(len(genes.names), dtype=bool)
     found = read_stability(adata, stored)
@@ -143,8 +141,5 @@ def write_answer(adata: AnnData, key: str, rows: list[dict[str, Any]], params: d
     order = table.assign(
         component=table["component"].map(first).astype(int), side=(table["side"] == "down").astype(int)
     ).sort_values(["component", "side", "p_adjusted", "p_value"], kind="stable")
-    entry = {
-        "table": table.loc[order.index].reset_index(drop=True),
-        "params": {name: value for name, value in params.items() if value is not None},
-    }
-    write_uns(adata, Keys(key).enrichment, entry)
+    given = {name: value for name, value in params.items() if value is not None}
+    write_enrichment(adata, read_metric(adata, key), table.loc[order.index].reset_index(drop=True), given)

@@ -48,7 +48,7 @@ class Service:
     folder: Path
 
     def ask(self, url: str, payload: Mapping[str, Any], *, refresh: bool) -> dict[str, Any]:
-        """The answer to a question, from disk where the very same one was asked before and `refresh` is not set."""
+        """Return the answer to a question, from disk if the very same one was asked before and `refresh` is not set."""
         body = json.dumps(payload, sort_keys=True, allow_nan=False, default=_plain)
         file = self.folder / (hashlib.sha256(f"{url}\n{body}".encode()).hexdigest() + ".json")
         if not refresh and (kept := self._kept(file)) is not None:
@@ -61,7 +61,7 @@ class Service:
         return answer
 
     def _kept(self, file: Path) -> dict[str, Any] | None:
-        """An answer on disk that is young enough and whole."""
+        """Return an answer on disk that is young enough and whole."""
         try:
             if time.time() - file.stat().st_mtime > self.expires * DAY:
                 return None
@@ -105,13 +105,13 @@ class Service:
 
 
 def answers_folder(name: str) -> Path:
-    """Where answers of a service are kept: beside the cohorts that `datasets` downloads."""
+    """Return where answers of a service are kept: beside the cohorts that `datasets` downloads."""
     given = os.environ.get("SCGGML_DATA")
     return (Path(given) if given else Path(pooch.os_cache("scggml"))) / name
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and arrays of numpy as JSON knows them."""
+    """Return numbers and arrays of numpy as JSON knows them."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -120,7 +120,7 @@ def _plain(value: Any) -> Any:
 
 
 def _said(response: requests.Response) -> str:
-    """What the server says about its refusal."""
+    """Return what the server says about its refusal."""
     try:
         return f" ({str(response.json()['message'])[:200]})"
     except (ValueError, KeyError, TypeError):

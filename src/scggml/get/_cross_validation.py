@@ -36,6 +36,8 @@ class CrossValidation:
         Label of each sample.
     chance
         Score of a method without skill: 1 / C for balanced accuracy, 0 for a rank correlation.
+    seen
+        Representation that was computed on all cells, held-out ones included, if the features are one.
 
     Examples
     --------
@@ -58,6 +60,7 @@ class CrossValidation:
     distances: dict[str, pd.DataFrame]
     labels: pd.Series
     chance: float
+    seen: str | None = None
 
     @property
     def main_metric(self) -> str:
@@ -86,7 +89,10 @@ class CrossValidation:
         For classes the interval is that of the difference to the majority class, whose balanced accuracy is chance; "no
         evidence" means that the interval holds chance.
         """
-        return "\n".join(self._verdict(name) for name in self.summary.index if name != "majority")
+        lines = [self._verdict(name) for name in self.summary.index if name != "majority"]
+        if self.seen is not None:
+            lines.append(f"The features {self.seen!r} were computed on all cells, held-out ones included.")
+        return "\n".join(lines)
 
     def _verdict(self, method: str) -> str:
         value = float(self.summary[self.main_metric][method])
@@ -154,4 +160,5 @@ def cross_validation(adata: AnnData, *, key: str = CROSS_VALIDATION) -> CrossVal
         },
         labels=pd.Series(np.asarray(entry["labels"]), index=names, name=str(entry["params"]["label_key"])),
         chance=1 / len(classes) if classes else 0.0,
+        seen=str(entry["features"]["slot"]) if bool(entry["features"]["seen"]) else None,
     )

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.keys import Keys
+from scggml._anndata.genes import read_enrichment
 
 Side = Literal["up", "down"]
 
@@ -54,7 +54,7 @@ def enrichment_df(
     --------
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
-    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=0, progress=False)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
     >>> sg.ext.enrich_gmt(adata, {"first": adata.var_names[:10]}, components=[1], all_results=True)
     >>> sg.get.enrichment_df(adata, component=1, side="up")[["name", "term_size"]]
         name  term_size
@@ -64,13 +64,7 @@ def enrichment_df(
     ----------
     Kolberg et al., *g:Profiler (2023 update)*, Nucleic Acids Research 2023, for the columns.
     """
-    slot = Keys(key).enrichment
-    if slot not in adata.uns:
-        raise KeyError(
-            f"No {slot!r} in adata.uns; ask first with sg.ext.gprofiler(adata, key={key!r}) or "
-            f"sg.ext.enrich_gmt(adata, gene_sets, key={key!r})."
-        )
-    table: pd.DataFrame = adata.uns[slot]["table"]
+    table = read_enrichment(adata, key)
     if side is not None and side not in get_args(Side):
         raise ValueError(f"side={side!r} is not known; choose from {get_args(Side)} or None.")
     keep = pd.Series(True, index=table.index)

@@ -5,27 +5,30 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from scggml._anndata.keys import Keys
-from scggml._anndata.metric import read_stored
-from scggml._core.metric import effective_rank, importance, shares
+from scggml._anndata.genes import component_names, read_genes
+from scggml._anndata.metric import read_metric
+from scggml._core.learn.metric import Metric as ArrayMetric
+from scggml._core.metric import importance
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Metric:
-    r"""A learned ground metric :math:`d_W(x, y) = \|W (x - y)\|` in canonical form.
+class Metric(ArrayMetric):
+    r"""A learned ground metric :math:`d_W(x, y) = \|W (x - y)\|` in canonical form, with the names of its features.
 
     Parameters
     ----------
     components
-        (k, d) W, rows by falling singular value, largest absolute loading of each positive.
+        (k, d) W, rows by falling singular value.
     singular_values
         (k,) norms of the rows.
+    squared
+        Whether distances are squared.
     features
         (d,) names of the features that `transform` and `distance` take.
     loadings
-        Genes x components with the genes that took part; None if the features cannot be mapped to genes.
+        Genes x components with the genes that were used; None if the features cannot be mapped to genes.
 
     Examples
     --------
@@ -43,41 +46,14 @@ class Metric:
     Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
     """
 
-    components: NDArray[np.float64]
-    singular_values: NDArray[np.float64]
     features: NDArray[np.str_]
     loadings: pd.DataFrame | None
 
-    def transform(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Embed points: (..., d) -> (..., k)."""
-        points = np.asarray(X, dtype=np.float64)
-        if points.shape[-1:] != self.features.shape:
-            raise ValueError(
-                f"X has shape {points.shape}; its last axis must be the {len(self.features)} features of the metric."
-            )
-        out: NDArray[np.float64] = points @ self.components.T
-        return out
-
-    def distance(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
-        """Distance between points: (..., d), (..., d) -> (...), broadcast as numpy does."""
-        out: NDArray[np.float64] = np.asarray(np.linalg.norm(self.transform(x) - self.transform(y), axis=-1))
-        return out
-
-    @property
-    def shares(self) -> NDArray[np.float64]:
-        """(k,) share of the metric that each component carries; they sum to 1."""
-        return shares(self.singular_values)
-
-    @property
-    def effective_rank(self) -> float:
-        """Number of components really used, the exponential of the entropy of the shares."""
-        return effective_rank(self.singular_values)
-
     @property
     def gene_importance(self) -> pd.Series:
-        """Diagonal of theta for each gene that took part (for each feature, if these cannot be mapped to genes)."""
+        """Diagonal of theta for each gene that was used (for each feature, if these cannot be mapped to genes)."""
         if self.loadings is None:
-            return pd.Series(importance(self.components), index=self.features, name="importance")
+            return pd.Series(self.importance, index=self.features, name="importance")
         return pd.Series(importance(self.loadings.to_numpy().T), index=self.loadings.index, name="importance")
 
 
@@ -113,15 +89,13 @@ def metric(adata: AnnData, *, key: str = "ggml") -> Metric:
     ----------
     Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
     """
-    stored = read_stored(adata, key)
-    slot = Keys(key).loadings
-    loadings = None
-    if slot in adata.varm:
-        names = [f"{key}{i + 1}" for i in range(len(stored.components))]
-        loadings = pd.DataFrame(np.asarray(adata.varm[slot]), index=adata.var_names, columns=names).dropna()
+    stored = read_metric(adata, key)
+    genes = read_genes(adata, stored)
+    loadings = pd.DataFrame(genes.loadings, index=pd.Index(genes.names), columns=component_names(stored))
     return Metric(
         components=stored.components,
         singular_values=stored.singular_values,
+        squared=stored.squared,
         features=stored.features,
-        loadings=loadings,
+        loadings=loadings if genes.known else None,
     )

@@ -2,14 +2,12 @@
 
 from typing import Literal, get_args
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.genes import component_names, gene_table, pick_components
-from scggml._anndata.keys import Keys
-from scggml._anndata.metric import read_stored
-from scggml._anndata.read import choices
+from scggml._anndata.genes import component_names, pick_components, read_ranked, read_symbols
+from scggml._anndata.messages import choices
+from scggml._anndata.metric import read_metric
 
 Side = Literal["up", "down"]
 
@@ -71,8 +69,8 @@ def rank_genes_df(
     ----------
     Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
     """
-    stored = read_stored(adata, key)
-    table = _ranked(adata, key)
+    stored = read_metric(adata, key)
+    table = read_ranked(adata, key)
     if component is None:
         if side is not None:
             raise ValueError(f"side={side!r} goes with a component; the whole metric (component=None) has no sides.")
@@ -97,25 +95,6 @@ def rank_genes_df(
         table = table[table["frequency"] >= min_frequency]
     table = table.reset_index(drop=True)
     if gene_symbols is not None:
-        if gene_symbols not in adata.var:
-            raise KeyError(
-                f"gene_symbols={gene_symbols!r} is not a column of adata.var, which has {choices(adata.var)}."
-            )
-        symbols = dict(zip(adata.var_names, adata.var[gene_symbols].astype(str), strict=True))
+        symbols = read_symbols(adata, gene_symbols)
         table.insert(2, "symbol", [symbols.get(gene, gene) for gene in table["gene"]])
     return table if n_genes is None else table.head(n_genes)
-
-
-def _ranked(adata: AnnData, key: str) -> pd.DataFrame:
-    """The stored table of all genes, if it is one of the metric as it is now."""
-    slot = Keys(key).genes
-    if slot not in adata.uns:
-        raise KeyError(f"No {slot!r} in adata.uns; rank the genes first with sg.tl.rank_genes(adata, key={key!r}).")
-    table: pd.DataFrame = adata.uns[slot]
-    fresh = gene_table(adata, key)
-    if len(table) != len(fresh) or not np.allclose(table["loading"], fresh["loading"]):
-        raise ValueError(
-            f"adata.uns[{slot!r}] ranks the genes of another metric than adata.uns[{key!r}] is now; call "
-            f"sg.tl.rank_genes(adata, key={key!r}) again."
-        )
-    return table

@@ -8,9 +8,9 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scggml._anndata.keys import Keys
-from scggml._anndata.metric import read_stored
-from scggml._anndata.read import choices
+from scggml._anndata.drawn import attributed_cells, attributed_types
+from scggml._anndata.messages import choices
+from scggml._anndata.metric import read_metric
 from scggml._core.metric import shares
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
@@ -86,28 +86,23 @@ def attribution(
 
 
 def attribution_cells(adata: AnnData, key: str, components: tuple[int, int]) -> pd.DataFrame:
-    """What is drawn of the cells: `x`, `y`, `excess`; those with the largest size of the excess last, on top."""
-    stored = read_stored(adata, key)
-    slot = Keys(key).excess
-    if slot not in adata.obs or Keys(key).attribution not in adata.uns:
-        raise KeyError(f"No {slot!r} in adata.obs; compute it with sg.tl.attribute(adata, key={key!r}).")
-    Z = np.asarray(adata.obsm[Keys(key).cells])
+    """Return what is drawn of the cells: `x`, `y`, `excess`; those with the largest size of the excess last, on top."""
+    stored = read_metric(adata, key)
+    Z, excess = attributed_cells(adata, stored)
     k = len(stored.components)
-    excess = adata.obs[slot].to_numpy(dtype=np.float64)
     if k > 1 and (len(components) != 2 or not all(1 <= i <= k for i in components)):
         raise ValueError(f"components={components!r}: the metric {key!r} has components 1 to {k}.")
     y = excess if k == 1 else Z[:, components[1] - 1]
     x = Z[:, 0 if k == 1 else components[0] - 1]
-    table = pd.DataFrame({"x": x, "y": y, "excess": excess}, index=adata.obs_names).dropna()
+    table = pd.DataFrame({"x": x, "y": y, "excess": excess}, index=excess.index).dropna()
     return table.iloc[np.argsort(table["excess"].abs().to_numpy(), kind="stable")]
 
 
 def attribution_types(adata: AnnData, key: str, classes: tuple[str, str] | None) -> pd.DataFrame | None:
-    """What is drawn of the types: `cell_type`, `same_type`, `other_type`, `excess` (their sum), largest first."""
-    entry = adata.uns[Keys(key).attribution]
-    if "types" not in entry:
+    """Return what is drawn of the types: `cell_type`, `same_type`, `other_type`, `excess` (the sum), largest first."""
+    table = attributed_types(adata, key)
+    if table is None:
         return None
-    table: pd.DataFrame = entry["types"]
     table = table[table["class_a"] != table["class_b"]]
     if classes is not None:
         pair = {str(name) for name in classes}
@@ -135,7 +130,7 @@ def _draw_cells(ax: Axes, cells: pd.DataFrame, adata: AnnData, key: str, compone
         rasterized=True,
     )
     ax.set_facecolor("#F4F4F4")
-    share = shares(read_stored(adata, key).singular_values)
+    share = shares(read_metric(adata, key).singular_values)
     names = [f"{key}{i} ({share[i - 1]:.0%})" if i <= len(share) else "excess" for i in components]
     ax.set(xlabel=names[0] if len(share) > 1 else f"{key}1", ylabel=names[1] if len(share) > 1 else "excess")
     ax.set(xticks=[], title="cells")

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
+from scggml._anndata.drawn import obs_column
 from scggml._anndata.samples import read_distances
 from scggml.pl._figure import (
     MISSING,
@@ -24,7 +25,6 @@ from scggml.pl._figure import (
     heading,
     is_number,
     marks,
-    obs_column,
     palette,
 )
 

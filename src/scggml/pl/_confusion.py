@@ -9,7 +9,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scggml._anndata.keys import CROSS_VALIDATION
-from scggml._anndata.read import choices
+from scggml._anndata.messages import choices
 from scggml._anndata.results import read_entry
 from scggml.pl._figure import finish, panels
 
@@ -86,7 +86,7 @@ def confusion(
 
 
 def confusion_table(adata: AnnData, key: str, method: str | None) -> pd.DataFrame:
-    """What is drawn: true x predicted classes, mean number of samples over the repeats; the method is in `.attrs`."""
+    """Return what is drawn: true x predicted classes, mean number of samples; the method is in `.attrs`."""
     entry = read_entry(adata, key, kind="cross_validation", made_by="cross_validate")
     classes = [str(name) for name in entry["classes"]]
     if not classes:

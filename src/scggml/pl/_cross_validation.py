@@ -8,7 +8,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scggml._anndata.keys import CROSS_VALIDATION
-from scggml._anndata.read import choices
+from scggml._anndata.messages import choices
 from scggml._anndata.results import read_entry
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
@@ -106,7 +106,7 @@ def cross_validation(
 
 
 def cross_validation_table(adata: AnnData, key: str, metric: str | None) -> pd.DataFrame:
-    """What is drawn: `method`, `repeat`, `value`; the name of the metric and the lines are in `.attrs`."""
+    """Return what is drawn: `method`, `repeat`, `value`; the name of the metric and the lines are in `.attrs`."""
     entry = read_entry(adata, key, kind="cross_validation", made_by="cross_validate")
     scores = entry["scores"]
     there = list(dict.fromkeys(scores["metric"].astype(str)))

@@ -10,8 +10,7 @@ from anndata import AnnData
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from scggml._anndata.keys import MDS, N_CELLS
-from scggml._anndata.read import choices
+from scggml._anndata.drawn import cell_counts, is_mds, mds_shares, obs_column, sample_coordinates
 from scggml.pl._figure import (
     MISSING,
     NUMBERS,
@@ -22,7 +21,6 @@ from scggml.pl._figure import (
     heading,
     is_number,
     marks,
-    obs_column,
     palette,
     panels,
     percent,
@@ -58,7 +56,7 @@ def embedding(
     samples
         AnnData of samples with coordinates, from `tl.mds` or, after `tl.neighbors`, `sc.tl.umap`.
     basis
-        Coordinates in `.obsm`, without the leading `X_`.
+        Coordinates in `.obsm`, with or without the leading `X_`.
     color
         Column of `.obs`: groups (ordered ones on a scale), or numbers.
     components
@@ -99,13 +97,13 @@ def embedding(
     """
     table = embedding_table(samples, basis, color, components)
     (ax,) = panels(1, ax, (4.8, 3.6))
-    sized = size_by_cells and N_CELLS in samples.obs
-    if sized:
+    counts = cell_counts(samples) if size_by_cells else None
+    if counts is not None:
         table = table.sort_values("area", ascending=False, kind="stable")  # small points lie on large ones
-    area = table["area"] if sized else ONE_SIZE * crowding(len(table))
+    area = table["area"] if counts is not None else ONE_SIZE * crowding(len(table))
     style: dict[str, Any] = {"s": area, "alpha": 0.9, "linewidths": 0.5 * crowding(len(table)), "edgecolors": "white"}
     entries: list[Artist] = []
-    if color is not None and is_number(samples.obs[color]):
+    if color is not None and is_number(obs_column(samples, color)):
         scale = mpl.colormaps[NUMBERS].with_extremes(bad=MISSING)
         drawn = ax.scatter(
             table["x"], table["y"], c=table["color"].astype(float), cmap=scale, plotnonfinite=True, **style
@@ -118,8 +116,8 @@ def embedding(
         if color is not None:
             missing = {"missing": MISSING} if table["color"].isna().any() else {}
             entries += [heading(color), *marks(colors | missing)]
-    if sized:
-        entries += _size_entries(ax, samples.obs[N_CELLS].to_numpy())
+    if counts is not None:
+        entries += _size_entries(ax, counts)
     if entries:
         columns = 1 + (len(entries) - 1) // 16
         embolden(
@@ -133,11 +131,12 @@ def embedding(
                 ncols=columns,
             )
         )
-    share = samples.uns["mds"]["variance_ratio"] if f"X_{basis}" == MDS and "mds" in samples.uns else None
+    scaled = is_mds(samples, basis)
+    share = mds_shares(samples) if scaled else None
     for axis, i in zip((ax.xaxis, ax.yaxis), components, strict=True):
         extent = "" if share is None else f" ({percent(share[i - 1])})"
-        axis.set_label_text(f"{basis.upper()}{i}{extent}")
-    if f"X_{basis}" == MDS:
+        axis.set_label_text(f"{basis.removeprefix('X_').upper()}{i}{extent}")
+    if scaled:
         ax.set_aspect("equal", adjustable="datalim")  # these coordinates are distances
     ax.set_xticks([])
     ax.set_yticks([])
@@ -147,25 +146,14 @@ def embedding(
 
 
 def embedding_table(samples: AnnData, basis: str, color: str | None, components: tuple[int, int]) -> pd.DataFrame:
-    """What is drawn: `x`, `y`, `color` (value or group) and `area`, a row for each sample."""
-    slot = f"X_{basis}"
-    if slot not in samples.obsm:
-        made = {"X_mds": "sg.tl.mds(samples)", "X_umap": "sg.tl.neighbors(samples); sc.tl.umap(samples)"}.get(slot)
-        hint = f" Compute it with {made}." if made else ""
-        raise KeyError(f"basis={basis!r}: no {slot!r} in samples.obsm, which holds {choices(samples.obsm)}.{hint}")
-    coordinates = np.asarray(samples.obsm[slot])
-    if len(components) != 2 or not all(1 <= i <= coordinates.shape[1] for i in components):
-        raise ValueError(
-            f"components={components!r}: samples.obsm[{slot!r}] has components 1 to {coordinates.shape[1]}."
-        )
-    table = pd.DataFrame(
-        {"x": coordinates[:, components[0] - 1], "y": coordinates[:, components[1] - 1]}, index=samples.obs_names
-    )
+    """Return what is drawn: `x`, `y`, `color` (value or group) and `area`, a row for each sample."""
+    table = sample_coordinates(samples, basis, components)
     if color is not None:
         values = obs_column(samples, color)
         table["color"] = values if is_number(values) else groups(values).astype(object)
-    if N_CELLS in samples.obs:
-        table["area"] = areas(samples.obs[N_CELLS].to_numpy(), samples.obs[N_CELLS].to_numpy())
+    counts = cell_counts(samples)
+    if counts is not None:
+        table["area"] = areas(counts, counts)
     return table
 
 
@@ -178,7 +166,7 @@ def areas(n_cells: np.ndarray, cohort: np.ndarray) -> np.ndarray:
 
 
 def crowding(n_samples: int) -> float:
-    """How much smaller points are drawn among many."""
+    """Return how much smaller points are drawn among many."""
     return min(1.0, float(np.sqrt(CROWD / n_samples)))
 
 

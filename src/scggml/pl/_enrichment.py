@@ -11,8 +11,8 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from scggml._anndata.keys import Keys
-from scggml._anndata.read import choices
+from scggml._anndata.genes import read_enrichment
+from scggml._anndata.messages import choices
 from scggml.pl._figure import NUMBERS, embolden, finish, heading, panels
 
 LONGEST = 48
@@ -70,7 +70,7 @@ def enrichment(
     --------
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
-    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=0, progress=False)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
     >>> strong = sg.get.metric(adata).loadings["ggml1"].nlargest(6).index
     >>> sg.ext.enrich_gmt(adata, {"strong": strong}, n_genes=10)
     >>> ax = sg.pl.enrichment(adata)
@@ -126,16 +126,10 @@ def enrichment(
 def enrichment_table(
     adata: AnnData, *, key: str, n_terms: int, max_p_adjusted: float, sources: Sequence[str] | None
 ) -> pd.DataFrame:
-    """What is drawn: `term`, `side` (such as "ggml1 up"), `size`, `log_p`, a row for each dot."""
+    """Return what is drawn: `term`, `side` (such as "ggml1 up"), `size`, `log_p`, a row for each dot."""
     if n_terms < 1:
         raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
-    slot = Keys(key).enrichment
-    if slot not in adata.uns:
-        raise KeyError(
-            f"No {slot!r} in adata.uns; ask first with sg.ext.gprofiler(adata, key={key!r}) or "
-            f"sg.ext.enrich_gmt(adata, gene_sets, key={key!r})."
-        )
-    full: pd.DataFrame = adata.uns[slot]["table"]
+    full = read_enrichment(adata, key)
     table = full if sources is None else full[full["source"].isin(list(sources))]
     kept = table[table["p_adjusted"] <= max_p_adjusted]
     if kept.empty:
@@ -169,7 +163,7 @@ def _sides(table: pd.DataFrame) -> list[str]:
 
 
 def shortened(name: str) -> str:
-    """A name of a term as it is shown: without its id, a collection's capitals and underscores, and not too long."""
+    """Return a term's name as it is shown: without its id, a collection's capitals and underscores, not too long."""
     name = re.sub(r"\s*\(GO:\d+\)$", "", name)
     words = name.split("_")
     if len(words) > 1 and name == name.upper():

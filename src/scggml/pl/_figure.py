@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
-from scggml._anndata.read import choices
+from scggml._anndata.drawn import obs_column, stored_colors
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 """Colors that stay apart for color-blind readers (Okabe and Ito 2008)."""
@@ -25,7 +24,7 @@ NUMBERS = "viridis"
 
 
 def panels(n: int, ax: Axes | Sequence[Axes] | None, size: tuple[float, float]) -> list[Axes]:
-    """The given axes, or `n` new ones side by side (at most four in a row), each of `size` inches."""
+    """Return the given axes, or `n` new ones side by side (at most four in a row), each of `size` inches."""
     if ax is not None:
         given = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
         if len(given) != n:
@@ -38,7 +37,10 @@ def panels(n: int, ax: Axes | Sequence[Axes] | None, size: tuple[float, float]) 
 
 
 def finish(figure: Figure | SubFigure, *, show: bool, save: str | Path | None) -> None:
-    """Write the figure to a file and show it, as far as that is asked for."""
+    """Write the figure to a file and show it, as far as that is asked for.
+
+    Either way it stays open: whoever called has its axes and may draw on.
+    """
     if save is not None:
         whole = figure.figure.figure if isinstance(figure, SubFigure) else figure
         whole.savefig(save, bbox_inches="tight", dpi=200)
@@ -46,20 +48,13 @@ def finish(figure: Figure | SubFigure, *, show: bool, save: str | Path | None) -
         plt.show()
 
 
-def obs_column(samples: AnnData, key: str) -> pd.Series:
-    """A column of `.obs`; a missing one is answered with those that are there."""
-    if key not in samples.obs:
-        raise KeyError(f"color={key!r} is not a column of samples.obs, which has {choices(samples.obs)}.")
-    return samples.obs[key]
-
-
 def is_number(values: pd.Series) -> bool:
-    """Whether values are drawn on a color scale rather than as groups."""
+    """Return whether values are drawn on a color scale rather than as groups."""
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
 def groups(values: pd.Series) -> pd.Series:
-    """Values as text categories, in their own order if they have one; missing values stay missing."""
+    """Return values as text categories, in their own order if they have one; missing values stay missing."""
     as_category = values if isinstance(values.dtype, pd.CategoricalDtype) else values.astype("category")
     used: pd.Series = as_category.cat.remove_unused_categories()
     return used.cat.rename_categories([str(name) for name in used.cat.categories])
@@ -74,7 +69,7 @@ def palette(samples: AnnData, key: str, *, used: int = 0) -> dict[str, str]:
     values = groups(column)
     names = list(values.cat.categories)
     every = [str(name) for name in column.cat.categories] if isinstance(column.dtype, pd.CategoricalDtype) else names
-    stored: Any = samples.uns.get(f"{key}_colors")
+    stored = stored_colors(samples, key)
     if stored is not None and len(stored) in (len(every), len(names)):
         by_name = dict(zip(every if len(stored) == len(every) else names, stored, strict=True))
         colors = [to_hex(by_name[name]) for name in names]
@@ -89,7 +84,7 @@ def palette(samples: AnnData, key: str, *, used: int = 0) -> dict[str, str]:
 
 
 def percent(share: float) -> str:
-    """A share for a title; one that is there never reads as nothing."""
+    """Return a share for a title; one that is there never reads as nothing."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from scggml._anndata.genes import component_names, gene_table, pick_components, read_genes, read_stability
-from scggml._anndata.metric import read_stored
+from scggml._anndata.drawn import stability_params
+from scggml._anndata.genes import component_names, gene_table, pick_components, read_genes
+from scggml._anndata.metric import read_metric
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 SURE, UNSURE = OKABE_ITO[1], "#9A9A9A"
@@ -59,15 +60,15 @@ def gene_stability(
     Raises
     ------
     KeyError
-        No such metric or column.
+        No such metric or column, or `tl.gene_stability` has not drawn donors since this metric was learned.
     ValueError
-        No such component, or `tl.gene_stability` has not drawn donors since this metric was learned.
+        No such component.
 
     Examples
     --------
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=5)
-    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=1, max_iter=0, progress=False)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=1, progress=False)
     >>> sg.tl.gene_stability(adata, 5, n_perm=0, n_top=2, n_jobs=1, progress=False)
     >>> axes = sg.pl.gene_stability(adata)
     >>> axes[0].get_yticklabels()[0].get_text()
@@ -80,7 +81,7 @@ def gene_stability(
     table = stability_table(
         adata, key=key, component=component, n_genes=n_genes, alpha=alpha, gene_symbols=gene_symbols
     )
-    params = adata.uns[f"{key}_stability"]["params"]
+    params = stability_params(adata, key)
     axes = panels(2, ax, (3.0, 1.2 + 0.19 * max(len(table), 4)))
     places = np.arange(len(table))
     colors = np.where(table["significant"], SURE, UNSURE)
@@ -121,16 +122,11 @@ def gene_stability(
 def stability_table(
     adata: AnnData, *, key: str, component: int | None, n_genes: int, alpha: float, gene_symbols: str | None
 ) -> pd.DataFrame:
-    """What is drawn: `gene`, `loading`, `lower`, `upper`, `frequency`, `p_adjusted`, `significant`, strongest first."""
-    stored = read_stored(adata, key)
+    """Return what is drawn, strongest gene first: its loading, interval, frequency, rate and significance."""
+    stored = read_metric(adata, key)
     if n_genes < 1:
         raise ValueError(f"n_genes={n_genes!r} must be at least 1.")
-    found = read_stability(adata, stored)
-    if found is None or "lower" not in found:
-        raise ValueError(
-            f"Donors were not drawn anew for the metric {key!r}; do so with sg.tl.gene_stability(adata, key={key!r}, "
-            "n_boot=100)."
-        )
+    stability_params(adata, key)  # what is missing is named here
     name = key
     if component is not None:
         (number,) = pick_components(stored, [component], "no genes")

@@ -9,7 +9,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scggml._anndata.genes import pick_components, read_genes, read_stability
-from scggml._anndata.metric import read_stored
+from scggml._anndata.metric import read_metric
 from scggml._core.metric import shares
 from scggml.pl._figure import OKABE_ITO, finish, panels, percent
 
@@ -84,7 +84,7 @@ def loadings(
     tallest = max(1, int(table["component"].value_counts().max())) if len(table) else 1
     longest = max((len(name) for name in table["gene"]), default=0)
     axes = panels(len(drawn), ax, (3.0 + 0.075 * max(0, longest - 10), 1.0 + 0.19 * tallest))  # bars keep their room
-    share = shares(read_stored(adata, key).singular_values)
+    share = shares(read_metric(adata, key).singular_values)
     for panel, component in zip(axes, drawn, strict=True):
         part = table[table["component"] == component]
         places = np.arange(len(part))
@@ -111,11 +111,11 @@ def loadings_table(
     n_genes: int,
     gene_symbols: str | None,
 ) -> pd.DataFrame:
-    """What is drawn: `component`, `gene`, `loading`, `share`; falling positive loadings, then the negative ones.
+    """Return what is drawn: `component`, `gene`, `loading`, `share`; falling positive loadings, then the negative ones.
 
     With `lower` and `upper` where `tl.gene_stability` has drawn donors for this metric.
     """
-    stored = read_stored(adata, key)
+    stored = read_metric(adata, key)
     if n_genes < 1:
         raise ValueError(f"n_genes={n_genes!r} must be at least 1.")
     share = shares(stored.singular_values)

@@ -1,4 +1,4 @@
-"""The true labels among shuffled ones."""
+"""Draw the score of the true labels among those of permuted ones."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def permutation_test(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Histogram of the scores that shuffled labels reach, and the score of the true ones.
+    """Draw the scores that permuted labels reach, and the score of the true ones.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def permutation_test(
     width = table["right"] - table["left"]
     ax.bar(
         table["left"], table["count"], width=width, align="edge", color=OKABE_ITO[5], edgecolor="white",
-        linewidth=0.6, label=f"{len(entry['null'])} shuffles of the labels",
+        linewidth=0.6, label=f"{len(entry['null'])} permutations of the labels",
     )  # fmt: skip
     ax.axvline(
         float(entry["observed"]),
@@ -75,7 +75,7 @@ def permutation_test(
         label=f"true labels, p = {float(entry['p_value']):.3g}",
     )
     name = {"balanced_accuracy": "balanced accuracy", "spearman": "Spearman correlation"}[str(entry["metric"])]
-    ax.set(xlabel=f"held-out {name}", ylabel="shuffles")
+    ax.set(xlabel=f"held-out {name}", ylabel="permutations")
     ax.set_ylim(0, table["count"].max() * 1.08)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize="small")
@@ -84,7 +84,7 @@ def permutation_test(
 
 
 def permutation_table(adata: AnnData, key: str) -> pd.DataFrame:
-    """What is drawn: `left`, `right`, `count` of each bin of the shuffled scores; bins have the values in their middle.
+    """Return what is drawn: `left`, `right`, `count` of each bin of the permuted scores, values in its middle.
 
     Scores of few samples take few values, so bins are steps between these where there are few.
     """

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Curve
 
-from scggml._anndata.read import choices
+from scggml._anndata.drawn import plan_ends, plan_entries, plan_info
 from scggml.pl._figure import OKABE_ITO, finish, groups, panels
 
 WIDTH = 0.06
@@ -57,9 +57,7 @@ def plan(
     Raises
     ------
     KeyError
-        No such column.
-    ValueError
-        An AnnData that is no plan.
+        No such column, or an AnnData that is no plan.
 
     Examples
     --------
@@ -100,7 +98,7 @@ def plan(
     _draw_bands(ax, table, starts, colors, min_mass)
     bottom = max(max(start[name] + total[name] for name in names) for start, total in zip(starts, totals, strict=True))
     ax.set(xlim=(-0.1, 1.1), ylim=(bottom, 0), xticks=[0, 1], yticks=[])
-    info = plan.uns["plan"]
+    info = plan_info(plan)
     ax.set_xticklabels([str(info["sample_a"]), str(info["sample_b"])])
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", length=0)
@@ -112,28 +110,22 @@ def plan(
 
 
 def plan_table(plan: AnnData, cell_type_key: str) -> pd.DataFrame:
-    """What is drawn: `type_a`, `type_b` (categories in one order), `mass`, `distance` of the flows, each with mass."""
-    if "plan" not in plan.uns or "distance" not in plan.layers:
-        raise ValueError("plan is no coupling; make one with plan = sg.tl.plan(adata, sample_a, sample_b).")
-    ends = []
-    for slot, frame in (("obs", plan.obs), ("var", plan.var)):
-        if cell_type_key not in frame:
-            raise KeyError(
-                f"cell_type_key={cell_type_key!r} is not a column of plan.{slot}, which has {choices(frame)}."
-            )
-        ends.append(groups(frame[cell_type_key]))
+    """Return what is drawn, a row for each flow with mass: `type_a`, `type_b` (in one order), `mass`, `distance`."""
+    plan_info(plan)  # what is missing is named here
+    stored = plan_ends(plan, cell_type_key)
+    ends = [groups(end) for end in stored]
     every = pd.concat([end.cat.categories.to_series() for end in ends]).drop_duplicates()
-    stored = plan.obs[cell_type_key].dtype
-    if isinstance(stored, pd.CategoricalDtype):
-        order = {str(name): i for i, name in enumerate(stored.categories)}
+    kind = stored[0].dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        order = {str(name): i for i, name in enumerate(kind.categories)}
         every = every.sort_values(key=lambda names: names.map(order).fillna(len(order)), kind="stable")
-    coupling = plan.X.tocoo()
+    source, target, mass, distance = plan_entries(plan)
     flows = pd.DataFrame(
         {
-            "type_a": pd.Categorical(ends[0].astype(str).to_numpy()[coupling.row], categories=list(every)),
-            "type_b": pd.Categorical(ends[1].astype(str).to_numpy()[coupling.col], categories=list(every)),
-            "mass": coupling.data,
-            "distance": coupling.data * plan.layers["distance"].tocsr()[coupling.row, coupling.col].A1,
+            "type_a": pd.Categorical(ends[0].astype(str).to_numpy()[source], categories=list(every)),
+            "type_b": pd.Categorical(ends[1].astype(str).to_numpy()[target], categories=list(every)),
+            "mass": mass,
+            "distance": mass * distance,
         }
     )
     return flows.groupby(["type_a", "type_b"], observed=True, as_index=False)[["mass", "distance"]].sum()
@@ -147,7 +139,7 @@ def _colors(n: int) -> list[str]:
 
 
 def _starts(total: pd.Series) -> dict[str, float]:
-    """Where the bar of each type begins."""
+    """Return where the bar of each type begins."""
     space = np.where(total > 0, SPACE, 0.0)
     ends = np.cumsum(total.to_numpy() + space)
     return {
@@ -158,7 +150,7 @@ def _starts(total: pd.Series) -> dict[str, float]:
 def _draw_bands(
     ax: Axes, table: pd.DataFrame, starts: list[dict[str, float]], colors: dict[str, str], min_mass: float
 ) -> None:
-    """One band for each flow, in the order of the types at both ends so that bands of one type do not cross."""
+    """Return one band for each flow, in the order of the types at both ends so that bands of one type do not cross."""
     left, right = dict(starts[0]), dict(starts[1])
     x0, x1 = WIDTH / 2, 1 - WIDTH / 2
     ordered = table.sort_values(["type_a", "type_b"])

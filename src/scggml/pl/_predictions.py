@@ -8,7 +8,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from scggml._anndata.keys import PREDICTION
+from scggml._anndata.drawn import predicted_classes
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 UNLIKE = "unlike_reference"
@@ -52,7 +52,7 @@ def predictions(
     --------
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=6, n_cells=10)
-    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=0, progress=False)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
     >>> new = sg.datasets.synthetic(n_noise=3, n_samples=2, n_cells=10, rng=1)
     >>> samples = sg.tl.predict(new, adata, n_splits=3, n_repeats=1, n_jobs=1, progress=False)
     >>> sg.pl.predictions(samples).get_xlabel()
@@ -90,12 +90,9 @@ def predictions(
 
 
 def predictions_table(samples: AnnData) -> pd.DataFrame:
-    """What is drawn: samples x classes, and `unlike_reference`; grouped by predicted class, surest first."""
-    if PREDICTION not in samples.obsm or PREDICTION not in samples.uns:
-        raise KeyError("samples.obsm holds no 'prediction'; make it with samples = sg.tl.predict(adata, reference).")
-    classes = [str(name) for name in samples.uns[PREDICTION]["classes"]]
-    table = pd.DataFrame(np.asarray(samples.obsm[PREDICTION]), index=samples.obs_names, columns=classes)
+    """Return what is drawn: samples x classes, and `unlike_reference`; by predicted class, most confident first."""
+    table, unlike = predicted_classes(samples, UNLIKE)
     best = table.to_numpy().argmax(axis=1)
     order = np.lexsort((-table.to_numpy().max(axis=1), best))
-    table[UNLIKE] = samples.obs[UNLIKE].to_numpy(dtype=bool)
+    table[UNLIKE] = unlike
     return table.iloc[order]

@@ -93,7 +93,7 @@ def tuning(
 
 
 def tuning_table(adata: AnnData, key: str) -> pd.DataFrame:
-    """What is drawn: `setting`, `inner_score`, `chosen`, a row per outer fold; outer score and best in `.attrs`."""
+    """Return what is drawn, a row per outer fold: `setting`, `inner_score`, `chosen`; more is in `.attrs`."""
     entry = read_entry(adata, key, kind="cross_validation", made_by="tune")
     if "choices" not in entry:
         raise KeyError(f"adata.uns[{key!r}] holds a cross-validation without a choice; make one with sg.tl.tune.")

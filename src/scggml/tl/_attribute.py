@@ -1,6 +1,6 @@
 """Which cells, and which cell types, make the classes differ."""
 
-from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,18 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from scggml._anndata.keys import Keys
-from scggml._anndata.metric import read_stored
-from scggml._anndata.read import check_classes, read_categories, read_cohort, read_features, read_rows
-from scggml._anndata.write import write_cells, write_uns
-from scggml._core.cohort import Cohort, Floats, Integers, Names
-from scggml._core.explain.attribution import cell_contributions, excess, gap_weights, mean_flows, type_flows
+from scggml._anndata.messages import check_adata
+from scggml._anndata.metric import read_metric
+from scggml._anndata.reading import STORED, Stored, read_target, reread, seed_of
+from scggml._anndata.results import write_cells, write_uns
+from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
+from scggml._core.explain.attribution import cell_contributions, excess, mean_flows, type_flows
+from scggml._core.learn.pair_weights import weigh_pairs
+from scggml._core.samples import labelled
+from scggml._core.threads import n_threads
+from scggml._core.transport.coreset import Coreset, Summary, centers_of
 from scggml._core.transport.exact import Exact, SolverName, as_solver
-from scggml._core.transport.pairs import all_pairs, solve_plans
+from scggml._core.transport.pairs import solve_plans
 from scggml._core.transport.solver import Solver
 
 PAIRS = 2048
@@ -30,10 +35,11 @@ def attribute(
     sample_key: str | None = None,
     label_key: str | None = None,
     weights_key: str | None = None,
-    n_cells: int | None = None,
-    min_cells: int = 1,
-    solver: SolverName | Exact = "exact",
-    rng: int | np.random.Generator = 0,
+    n_cells: int | Stored | None = "stored",
+    min_cells: int | Stored = "stored",
+    summary: Summary | Stored = "stored",
+    solver: SolverName | Exact | Stored = "stored",
+    rng: int | np.random.Generator | Stored = "stored",
     n_jobs: int | None = None,
     progress: bool = True,
     copy: bool = False,
@@ -66,13 +72,16 @@ def attribute(
         Columns of `.obs`: sample of each cell, class of each sample, weights of the cells. By default those that the
         metric was learned with.
     n_cells
-        Draw this many cells of each sample at random; None takes all of them.
+        Draw this many cells of each sample at random; None takes all of them. By default as the metric was learned.
     min_cells
-        Leave out samples with fewer cells, with a warning that lists them.
+        Leave out samples with fewer cells, with a warning that lists them. By default as the metric was learned.
+    summary
+        `None` takes all cells, `Coreset(n_points)` few weighted points of each sample and cell type, whose contribution
+        is shared among their cells. By default as the metric was learned.
     solver
-        Solver of optimal transport, by name or as an object with options.
+        Solver of optimal transport, by name or as an object with options. By default that of the metric.
     rng
-        Seed or generator for `n_cells`.
+        Seed or generator for `n_cells` and `summary`; by default the seed of the metric.
     n_jobs
         Threads; None for all cores.
     progress
@@ -85,7 +94,7 @@ def attribute(
     None, or the copy if `copy`. Written are
 
     `.obs["ggml_attribution"]`
-        float64, contribution of each cell to the gap, in units of the distance; NaN for cells that took no part.
+        float64, contribution of each cell to the gap, in units of the distance; NaN for cells that were not used.
     `.obs["ggml_excess"]`
         float64, the same for one whole sample's mass: how much farther the cell travels to other classes than within
         its own. Unlike the contribution it does not shrink with the number of cells and samples, so it is what to
@@ -124,64 +133,97 @@ def attribute(
     ----------
     Peyré and Cuturi, *Computational Optimal Transport*, 2019, chapter 2, for optimal plans.
     """
-    stored = read_stored(adata, key)
-    params = stored.params
-    sample_key = sample_key or str(params["sample_key"])
-    label_key = label_key or str(params["label_key"])
-    weights_key = weights_key or stored.param("weights_key")
-    generator = np.random.default_rng(rng)
-    twin = deepcopy(generator)
-    cohort = read_cohort(
-        adata,
-        read_features(adata, use_rep=Keys(key).cells),
-        sample_key,
-        label_key,
+    check_adata(adata)
+    stored = read_metric(adata, key)
+    engine = stored.learner.engine if isinstance(solver, str) and solver == STORED else as_solver(solver)
+    n_threads(n_jobs)
+    reading = reread(
+        stored.reading,
+        sample_key=sample_key,
+        label_key=label_key,
         weights_key=weights_key,
         n_cells=n_cells,
         min_cells=min_cells,
-        rng=generator,
+        summary=summary,
+        seed=seed_of(rng),
     )
-    check_classes(cohort, label_key)
-    rows = read_rows(adata, cohort, sample_key, n_cells=n_cells, rng=twin)
-    types = None if cell_type_key is None else read_categories(adata, cell_type_key, "cell_type_key")
+    selection = reading.select(adata)
+    reading = reading.settled(selection)
+    target = read_target(reading, selection)
+    if target.kind == "numbers":
+        raise ValueError(
+            f"label_key={reading.label_key!r} holds numbers, so that there are no classes whose gap cells could add "
+            "to. Pass a label_key with classes, such as ranges of these numbers (pd.cut)."
+        )
+    types = None if cell_type_key is None else selection.categories(cell_type_key, "cell_type_key")
+    cells = labelled(replace(stored, reading=reading).cohort(selection), target)
+    cohort, owner, own_types = cells, np.arange(len(cells.points)), None if types is None else types[0]
+    if isinstance(reading.summary, Coreset):
+        rng_of_summary = np.random.default_rng([reading.seed, 1])
+        cohort, owner, own_types = _summarize(cells, reading.summary, own_types, rng_of_summary)
+    batch = None if reading.batch_key is None else selection.codes(reading.batch_key, "batch_key")
 
-    Z = cohort.points.astype(np.float64)
-    pairs = all_pairs(cohort.n_samples)
-    between, within = gap_weights(cohort, pairs)
-    own_types = None if types is None else types[0][rows]
+    weights = weigh_pairs(target, batch=batch)
     values, contributions, flows = _add_up(
         cohort,
-        Z,
-        pairs,
-        between - within,
+        cohort.points.astype(np.float64),
+        weights.pairs,
+        weights.between - weights.within,
         types=own_types,
         n_types=0 if types is None else len(types[1]),
         squared=stored.squared,
-        solver=as_solver(solver),
+        solver=engine,
         n_jobs=n_jobs,
         progress=progress,
     )
-    given = {
-        "sample_key": sample_key,
-        "label_key": label_key,
-        "weights_key": weights_key,
-        "cell_type_key": cell_type_key,
-        "n_cells": n_cells,
-    }
+    # a cell gets the share of its center that its weight is
+    mass = np.append(cohort.weights, 1.0)
+    shared = np.append(contributions, 0.0)[owner] * cells.weights / mass[owner]
+    given = reading.to_params() | ({} if cell_type_key is None else {"cell_type_key": cell_type_key})
     entry: dict[str, Any] = {
-        "between": float(between @ values),
-        "within": float(within @ values),
-        "gap": float((between - within) @ values),
-        "params": {name: value for name, value in given.items() if value is not None},
+        "between": float(weights.between @ values),
+        "within": float(weights.within @ values),
+        "gap": float((weights.between - weights.within) @ values),
+        "params": given,
+        "fingerprint": stored.fingerprint,
     }
     if types is not None:
         entry["types"], entry["flows"] = _type_tables(cohort.classes, types[1], *mean_flows(*flows))
 
     adata = adata.copy() if copy else adata
-    write_cells(adata, Keys(key).attribution, rows, contributions)
-    write_cells(adata, Keys(key).excess, rows, excess(cohort, contributions))
+    write_cells(adata, Keys(key).attribution, selection.rows, shared)
+    write_cells(adata, Keys(key).excess, selection.rows, excess(cells, shared))
     write_uns(adata, Keys(key).attribution, entry)
     return adata if copy else None
+
+
+def _summarize(
+    cells: Cohort, summary: Coreset, types: Integers | None, rng: np.random.Generator
+) -> tuple[Cohort, Integers, Integers | None]:
+    """Return few points of each sample, of one cell type each, the point of each cell (-1: none), and their types."""
+    points, weights, kinds, sizes = list[Points](), list[Floats](), list[Integers](), list[int]()
+    owner = np.full(len(cells.points), -1, dtype=np.int64)
+    first = 0
+    for span in cells.spans(np.arange(cells.n_samples)):
+        own = summary.owners(cells.points[span], cells.weights[span], rng)
+        kept = np.flatnonzero(own >= 0)
+        marks = own[kept] if types is None else own[kept] * (int(types.max()) + 1) + types[span][kept]
+        found, place = np.unique(marks, return_inverse=True)
+        centers, mass = centers_of(cells.points[span][kept], cells.weights[span][kept], place.ravel())
+        owner[np.arange(span.start, span.stop)[kept]] = first + place.ravel()
+        points.append(centers)
+        weights.append(mass)
+        sizes.append(len(found))
+        if types is not None:
+            kinds.append(found % (int(types.max()) + 1))
+        first += len(found)
+    summarized = replace(
+        cells,
+        points=np.concatenate(points),
+        weights=np.concatenate(weights),
+        offsets=np.concatenate([[0], np.cumsum(sizes)]),
+    )
+    return summarized, owner, np.concatenate(kinds) if types is not None else None
 
 
 def _add_up(
@@ -217,7 +259,7 @@ def _add_up(
 def _type_tables(
     class_names: Names, names: Names, classes: Integers, mass: Floats, distance: Floats
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables of cell types and of flows between them."""
+    """Return the tables of cell types and of flows between them."""
     same = np.eye(len(names), dtype=bool)
     ends = _by_type(mass), _by_type(np.where(same, 0.0, mass))
     parts = [_by_type(np.where(same, distance, 0.0)), _by_type(np.where(same, 0.0, distance))]
@@ -260,6 +302,6 @@ def _type_tables(
 
 
 def _by_type(flows: Floats) -> Floats:
-    """(n_kinds, n_types) half of what leaves a type and half of what arrives at it."""
+    """Return (n_kinds, n_types) half of what leaves a type and half of what arrives at it."""
     out: Floats = (flows.sum(axis=2) + flows.sum(axis=1)) / 2
     return out

@@ -8,19 +8,20 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.design import Design, read_design
+from scggml._anndata.evaluation import Evaluation, read_evaluation, read_subject
 from scggml._anndata.keys import CROSS_VALIDATION
+from scggml._anndata.messages import check_adata
 from scggml._anndata.preprocess import Preprocess
-from scggml._anndata.results import params, table, write_entry
-from scggml._core.checks import check_whole
+from scggml._anndata.results import check_result_key, params, table, write_uns
 from scggml._core.evaluate.classify import ClassifierName
-from scggml._core.evaluate.folds import Fold, Split, make_folds
-from scggml._core.evaluate.methods import ByDistance, Method
+from scggml._core.evaluate.methods import ByDistance, FixedMetric, Method
 from scggml._core.evaluate.run import HeldOut, Score, batch_removal, compare, evaluate_fold, mean_rows, score_method
 from scggml._core.evaluate.scores import decide
-from scggml._core.learn.learner import LearnedMetric
-from scggml._core.runner import in_parallel
+from scggml._core.folds import Fold, Split, make_folds
+from scggml._core.runner import run_tasks
 from scggml._core.samples import LabelKind
+from scggml._core.seeds import as_seed
+from scggml._core.transport.coreset import Summary
 from scggml.tl._methods import as_methods
 
 CONFIDENCE = 0.95
@@ -28,28 +29,33 @@ CONFIDENCE = 0.95
 
 def cross_validate(
     adata: AnnData,
-    sample_key: str,
-    label_key: str,
+    sample_key: str | None = None,
+    label_key: str | None = None,
     *,
-    groups_key: str | None = None,
+    key: str = "ggml",
     methods: Sequence[str] | Mapping[str, Any] | None = None,
     preprocess: Literal["auto"] | Preprocess | Callable[[AnnData, AnnData], tuple[Any, Any]] | None = "auto",
     use_rep: str | None = None,
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
-    label_kind: LabelKind | Literal["auto"] = "auto",
-    cell_type_key: str | None = None,
+    label_kind: LabelKind | Literal["auto"] | Sequence[str] | None = None,
+    reference_class: str | None = None,
+    groups_key: str | None = None,
     batch_key: str | None = None,
     covariate_keys: Sequence[str] = (),
+    weights_key: str | None = None,
+    cell_type_key: str | None = None,
+    technical_keys: Sequence[str] = (),
     split: Split = "stratified",
     n_splits: int = 5,
     n_repeats: int = 5,
     classifier: ClassifierName = "knn",
     n_neighbors: int = 3,
-    n_cells: int | None = 100,
-    min_cells: int = 1,
+    n_cells: int | Literal["auto"] | None = "auto",
+    min_cells: int | None = None,
+    summary: Summary = None,
     key_added: str = CROSS_VALIDATION,
-    rng: int = 0,
+    rng: int | np.random.Generator = 0,
     n_jobs: int | None = None,
     progress: bool = True,
     copy: bool = False,
@@ -71,51 +77,58 @@ def cross_validate(
     adata
         Cells x genes.
     sample_key, label_key
-        Columns of `.obs`: sample of each cell, and what is to be predicted of each sample.
+        Columns of `.obs`: sample of each cell, and what is to be predicted of each sample. **Without them the metric
+        that is stored as `key` is evaluated**: its learner, its cells and its study design; other arguments replace
+        parts of these.
+    key
+        Metric in `.uns`, for a call without `sample_key` and `label_key`.
     groups_key
         Column of `.obs` with the donor of each sample. Samples of one donor are never split. By default each sample is
         a donor of its own.
     methods
-        Names, or a dict from names of your own to methods. `"ggml"` (`tl.ggml` with its defaults), `"canonical"` (the
-        same without shrinkage), `"blend"` (see `Blend`), transport with a fixed cost (`"euclidean"`, `"cosine"`,
-        `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`), `"pseudobulk"` (mean profile and logistic regression),
-        `"composition"` (shares of cell types and logistic regression), `"majority"`; a `LearnedMetric(...)` or
-        `Blend(...)`; or any estimator with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds` is a list of
-        (n_cells, d) arrays. By default `"ggml"`, `"canonical"`, `"euclidean"`, `"cosine"`, `"pseudobulk"`,
-        `"composition"` (with `cell_type_key`) and `"majority"`.
+        Names, or a dict from names of your own to methods: the `key` of the stored metric; learned metrics
+        (`"canonical"`, `"triplets"`, `"paper"`, see `ggml`, or a `Learner(...)`); transport with a fixed cost
+        (`"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`); `"blend"` (see `Blend`);
+        `"pseudobulk"` (mean profile and logistic regression), `"composition"` (shares of cell types and logistic
+        regression), `"majority"`; or any estimator with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds` is
+        a list of (n_cells, d) arrays. By default the stored metric (or `"canonical"`), `"euclidean"`, `"cosine"`,
+        `"pseudobulk"`, `"composition"` (with `cell_type_key`) and `"majority"`.
     preprocess
-        From cells to features, refitted in each fold. `"auto"` is `Preprocess()`: log-normalized counts, highly
-        variable genes, scaling, PCA. (With `use_rep` it is None.) None takes the features as they are. A function takes
-        the training and the held-out cells and returns the features of both.
+        From cells to features, refitted in each fold. `"auto"` is `Preprocess()` for genes: log-normalized counts,
+        highly variable genes, scaling, PCA. For a stored metric it is what that was learned on: genes as they are, or
+        the PCA on the same genes, refitted in each fold, where `.X` and `.varm["PCs"]` allow. None takes the features
+        as they are. A function takes the training and the held-out cells and returns the features of both.
     use_rep, layer, mask_var
         Features of the cells as in `ggml`, but all genes by default: highly variable ones are chosen in each fold. A
-        representation such as `"X_pca"` has seen the held-out cells, though not their labels.
-    label_kind
-        `"classes"`, `"ordered"` (classes from low to high) or `"numbers"`. `"auto"` goes by the column: an ordered
-        categorical has ordered classes, more than ten different numbers are numbers. For the latter two the canonical
-        start weighs pairs of samples by the size of their difference; gradient steps know classes only.
+        representation such as `"X_scVI"` has seen the held-out cells, though not their labels; the verdict says so.
+    label_kind, reference_class, weights_key, summary
+        As in `ggml`.
     cell_type_key
         Column of `.obs` with cell types, for `"composition"`.
     batch_key
         Column of `.obs` with a technical batch of each sample. Learned metrics then take samples of different labels
         apart only within batches, and count what differs between batches as noise.
     covariate_keys
+        Columns of `.obs` with numbers of samples, such as age. Their effect on the cells, estimated within the classes
+        of the training donors, is taken off all samples, for all methods alike.
+    technical_keys
         Technical columns that held-out distances should know nothing of; see `batch_removal` below.
     split, n_splits, n_repeats
-        `"stratified"` K-fold by donor with classes in proportion, repeated with donors shuffled anew, or
-        `"leave_one_group_out"`.
+        `"stratified"` K-fold by donor with classes in proportion, repeated with donors shuffled, or
+        `"leave_one_group_out"` (donor), or `"leave_one_batch_out"` (site; needs `batch_key`).
     classifier, n_neighbors
-        On distances: class-balanced `"knn"` with so many neighbors, or `"kernel_logistic"` (logistic regression on
+        On distances: class-balanced `"knn"` with this many neighbors, or `"kernel_logistic"` (logistic regression on
         :math:`\exp(-D^2 / 2 h^2)`, h the median distance of training samples).
     n_cells
-        Draw this many cells of each sample at random, once for all methods; None takes all. Random draws add noise to
-        every distance, most where cells fall into groups that are far apart: take as many as time allows.
+        Draw this many cells of each sample at random, once for all methods; None takes all. `"auto"` is that of the
+        stored metric, or else 100. Random draws add noise to every distance, most where cells fall into groups that are
+        far apart: take as many as time allows.
     min_cells
-        Leave out samples with fewer cells, with a warning that lists them.
+        Leave out samples with fewer cells, with a warning that lists them; None for that of the stored metric, or 1.
     key_added
         Slot of the result.
     rng
-        Seed; the same seed gives the same folds, cells and results.
+        Seed or generator; the same seed gives the same folds, cells and results.
     n_jobs
         Processes, each with a fold at a time; None for what `joblib.parallel_config` says, or else all cores.
     progress
@@ -139,8 +152,8 @@ def cross_validate(
         (n_methods, P, P) float32, mean over repeats; row p is under metrics that were learned without sample p.
     `differences`
         Mean paired difference of each two methods with its 95 % confidence interval (Nadeau and Bengio).
-    `samples`, `labels`, `groups`, `classes`, `params`
-        The cohort and the arguments.
+    `samples`, `labels`, `groups`, `classes`, `params`, `features`
+        The cohort, the arguments, and what the features are and whether they have seen the held-out cells.
 
     Raises
     ------
@@ -164,56 +177,68 @@ def cross_validate(
     Nadeau and Bengio, *Inference for the generalization error*, Machine Learning 2003; Varma and Simon, *Bias in error
     estimation when using cross-validation for model selection*, BMC Bioinformatics 2006.
     """
-    check_whole("rng", rng, 0, "; the same seed gives the same result")
-    base = ByDistance(LearnedMetric(), classifier=classifier, n_neighbors=n_neighbors)
-    generator = np.random.default_rng(rng)
-    design = read_design(
+    check_adata(adata)
+    check_result_key(adata, key_added, "cross_validation")
+    seed = as_seed(rng)
+    base = ByDistance(FixedMetric("euclidean"), classifier=classifier, n_neighbors=n_neighbors)
+    subject = read_subject(
         adata,
         sample_key,
         label_key,
-        groups_key=groups_key,
-        use_rep=use_rep,
-        layer=layer,
-        mask_var=mask_var,
+        key=key,
         preprocess=preprocess,
-        label_kind=label_kind,
-        cell_type_key=cell_type_key,
-        batch_key=batch_key,
-        covariate_keys=covariate_keys,
+        mask_var=mask_var,
         n_cells=n_cells,
-        min_cells=min_cells,
+        seed=seed,
+        given={
+            "use_rep": use_rep,
+            "layer": layer,
+            "label_kind": label_kind,
+            "reference_class": reference_class,
+            "groups_key": groups_key,
+            "batch_key": batch_key,
+            "covariate_keys": covariate_keys,
+            "weights_key": weights_key,
+            "min_cells": min_cells,
+            "summary": summary,
+        },
+    )
+    chosen = as_methods(methods, base, subject.named(key), composition=cell_type_key is not None)
+    evaluation = read_evaluation(
+        adata,
+        subject,
+        cell_type_key=cell_type_key,
+        technical_keys=technical_keys,
+    )
+    generator = np.random.default_rng([seed, 3])
+    folds = make_folds(
+        evaluation.target,
+        evaluation.groups,
+        split=split,
+        n_splits=n_splits,
+        n_repeats=n_repeats,
+        batch=evaluation.batch,
         rng=generator,
     )
-    chosen = as_methods(methods, base, composition=cell_type_key is not None)
-    folds = make_folds(design.target, design.groups, split=split, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
-    results = run_folds(design, folds, chosen, rng, n_jobs=n_jobs, progress="cross-validation" if progress else None)
-    arguments = params(
-        sample_key=sample_key,
-        label_key=label_key,
-        groups_key=groups_key,
-        preprocess=design.step,
-        use_rep=use_rep,
-        layer=layer,
-        label_kind=design.target.kind,
+    results = run_folds(
+        evaluation, folds, chosen, seed, n_jobs=n_jobs, progress="cross-validation" if progress else None
+    )
+    arguments = evaluation.params() | params(
         cell_type_key=cell_type_key,
-        batch_key=batch_key,
         split=split,
         n_splits=n_splits,
         n_repeats=n_repeats,
         classifier=classifier,
         n_neighbors=n_neighbors,
-        n_cells=n_cells,
-        min_cells=min_cells,
-        seed=rng,
         confidence=CONFIDENCE,
     )
     adata = adata.copy() if copy else adata
-    write_entry(adata, key_added, entry(design, results, arguments))
+    write_uns(adata, key_added, entry(evaluation, results, arguments))
     return adata if copy else None
 
 
 def run_folds(
-    design: Design,
+    evaluation: Evaluation,
     folds: Sequence[Fold],
     methods: Mapping[str, Method],
     seed: int,
@@ -221,21 +246,23 @@ def run_folds(
     n_jobs: int | None,
     progress: str | None,
 ) -> dict[str, list[HeldOut]]:
-    """What each method said in each fold, in order."""
-    tasks = [(design, fold, methods, seed) for fold in folds]
-    found = in_parallel(_run_fold, tasks, n_jobs=n_jobs, progress=progress, unit="fold")
+    """Return what each method said in each fold, in order."""
+    tasks = [(evaluation, fold, methods, seed) for fold in folds]
+    found = run_tasks(_run_fold, tasks, n_jobs=n_jobs, progress=progress, unit="fold")
     return {name: [result[name] for result in found] for name in methods}
 
 
-def _run_fold(design: Design, fold: Fold, methods: Mapping[str, Method], seed: int) -> dict[str, HeldOut]:
-    return evaluate_fold(design.samples(fold), design.target, fold, methods, seed)
+def _run_fold(evaluation: Evaluation, fold: Fold, methods: Mapping[str, Method], seed: int) -> dict[str, HeldOut]:
+    return evaluate_fold(evaluation.samples(fold), evaluation.target, fold, methods, seed)
 
 
-def entry(design: Design, results: Mapping[str, Sequence[HeldOut]], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `.uns`: tables and arrays that files can hold."""
-    target, P = design.target, len(design.names)
+def entry(
+    evaluation: Evaluation, results: Mapping[str, Sequence[HeldOut]], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the content of `.uns`: tables and arrays that files can hold."""
+    target, P = evaluation.target, len(evaluation.names)
     scores = [score for name, parts in results.items() for score in score_method(name, parts, target)]
-    for key, codes in design.covariates.items():
+    for key, codes in evaluation.technical.items():
         scores += [
             Score(name, repeat, -1, f"batch_removal:{key}", value)
             for name, parts in results.items()
@@ -251,7 +278,7 @@ def entry(design: Design, results: Mapping[str, Sequence[HeldOut]], arguments: M
             {field.name: [getattr(score, field.name) for score in scores] for field in fields(Score)},
             names=("method", "metric"),
         ),
-        **_predictions(design, results),
+        **_predictions(evaluation, results),
         "distances": np.stack(list(distances.values())).astype(np.float32) if distances else np.empty((0, P, P)),
         "distance_methods": np.array(list(distances), dtype=object),
         "differences": table(
@@ -265,17 +292,18 @@ def entry(design: Design, results: Mapping[str, Sequence[HeldOut]], arguments: M
             },
             names=("method", "other"),
         ),
-        "samples": design.names.astype(object),
+        "samples": evaluation.names.astype(object),
         "labels": labels,
-        "groups": design.groups,
+        "groups": evaluation.groups,
         "classes": target.classes.astype(object),
         "params": dict(arguments),
+        "features": evaluation.describe(),
     }
 
 
-def _predictions(design: Design, results: Mapping[str, Sequence[HeldOut]]) -> dict[str, Any]:
-    """Table of held-out predictions and, row by row, the class probabilities (or the predicted numbers)."""
-    target = design.target
+def _predictions(evaluation: Evaluation, results: Mapping[str, Sequence[HeldOut]]) -> dict[str, Any]:
+    """Return the table of held-out predictions and, row by row, the class probabilities (or the predicted numbers)."""
+    target = evaluation.target
     parts = [(name, part) for name, held_out in results.items() for part in held_out]
     tests = np.concatenate([part.fold.test for _, part in parts])
     sizes = [len(part.fold.test) for _, part in parts]
@@ -287,7 +315,7 @@ def _predictions(design: Design, results: Mapping[str, Sequence[HeldOut]]) -> di
         "method": np.repeat([name for name, _ in parts], sizes),
         "repeat": np.repeat([part.fold.repeat for _, part in parts], sizes),
         "fold": np.repeat([part.fold.fold for _, part in parts], sizes),
-        "sample": design.names[tests],
+        "sample": evaluation.names[tests],
         "label": truth if numbers else target.classes[truth.astype(np.int64)],
         "prediction": predicted if numbers else target.classes[predicted.astype(np.int64)],
     }

@@ -1,15 +1,20 @@
 """Optimal transport distances between samples."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._anndata.features import AUTO, Features, Mask, read_features
 from scggml._anndata.keys import Keys
-from scggml._anndata.metric import Stored, read_stored, stored_features, stored_keys
-from scggml._anndata.read import AUTO, Features, Mask, choices, read_cohort, read_features
-from scggml._anndata.write import samples_adata
-from scggml._core.cohort import Floats
-from scggml._core.transport.coreset import Summary
+from scggml._anndata.messages import check_adata, choices, columns
+from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
+from scggml._anndata.reading import STORED, Reading, Stored, reread, seed_of
+from scggml._anndata.samples import samples_adata, write_distances
+from scggml._core.threads import n_threads
+from scggml._core.transport.coreset import Summary, as_summary
 from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.pairs import all_pairs, solve_distances, square
 from scggml._core.transport.plans import GROUND_COSTS, GroundCost
@@ -25,16 +30,16 @@ def distances(
     use_rep: str | None = None,
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = "auto",
-    n_cells: int | None = None,
-    min_cells: int = 1,
+    n_cells: int | Stored | None = "stored",
+    min_cells: int | Stored = "stored",
     weights_key: str | None = None,
-    solver: SolverName | Exact = "exact",
-    summary: Summary = "auto",
-    rng: int | np.random.Generator = 0,
+    solver: SolverName | Exact | Stored = "stored",
+    summary: Summary | Stored = "stored",
+    rng: int | np.random.Generator | Stored = "stored",
     n_jobs: int | None = None,
     progress: bool = True,
 ) -> AnnData:
-    r"""Distances between all samples by optimal transport, as an AnnData of samples.
+    r"""Compute distances between all samples by optimal transport, as an AnnData of samples.
 
     .. math:: D_{pq} = \min_{T \in U(a_p, a_q)} \sum_{ij} T_{ij}\, d(x_i, y_j)
 
@@ -57,17 +62,18 @@ def distances(
         Features for a fixed metric, as in `ggml`; by default those of the metric `key`. A learned metric always takes
         the features that it was learned on, found by name.
     n_cells
-        Draw this many cells of each sample at random; None takes all of them, also where learning did not.
+        Draw this many cells of each sample at random; None takes all of them. By default that of the metric `key` (or
+        all).
     min_cells
-        Leave out samples with fewer cells, with a warning that lists them.
+        Leave out samples with fewer cells, with a warning that lists them. By default that of the metric `key` (or 1).
     solver
         Solver of optimal transport, by name or as an object with options.
     summary
         `None` takes all cells, `Coreset(n_points)` few weighted points instead, found in the space of the metric.
         `"auto"` takes all cells unless the median sample has 1000 or more; then it is `Coreset(200)`, or `Coreset(100)`
-        in cohorts of more than 200 samples.
+        in cohorts of more than 200 samples. By default that of the metric `key` (or `"auto"`).
     rng
-        Seed or generator for `n_cells` and `summary`.
+        Seed or generator for `n_cells` and `summary`; by default the seed of the metric `key` (or 0).
     n_jobs
         Threads; None for all cores. Pairs go through joblib: inside `joblib.parallel_config(backend="dask")` they run
         on a Dask cluster.
@@ -111,77 +117,111 @@ def distances(
     ----------
     Peyré and Cuturi, *Computational Optimal Transport*, 2019, chapter 2.
     """
+    check_adata(adata)
     name = key if metric is None else metric
-    stored, features, W, cost = _find_metric(adata, key, metric, use_rep=use_rep, layer=layer, mask_var=mask_var)
-    sample_key = _default(sample_key, stored, "sample_key")
-    if sample_key is None:
-        raise ValueError(
-            f"sample_key is needed: adata.uns[{key!r}] holds no learned metric that could tell it. Pass the column of "
-            f"adata.obs with the samples ({choices(adata.obs)})."
-        )
-    if label_key is None and stored is not None and sample_key == stored.param("sample_key"):
-        label_key = stored.param("label_key") if stored.param("label_key") in adata.obs else None
-    cohort = read_cohort(
+    stored = _find_stored(adata, key, metric, use_rep=use_rep, layer=layer, mask_var=mask_var)
+    reading = _reading(
         adata,
-        features,
-        sample_key,
-        label_key,
-        weights_key=_default(weights_key, stored, "weights_key"),
+        stored,
+        key,
+        sample_key=sample_key,
+        label_key=label_key,
+        weights_key=weights_key,
         n_cells=n_cells,
         min_cells=min_cells,
         summary=summary,
-        components=W,
-        rng=np.random.default_rng(rng),
+        seed=seed_of(rng),
     )
+    if isinstance(solver, str) and solver == STORED:
+        engine = Exact() if stored is None else stored.learner.engine
+    else:
+        engine = as_solver(solver)
+    n_threads(n_jobs)
+    selection = reading.select(adata)
+    if reading.label_key is not None:  # one label for each sample, whatever it says; new samples may all have one
+        selection.codes(reading.label_key, "label_key")
+    summary = as_summary(reading.summary, selection.sizes)
+    learned = stored is not None and metric not in GROUND_COSTS
+    cost: GroundCost = "euclidean"
+    if learned and stored is not None:
+        cohort, cost = replace(stored, reading=reading).cohort(selection, summary=summary), stored.cost
+        names = stored.features if stored.has_features(adata) else np.array(_axes(stored))
+    else:
+        features = _features(adata, stored, use_rep=use_rep, layer=layer, mask_var=mask_var)
+        rng_of_summary = np.random.default_rng([reading.seed, 1])
+        cohort = selection.read(features, summary=summary, rng=rng_of_summary)
+        cost = metric  # type: ignore[assignment]  # one of GROUND_COSTS
+        names = features.names
     pairs = all_pairs(cohort.n_samples)
     values = solve_distances(
         cohort,
         cohort.points,
         pairs,
         cost,
-        solver=as_solver(solver),
+        solver=engine,
         n_jobs=n_jobs,
         progress=f"{name} distances" if progress else None,
     )
-    samples = samples_adata(adata, cohort, features, sample_key)
-    slot = Keys(name).distances
-    samples.obsp[slot] = square(values, pairs, cohort.n_samples)
-    samples.uns[slot] = {"metric": name, "sample_key": sample_key} | (
-        {} if label_key is None else {"label_key": label_key}
-    )
+    samples = samples_adata(selection, cohort, names)
+    entry: dict[str, Any] = {"metric": name, "sample_key": reading.sample_key}
+    if reading.label_key is not None:
+        entry["label_key"] = reading.label_key
+    if learned and stored is not None:
+        entry["fingerprint"] = stored.fingerprint
+    write_distances(samples, name, square(values, pairs, cohort.n_samples), entry)
     return samples
 
 
-def _find_metric(
+def _axes(stored: StoredMetric) -> list[str]:
+    """Return names of the coordinates in the learned space."""
+    return [f"{Keys(stored.key).cells}_{i}" for i in range(len(stored.components))]
+
+
+def _find_stored(
     adata: AnnData, key: str, metric: str | None, *, use_rep: str | None, layer: str | None, mask_var: Mask
-) -> tuple[Stored | None, Features, Floats | None, GroundCost]:
-    """The stored metric with its defaults (if any), the features, W if they need it, and the ground cost after it."""
+) -> StoredMetric | None:
+    """Return the metric that is asked for, or the one beside a fixed metric, if there is one."""
     learned = stored_keys(adata)
-    given = use_rep is not None or layer is not None or not (isinstance(mask_var, str) and mask_var == AUTO)
     if metric in GROUND_COSTS:
-        stored = read_stored(adata, key) if key in learned else None
-        if stored is None or given:
-            return stored, read_features(adata, use_rep=use_rep, layer=layer, mask_var=mask_var), None, metric
-        return stored, stored_features(adata, stored), None, metric
+        return read_metric(adata, key) if key in learned else None
     if metric is not None and metric not in learned:
         raise KeyError(
             f"metric={metric!r} is neither a fixed metric ({choices(GROUND_COSTS)}) nor a learned one in adata.uns "
             f"({choices(learned)})."
         )
-    stored = read_stored(adata, key if metric is None else metric)
-    if given:
+    stored = read_metric(adata, key if metric is None else metric)
+    if _given(use_rep, layer, mask_var):
         raise ValueError(
             f"The learned metric {stored.key!r} has features of its own; use_rep and layer go with a fixed metric "
             'such as metric="euclidean", and so does mask_var.'
         )
-    cost: GroundCost = "sqeuclidean" if stored.squared else "euclidean"
-    cells = Keys(stored.key).cells
-    if stored.param("use_rep") not in (None, "X", *adata.obsm) and cells in adata.obsm:
-        # cells that `project` brought in through their genes: their coordinates are there, their features are not
-        return stored, read_features(adata, use_rep=cells), None, cost
-    return stored, stored_features(adata, stored), stored.components, cost
+    return stored
 
 
-def _default(value: str | None, stored: Stored | None, name: str) -> str | None:
-    """The argument, or what the stored metric was learned with."""
-    return value if value is not None or stored is None else stored.param(name)
+def _given(use_rep: str | None, layer: str | None, mask_var: Mask) -> bool:
+    return use_rep is not None or layer is not None or not (isinstance(mask_var, str) and mask_var == AUTO)
+
+
+def _features(
+    adata: AnnData, stored: StoredMetric | None, *, use_rep: str | None, layer: str | None, mask_var: Mask
+) -> Features:
+    """Return the features that a fixed metric takes."""
+    if stored is None or _given(use_rep, layer, mask_var):
+        return read_features(adata, use_rep=use_rep, layer=layer, mask_var=mask_var)
+    return stored.locate(adata)
+
+
+def _reading(adata: AnnData, stored: StoredMetric | None, key: str, **given: Any) -> Reading:
+    """Return how samples are read: as for the stored metric, as far as nothing else is said."""
+    if stored is None:
+        if given["sample_key"] is None:
+            raise ValueError(
+                f"sample_key is needed: adata.uns[{key!r}] holds no learned metric that could tell it. Pass the column "
+                f"of adata.obs with the samples ({choices(columns(adata))})."
+            )
+        usual = {"n_cells": None, "min_cells": 1, "summary": "auto", "seed": 0}
+        given |= {name: value for name, value in usual.items() if given[name] == STORED}
+        return Reading(**given)
+    reading = reread(stored.reading, **given)
+    there = reading.label_key in columns(adata) and given["sample_key"] in (None, stored.reading.sample_key)
+    return reading if given["label_key"] is not None or there else replace(reading, label_key=None)

@@ -1,30 +1,35 @@
 """Learn a ground metric from labels of samples."""
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._anndata.features import check_finite, embed_cells, read_features, warn_of_scales
 from scggml._anndata.keys import Keys
-from scggml._anndata.read import Features, check_classes, check_finite, read_cohort, read_features
-from scggml._anndata.write import embed_cells, gene_loadings, write_metric
-from scggml._core.checks import check_whole
+from scggml._anndata.messages import check_adata, warn
+from scggml._anndata.metric import (
+    check_free,
+    covariate_shifts,
+    gene_loadings,
+    metric_entry,
+    needs_everything,
+    write_metric,
+)
+from scggml._anndata.reading import Reading, read_target
 from scggml._core.cohort import Cohort
-from scggml._core.learn.canonical import Canonical, InitialName
-from scggml._core.learn.loss import Anchors
-from scggml._core.learn.objective import Objective
-from scggml._core.learn.penalty import PenaltyName
-from scggml._core.learn.shrinkage import Shrinkage, as_share, shrink
-from scggml._core.learn.triplets import Fit, Schedule, fit
-from scggml._core.learn.triplets import refine as refine_fit
-from scggml._core.metric import canonical_form
-from scggml._core.transport.coreset import Summary, as_summary
-from scggml._core.transport.exact import Exact, SolverName, as_solver
+from scggml._core.learn.canonical import Canonical
+from scggml._core.learn.learner import Learner, MethodName, usable_rank
+from scggml._core.learn.shrinkage import Shrinkage
+from scggml._core.learn.spectrum import variances
+from scggml._core.learn.triplets import Triplets
+from scggml._core.samples import LabelKind
+from scggml._core.seeds import as_seed
+from scggml._core.threads import n_threads
+from scggml._core.transport.coreset import Summary
+from scggml._core.transport.exact import Exact, SolverName
 
 
 def ggml(
@@ -35,24 +40,20 @@ def ggml(
     use_rep: str | None = None,
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = "auto",
-    n_comps: int = 5,
-    margin: float | Literal["auto"] = "auto",
-    penalty: PenaltyName = "fro",
-    reg: float = 0.1,
+    method: MethodName | Canonical | Triplets = "canonical",
+    n_comps: int | None = None,
     squared: bool = False,
-    anchors: Anchors = "all",
+    shrinkage: Shrinkage = "auto",
     solver: SolverName | Exact = "exact",
     summary: Summary = "auto",
-    refine: int = 0,
     n_cells: int | None = None,
     min_cells: int = 1,
     weights_key: str | None = None,
-    init: InitialName | Canonical | NDArray[np.float64] = "canonical",
-    lr: float = 0.1,
-    max_iter: int = 0,
-    tol: float = 1e-3,
-    batch_size: int | None = 128,
-    shrinkage: Shrinkage = "auto",
+    label_kind: LabelKind | Literal["auto"] | Sequence[str] = "auto",
+    reference_class: str | None = None,
+    groups_key: str | None = None,
+    batch_key: str | None = None,
+    covariate_keys: Sequence[str] = (),
     key_added: str = "ggml",
     rng: int | np.random.Generator = 0,
     n_jobs: int | None = None,
@@ -61,19 +62,21 @@ def ggml(
 ) -> AnnData | None:
     r"""Learn the ground metric under which samples of one class are close and classes are apart.
 
-    Finds W (k x d) for the metric :math:`d_W(x, y) = \|W (x - y)\|` on cells from labels of samples alone, in up to
-    three steps. The start (`init`) is by default a closed form, the canonical variates of :class:`Canonical`.
-    With `max_iter` passes, gradient steps go on from there and minimize
+    Finds W (k x d) for the metric :math:`d_W(x, y) = \|W (x - y)\|` on cells from labels of samples alone, so that the
+    optimal transport distances :math:`D_{pq}(W)` between samples follow the labels. `method` says how:
 
-    .. math::
-        L(W) = \operatorname{mean}_{ijk}\,\max(0, D_{ij}(W) - D_{jk}(W) + \alpha) + r\,\|W\|
+    `"canonical"` (the default)
+        Closed form: the directions in which cells move most between classes, relative to what they move within classes,
+        along optimal plans (:class:`~scggml.tl.Canonical`). It predicts new donors of real cohorts best.
+    `"triplets"`
+        Gradient steps on the triplet objective of the paper to convergence, in units of the data
+        (:class:`~scggml.tl.Triplets`).
+    `"paper"`
+        Kühn and Schaub 2025 as published: random start, fixed margin, random triplets, 30 epochs, no shrinkage.
 
-    over triplets of samples with labels :math:`c(i) = c(j) \ne c(k)`, where :math:`D_{ij}(W)` is the optimal transport
-    distance between the cells of two samples under :math:`d_W`. In the end the metric is shrunk towards the Euclidean
-    one (`shrinkage`).
-
-    By default no gradient step is taken. Steps separate the samples at hand further, but in held-out samples of real
-    cohorts this did not last (the page *Benchmarks* has the figures). `max_iter=300` minimizes L to convergence.
+    In the end the metric is shrunk towards the Euclidean one (`shrinkage`), since W fits the samples at hand. With
+    `shrinkage="auto"` and the ridge of `Canonical` at `"auto"`, their usual values are kept unless others predict
+    held-out training donors better by more than two standard errors; `.uns["ggml"]["choice"]` says what was tried.
 
     Parameters
     ----------
@@ -81,63 +84,54 @@ def ggml(
         Cells x genes. A view becomes an AnnData of its own; sparse, backed and dask-backed matrices are read one
         sample at a time.
     sample_key, label_key
-        Columns of `.obs`: the sample that a cell belongs to, and the class of that sample.
+        Columns of `.obs`: the sample that a cell belongs to, and what is to be learned of that sample.
     use_rep
         Slot of `.obsm` with the features of the cells, such as `"X_pca"`. By default genes of `.X` are used.
     layer
         Layer to use instead of `.X`.
     mask_var
         Genes of `.X` or the layer to use: a boolean column of `.var` or a mask. `"auto"` takes
-        `.var["highly_variable"]` where it exists, None all genes. (With `use_rep` it has no part.)
+        `.var["highly_variable"]` where it exists, None all genes. (It is ignored with `use_rep`.)
+    method
+        `"canonical"`, `"triplets"`, `"paper"`, or an object with options: `Canonical(...)`, `Triplets(...)`.
     n_comps
-        k, the number of components.
-    margin
-        :math:`\alpha`. With `"auto"` it is the median distance between samples of different classes at the start, and
-        all is scale-free: learned distances are in units of the margin, the penalty is `reg` margins at the start,
-        `lr` counts in root mean squares of the entries of the start, and the start has the scale (1 to 10 times the
-        unit) that serves L best. A number makes all three absolute, as in the paper (there `margin=10`, `reg=0.1`,
-        `lr=0.01`, and many steps: pass `max_iter`, too).
-    penalty
-        Norm of W: `"fro"` Frobenius, `"l1"` sparse loadings, `"l21"` switches whole features off, `"nuc"` low rank.
-    reg
-        r, weight of the penalty.
+        k, the number of components; by default up to 5, as many as the features can carry.
     squared
         Use the squared distance :math:`\|W(x-y)\|^2` as ground cost.
-    anchors
-        `"all"` includes triplets with i = j (as the paper's code does), `"distinct"` does not.
+    shrinkage
+        s in [0, 1], the share of the Euclidean metric in the variance of the cells:
+        :math:`\theta = (1 - s)\, W^T W + s\, v_W / v_I\; I`, where v is the total variance of the cells under each. Of
+        this the k principal axes of the cells are kept. `"auto"` decides inside the training donors; it is 0 where a
+        method has a margin in units of the data, as the paper's. With batches the Euclidean part leaves out the
+        directions in which batches differ.
     solver
         Solver of optimal transport, by name or as an object with options.
     summary
         `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample. `"auto"` takes all cells
         unless the median sample has 1000 or more; then it is `Coreset(200)`, or `Coreset(100)` in
         cohorts of more than 200 samples.
-    refine
-        Passes over all cells after learning on a summary; the best metric by its objective on all cells is kept.
     n_cells
         Draw this many cells of each sample at random; samples with fewer keep all of theirs. None takes all cells.
     min_cells
         Leave out samples with fewer cells, with a warning that lists them.
     weights_key
         Column of `.obs` with non-negative weights of the cells; they are normalized within samples.
-    init
-        Start: `"canonical"` variates in Wasserstein space (with options: `Canonical(...)`), `"pca"`, random
-        `"orthonormal"` rows, or an array (k, d).
-    lr
-        Step of Adam (see `margin` for its unit).
-    max_iter
-        Most passes over the cohort with gradient steps; 0 takes none.
-    tol
-        L stands still when five passes have not lowered it by more than this share; then the step is halved. Standing
-        still after the fifth halving is convergence, and the best W is kept. With 0 exactly `max_iter`
-        plain steps are taken and the last W is kept.
-    batch_size
-        Samples per step. A larger cohort is learned in mini-batches with classes in proportion; None always takes all
-        samples in one step.
-    shrinkage
-        s in [0, 1], the share of the Euclidean metric in the variance of the cells:
-        :math:`\theta = (1 - s)\, W^T W + s\, v_W / v_I\; I`, where v is the total variance of the cells under each. Of
-        this the k principal axes of the cells are kept. `"auto"` is 0.4, but 0 where the margin is a number,
-        which asks for the method of the paper.
+    label_kind
+        `"classes"` without an order; `"ordered"` classes (of an ordered categorical, or pass the list of levels from
+        low to high); `"numbers"`. `"auto"` takes an ordered categorical for ordered and all else for classes, and
+        refuses numbers with more than two values, which can be meant in three ways. What is farther apart in label
+        should be farther apart in distance.
+    reference_class
+        Class that others are compared with; by default the first one. It is at the negative end of a component.
+    groups_key
+        Column of `.obs` with the donor of each sample, where donors have several. Donors are held out as a whole.
+    batch_key
+        Column of `.obs` with a technical batch, whose effect is not to be learned: samples of different labels are
+        compared within batches only, samples of one label also between batches. For a paired design (before and after
+        treatment) pass the donor.
+    covariate_keys
+        Columns of `.obs` with numbers of samples, such as age, whose effect on the cells is taken off: features are
+        regressed on them within classes.
     key_added
         Key of the result in all slots below.
     rng
@@ -154,15 +148,18 @@ def ggml(
     None, or the copy if `copy`. Written are
 
     `.uns["ggml"]`
-        dict: `components` (k, d) in canonical form (rows by falling singular value, largest absolute loading
-        positive), `singular_values` (k,), `features` (d,), `history` (`loss`, `gradient_norm`, `active` per pass),
-        `converged`, `stop` (why learning ended: `"closed form"`, `"converged"`, `"no active triplet"` or
-        `"max_iter"`), `refined` (how many of the last passes were over all cells), `margin` and `reg` in units of W,
-        `params`. The history is that of L before shrinkage; without gradient steps it has the entry of the start.
+        dict: `components` (k, d) in canonical form (rows by falling singular value), `singular_values` (k,), `features`
+        (d,); `class_means` (k, C), the mean of each class on each component (for numbers (k, 2), slope and
+        correlation), and `oriented_to` (k,), the class at its positive end; `stop` (why learning ended:
+        `"closed form"`, `"converged"`, `"no active triplet"` or `"max_iter"`), `converged`, `history` (`eigenvalues` by
+        alternation of canonical variates; `loss`, `gradient_norm`, `active` by pass of gradient steps); `shrinkage`,
+        and `choice` (settings tried, their scores, and why one was chosen); `learner` and `reading`, the arguments;
+        `settled`, the learner with what was decided; `margin`, `reg` in units of W and `refined` (passes over all
+        cells) of gradient steps; `adjustment` with covariates; `fingerprint`.
     `.obsm["X_ggml"]`
         (n_obs, k) float64, cells in the learned space; plot with `sc.pl.embedding(adata, basis="ggml")`.
     `.varm["ggml"]`
-        (n_vars, k) float64, gene loadings, NaN for genes that took no part. PCA features are carried back to genes
+        (n_vars, k) float64, gene loadings, NaN for genes that were not used. PCA features are carried back to genes
         through `.varm["PCs"]`; features that cannot be mapped to genes have no such slot.
 
     Raises
@@ -176,7 +173,8 @@ def ggml(
     Warns
     -----
     UserWarning
-        `max_iter` came before convergence; samples were left out by `min_cells`; a pair was not solved to optimality.
+        `max_iter` came before convergence; samples were left out by `min_cells`; features on very different scales; a
+        pair was not solved to optimality.
 
     Examples
     --------
@@ -187,7 +185,7 @@ def ggml(
     (360, 2)
     >>> str(adata.uns["ggml"]["stop"])
     'closed form'
-    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=300, progress=False)
+    >>> sg.tl.ggml(adata, "sample_id", "label", method="triplets", n_comps=2, progress=False)
     >>> str(adata.uns["ggml"]["stop"])
     'converged'
 
@@ -196,136 +194,77 @@ def ggml(
     Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258); Li and
     Lin, *Canonical variates in Wasserstein metric space*, 2024 (arXiv 2405.15768).
     """
-    share = as_share(shrinkage, scale_free=margin == "auto")
-    schedule = Schedule(lr=lr, max_iter=max_iter, tol=tol, batch_size=batch_size)
-    objective = Objective(
-        margin=1.0 if margin == "auto" else margin,
-        penalty=penalty,
-        reg=reg,
-        squared=squared,
-        anchors=anchors,
-        solver=as_solver(solver),
-        n_jobs=n_jobs,
+    check_adata(adata)
+    learner = Learner(method=method, n_comps=n_comps, squared=squared, shrinkage=shrinkage, solver=solver)
+    reading = Reading(
+        sample_key=sample_key,
+        label_key=label_key,
+        label_kind=label_kind,  # type: ignore[arg-type]  # a list of levels becomes a tuple
+        reference_class=reference_class,
+        groups_key=groups_key,
+        batch_key=batch_key,
+        covariate_keys=covariate_keys,  # type: ignore[arg-type]  # the same
+        weights_key=weights_key,
+        use_rep=use_rep,
+        layer=layer,
+        n_cells=n_cells,
+        min_cells=min_cells,
+        summary=summary,
+        seed=as_seed(rng),
     )
+    keys = Keys(key_added)
+    check_free(adata, keys)
+    for part in (learner, reading):
+        part.to_params()  # what no file could hold is refused before any work
+    n_threads(n_jobs)
     adata = adata.copy() if copy else adata
     features = read_features(adata, use_rep=use_rep, layer=layer, mask_var=mask_var)
-    if n_cells is not None or min_cells != 1:  # cells that take no part in learning are embedded in the end, too
+    selection = reading.select(adata)
+    reading = reading.settled(selection)
+    target = read_target(reading, selection)
+    learner.check(target)
+    # cells that are not learned from are embedded in the end, too
+    everyone = reading.of_everyone().select(adata) if reading.covariate_keys else selection
+    reading.covariates(everyone)
+    if n_cells is not None or min_cells != 1:
         check_finite(features)
-    check_whole("refine", refine, 0, " passes over all cells")
-    generator = np.random.default_rng(rng)
-    read = partial(read_cohort, adata, features, sample_key, label_key, weights_key=weights_key, min_cells=min_cells)
-    cohort = read(n_cells=n_cells, summary=summary, rng=generator)
-    check_classes(cohort, label_key)
-    _check_start(init, n_comps, cohort, features.slot)
-    coreset = as_summary(summary, cohort.counts)
+    samples = reading.samples(selection, features, everything=needs_everything(learner))
+    _check_rank(learner, samples.cohort, features.slot)
+    warn_of_scales(features, samples.cohort)
 
-    result = fit(
-        cohort,
-        init,
-        objective,
-        schedule,
-        n_comps=n_comps,
-        scale_free=margin == "auto",
-        rng=generator,
-        progress=progress,
-    )
-    if refine > 0 and coreset is not None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="min_cells=")  # told when the cells were read first
-            cohort = read(n_cells=n_cells, rng=generator)
-        result = refine_fit(
-            result,
-            cohort,
-            objective,
-            schedule,
-            passes=refine,
-            scale_free=margin == "auto",
-            rng=generator,
-            progress=progress,
-        )
+    found = learner.learn(samples, target, rng=reading.learning_rng(), n_jobs=n_jobs, progress=progress)
 
-    if share > 0:
-        components, singular_values = canonical_form(shrink(result.components, share, cohort))
-        result = replace(result, components=components, singular_values=singular_values)
-    params = {
-        "sample_key": sample_key,
-        "label_key": label_key,
-        "use_rep": use_rep,
-        "layer": layer,
-        "n_comps": n_comps,
-        "margin": margin,
-        "penalty": penalty,
-        "reg": reg,
-        "squared": squared,
-        "anchors": anchors,
-        "solver": repr(objective.solver),
-        "summary": None if coreset is None else repr(coreset),
-        "refine": refine,
-        "n_cells": n_cells,
-        "min_cells": min_cells,
-        "weights_key": weights_key,
-        "init": "array" if isinstance(init, np.ndarray) else str(init),
-        "lr": lr,
-        "max_iter": max_iter,
-        "tol": tol,
-        "batch_size": batch_size,
-        "shrinkage": shrinkage,
-        "seed": rng if isinstance(rng, int) else None,
-    }
+    embedded = embed_cells(features, found.components)
+    if found.adjustment is not None:
+        embedded -= covariate_shifts(reading, everyone, found.adjustment, found.components)[everyone.owner]
     write_metric(
         adata,
-        Keys(key_added),
-        entry=_entry(result, features, params),
-        embedded=embed_cells(features, result.components),
-        loadings=gene_loadings(adata, features, result.components, use_rep),
+        keys,
+        entry=metric_entry(found, features, learner, reading),
+        embedded=embedded,
+        loadings=gene_loadings(adata, features, found.components, use_rep),
     )
-    if tol > 0 and max_iter > 0 and not result.converged:
-        warnings.warn(
-            f"Learning reached max_iter={max_iter} before it converged; the best metric so far is stored. Look at "
-            "sg.pl.history(adata), then raise max_iter, tol or lr.",
-            stacklevel=2,
+    if not found.converged and isinstance(learner.recipe, Triplets) and learner.recipe.tol > 0:
+        warn(
+            f"Learning reached max_iter={learner.recipe.max_iter} before it converged; the best metric so far is "
+            "stored. Look at sg.pl.history(adata), then raise max_iter, tol or lr of Triplets."
         )
     return adata if copy else None
 
 
-def _check_start(init: object, n_comps: int, cohort: Cohort, slot: str) -> None:
-    """Raise unless the cells can carry `n_comps` components and `init` is a start for them."""
-    first = cohort.points[0]
-    n_varying = int((cohort.points != first).any(axis=0).sum())
-    rank = min(n_varying, len(cohort.points) - 1)
-    if not isinstance(n_comps, int | np.integer) or not 1 <= n_comps <= rank:
+def _check_rank(learner: Learner, cohort: Cohort, slot: str) -> None:
+    """Raise unless the cells can carry the components, and a start that is an array fits them."""
+    rank = usable_rank(cohort)
+    if learner.n_comps is not None and learner.n_comps > rank:
+        n_varying = int((variances(cohort) > 0).sum())
         raise ValueError(
-            f"n_comps={n_comps!r} is not between 1 and {rank}, the rank of {slot} ({len(cohort.points)} cells, "
-            f"{n_varying} of {cohort.n_features} features vary); pass n_comps={min(5, rank)}."
+            f"n_comps={learner.n_comps!r} is not between 1 and {rank}, the rank of {slot} ({len(cohort.points)} cells, "
+            f"{n_varying} of {cohort.n_features} features vary); pass n_comps={min(5, rank)}, or None for up to 5."
         )
-    if isinstance(init, np.ndarray):
-        if (
-            not np.issubdtype(init.dtype, np.number)
-            or init.shape != (n_comps, cohort.n_features)
-            or not np.isfinite(init).all()
-            or not init.any()
-        ):
-            raise ValueError(
-                f"init is an array of shape {init.shape}; finite numbers of shape (n_comps, n_features) = "
-                f"({n_comps}, {cohort.n_features}), not all 0, are needed."
-            )
-    elif not (isinstance(init, Canonical) or (isinstance(init, str) and init in get_args(InitialName))):
+    init = getattr(learner.recipe, "init", None)
+    wanted = (learner.rank(cohort), cohort.n_features)
+    if isinstance(init, np.ndarray) and init.shape != wanted:
         raise ValueError(
-            f"init={init!r} is not known; choose from {get_args(InitialName)}, a Canonical(...) or an array."
+            f"Triplets: init is an array of shape {init.shape}; finite numbers of shape (n_comps, n_features) = "
+            f"{wanted} are needed."
         )
-
-
-def _entry(result: Fit, features: Features, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `.uns`, of plain values that h5ad and zarr can hold (so no None)."""
-    return {
-        "components": result.components,
-        "singular_values": result.singular_values,
-        "features": features.names.astype(object),
-        "history": {"loss": result.loss, "gradient_norm": result.gradient_norm, "active": result.active},
-        "margin": result.margin,
-        "reg": result.reg,
-        "converged": result.converged,
-        "stop": result.stop,
-        "refined": result.refined,
-        "params": {name: value for name, value in params.items() if value is not None},
-    }

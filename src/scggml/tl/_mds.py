@@ -1,15 +1,16 @@
 """Coordinates of samples by multidimensional scaling."""
 
-import numpy as np
 from anndata import AnnData
 
-from scggml._anndata.keys import MDS
+from scggml._anndata.keys import MDS, MDS_RECORD
+from scggml._anndata.results import write_obsm, write_uns
 from scggml._anndata.samples import read_distances
+from scggml._core.checks import check_whole
 from scggml._core.mds import classical_mds
 
 
 def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = False) -> AnnData | None:
-    r"""Coordinates of the samples by classical multidimensional scaling (principal coordinates).
+    r"""Compute coordinates of the samples by classical multidimensional scaling (principal coordinates).
 
     The leading eigenvectors of :math:`-\frac12 J D^{(2)} J` (squared distances, doubly centred), scaled by the roots
     of their eigenvalues. Closed form: no seed, no local optimum.
@@ -52,17 +53,19 @@ def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = F
     Gower, *Some distance properties of latent root and vector methods*, Biometrika 1966.
     """
     D = read_distances(samples, key)
-    if not isinstance(n_comps, int | np.integer) or not 1 <= n_comps < len(D):
+    check_whole("n_comps", n_comps, -1)
+    if not 1 <= n_comps < len(D):
         raise ValueError(
             f"n_comps={n_comps!r} must be between 1 and {len(D) - 1}, one less than the number of samples."
         )
     samples = samples.copy() if copy else samples
     coordinates, eigenvalues = classical_mds(D, n_comps)
     positive = eigenvalues[eigenvalues > 0].sum()
-    samples.obsm[MDS] = coordinates
-    samples.uns["mds"] = {
+    write_obsm(samples, MDS, coordinates)
+    entry = {
         "key": key,
         "eigenvalues": eigenvalues,
         "variance_ratio": eigenvalues[:n_comps].clip(0) / (positive if positive > 0 else 1.0),
     }
+    write_uns(samples, MDS_RECORD, entry)
     return samples if copy else None

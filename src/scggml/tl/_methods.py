@@ -2,18 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
+from scggml._anndata.messages import choices
 from scggml._anndata.preprocess import Preprocess
-from scggml._anndata.read import choices
-from scggml._core.evaluate.methods import RIVALS, ByDistance, Clouds, FixedMetric, Learner, Method, Profiles, rival
-from scggml._core.evaluate.methods import Blend as BlendOfLearners
-from scggml._core.learn.learner import LearnedMetric
+from scggml._core.evaluate.methods import (
+    RIVALS,
+    ByDistance,
+    Clouds,
+    FixedMetric,
+    Learned,
+    Method,
+    MetricSource,
+    Profiles,
+    rival,
+)
+from scggml._core.evaluate.methods import Blend as BlendOfSources
+from scggml._core.learn.learner import Learner, MethodName
 from scggml._core.transport.plans import GROUND_COSTS
 
-__all__ = ["Blend", "LearnedMetric", "Preprocess", "as_method", "as_methods"]
+__all__ = ["Blend", "Preprocess", "as_method", "as_methods"]
 
-LEARNED = ("ggml", "canonical")
+LEARNED: tuple[str, ...] = get_args(MethodName)
 NAMES = (*LEARNED, "blend", *GROUND_COSTS, *RIVALS)
 
 Methods = Sequence[str] | Mapping[str, Any]
@@ -31,13 +41,13 @@ class Blend:
     Parameters
     ----------
     metrics
-        Names of fixed or learned metrics, or `LearnedMetric(...)` objects.
+        Names of fixed or learned metrics, or `Learner(...)` objects.
 
     Examples
     --------
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=6, n_cells=10)
-    >>> methods = {"blend": sg.tl.Blend(["euclidean", "canonical"])}
+    >>> methods = {"blend": sg.tl.Blend(["canonical", sg.tl.Learner(shrinkage=0)])}
     >>> options = {"n_splits": 3, "n_repeats": 1, "n_jobs": 1, "progress": False}
     >>> sg.tl.cross_validate(adata, "sample_id", "label", methods=methods, **options)
     >>> float(sg.get.cross_validation(adata).summary.loc["blend", "balanced_accuracy"])
@@ -48,40 +58,44 @@ class Blend:
     Kittler et al., *On combining classifiers*, IEEE PAMI 1998.
     """
 
-    metrics: Sequence[str | LearnedMetric] = ("euclidean", "cosine", "canonical")
+    metrics: Sequence[str | Learner] = ("euclidean", "cosine", "canonical")
 
     def __post_init__(self) -> None:
         for metric in self.metrics:
-            as_learner(metric)
+            as_source(metric)
 
-    def learners(self) -> tuple[Learner, ...]:
-        """The parts as objects that learn."""
-        return tuple(as_learner(metric) for metric in self.metrics)
+    def sources(self) -> tuple[MetricSource, ...]:
+        """Return what gives the distances of the parts."""
+        return tuple(as_source(metric) for metric in self.metrics)
 
 
-def as_learner(metric: str | LearnedMetric) -> Learner:
-    """What learns the metric of that name."""
-    if isinstance(metric, LearnedMetric):
-        return metric
-    if metric == "ggml":
-        return LearnedMetric()
-    if metric == "canonical":
-        return LearnedMetric(shrinkage=0.0)
+def as_source(metric: str | Learner) -> MetricSource:
+    """Return what gives the metric of that name."""
+    if isinstance(metric, Learner):
+        return Learned(metric)
+    if metric in LEARNED:
+        return Learned(Learner(method=metric))  # type: ignore[arg-type]  # mypy does not narrow by `in`
     if metric in GROUND_COSTS:
         return FixedMetric(metric)
     raise ValueError(
-        f"metric {metric!r} is not known; choose from {choices((*LEARNED, *GROUND_COSTS))}, or pass a LearnedMetric."
+        f"metric {metric!r} is not known; choose from {choices((*LEARNED, *GROUND_COSTS))}, or pass a Learner."
     )
 
 
-def as_methods(methods: Methods | None, base: ByDistance, *, composition: bool) -> dict[str, Method]:
-    """Methods by name; by default composition is one of them where there are cell types."""
+def as_methods(
+    methods: Methods | None, base: ByDistance, learned: tuple[str, Any], *, composition: bool
+) -> dict[str, Method]:
+    """Return methods by name; by default what is learned and its rivals, composition where there are cell types.
+
+    `learned` is the name and the learner of what is evaluated; its name stands for it in `methods`, too.
+    """
     if methods is None:
         rivals = ("euclidean", "cosine", "pseudobulk", *(("composition",) if composition else ()), "majority")
-        methods = (*LEARNED, *rivals)
+        methods = {learned[0]: learned[1]} | {name: name for name in rivals}
     if isinstance(methods, str):
         methods = (methods,)
     named = dict(methods) if isinstance(methods, Mapping) else {str(name): name for name in methods}
+    named = {name: learned[1] if isinstance(one, str) and one == learned[0] else one for name, one in named.items()}
     if not named:
         raise ValueError(f"methods is empty; choose from {choices(NAMES)}.")
     found = {str(name): as_method(method, base) for name, method in named.items()}
@@ -91,22 +105,22 @@ def as_methods(methods: Methods | None, base: ByDistance, *, composition: bool) 
 
 
 def as_method(method: Any, base: ByDistance) -> Method:
-    """One method: a name, a LearnedMetric, or an estimator with the manners of scikit-learn."""
+    """Return one method: a name, a Learner, a Blend, or an estimator in the style of scikit-learn."""
     if isinstance(method, Blend):
-        return replace(base, learner=BlendOfLearners(method.learners()))
-    if isinstance(method, LearnedMetric):
-        return replace(base, learner=method)
+        return replace(base, source=BlendOfSources(method.sources()))
+    if isinstance(method, Learner):
+        return replace(base, source=Learned(method), solver=method.engine)
     if isinstance(method, str):
         if method == "blend":
             return as_method(Blend(), base)
         if method in RIVALS:
             return rival(method)
         if method in NAMES:
-            return replace(base, learner=as_learner(method))
+            return replace(base, source=as_source(method))
         raise ValueError(f"method {method!r} is not known; choose from {choices(NAMES)}, or pass an object.")
     if isinstance(method, type) or not (hasattr(method, "fit") and hasattr(method, "predict")):
         raise TypeError(
-            f"A method is a {type(method).__name__}; pass a name of {choices(NAMES)}, a LearnedMetric(...), a "
+            f"A method is a {type(method).__name__}; pass a name of {choices(NAMES)}, a Learner(...), a "
             "Blend(...), or an estimator with fit(clouds, y) and predict_proba(clouds)."
         )
     return Clouds(method)

@@ -1,12 +1,14 @@
 """The coupling of two samples."""
 
+from dataclasses import replace
+
 import numpy as np
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
-from scggml._anndata.keys import Keys
-from scggml._anndata.metric import read_stored
-from scggml._anndata.read import as_text, choices, read_cohort, read_features, read_rows
+from scggml._anndata.messages import check_adata, choices
+from scggml._anndata.metric import read_metric
+from scggml._anndata.reading import STORED, Stored, reread
 from scggml._core.explain.attribution import entry_distances
 from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.pairs import solve_plans
@@ -20,9 +22,9 @@ def plan(
     key: str = "ggml",
     sample_key: str | None = None,
     weights_key: str | None = None,
-    solver: SolverName | Exact = "exact",
+    solver: SolverName | Exact | Stored = "stored",
 ) -> AnnData:
-    r"""Optimal plan of two samples under a learned metric: which cells of one go to which of the other.
+    r"""Solve for the optimal plan of two samples under a learned metric: which cells of one go to which of the other.
 
     .. math:: \min_{T \in U(a, b)} \sum_{ij} T_{ij}\, d_W(x_i, y_j)
 
@@ -75,41 +77,30 @@ def plan(
     ----------
     Peyré and Cuturi, *Computational Optimal Transport*, 2019, chapter 2.
     """
-    stored = read_stored(adata, key)
-    sample_key = sample_key or str(stored.params["sample_key"])
-    weights_key = weights_key or stored.param("weights_key")
-    if sample_key not in adata.obs:
-        raise KeyError(f"sample_key={sample_key!r} is not a column of adata.obs, which has {choices(adata.obs)}.")
-    names_of_cells = as_text(adata.obs[sample_key])
+    check_adata(adata)
+    stored = read_metric(adata, key)
+    engine = stored.learner.engine if isinstance(solver, str) and solver == STORED else as_solver(solver)
     names = [str(sample_a), str(sample_b)]
+    reading = reread(stored.reading, sample_key=sample_key, weights_key=weights_key)
+    selection = reading.select(adata, quiet=True)
+    known = list(selection.names)
     for name in names:
-        if name not in names_of_cells:
-            there = choices(dict.fromkeys(names_of_cells))
-            raise ValueError(f"No sample {name!r} in adata.obs[{sample_key!r}], which has {there}.")
+        if name not in known:
+            left_out = f" with at least {reading.min_cells} cells" if reading.min_cells > 1 else ""
+            raise ValueError(
+                f"No sample {name!r}{left_out} in adata.obs[{reading.sample_key!r}], which has {choices(known)}."
+            )
     if names[0] == names[1]:
         raise ValueError(f"sample_a and sample_b are both {names[0]!r}; a plan couples two samples.")
-    both = adata[np.isin(names_of_cells, names)]
-    generator = np.random.default_rng(0)  # draws nothing: all cells are taken
-    features = read_features(both, use_rep=Keys(key).cells)
-    cohort = read_cohort(both, features, sample_key, None, weights_key=weights_key, rng=generator)
-    rows = read_rows(both, cohort, sample_key, n_cells=None, rng=generator)
-    order = np.array([list(cohort.names).index(name) for name in names])
-    rows = np.concatenate([rows[cohort.offsets[p] : cohort.offsets[p + 1]] for p in order])
-    cohort = cohort.take(order)
+    both = selection.take(np.array([known.index(name) for name in names]))
+    cohort = replace(stored, reading=reading).cohort(both)
     Z = cohort.points.astype(np.float64)
-    plans = solve_plans(
-        cohort,
-        Z,
-        np.array([[0, 1]]),
-        "sqeuclidean" if stored.squared else "euclidean",
-        solver=as_solver(solver),
-        n_jobs=1,
-    )
+    plans = solve_plans(cohort, Z, np.array([[0, 1]]), stored.cost, solver=engine, n_jobs=1)
 
     n_a, n_b = (int(n) for n in cohort.sizes)
     places = (plans.source, plans.target - n_a)
     distance = entry_distances(Z, plans, squared=stored.squared)
-    obs = both.obs.iloc[rows]
+    obs = both.cells()
     return AnnData(
         csr_matrix((plans.mass, places), shape=(n_a, n_b)),
         obs=obs.iloc[:n_a].copy(),
@@ -118,10 +109,11 @@ def plan(
         uns={
             "plan": {
                 "key": key,
-                "sample_key": sample_key,
+                "sample_key": reading.sample_key,
                 "sample_a": names[0],
                 "sample_b": names[1],
                 "distance": float(plans.values[0]),
+                "fingerprint": stored.fingerprint,
             }
         },
     )

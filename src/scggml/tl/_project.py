@@ -5,10 +5,19 @@ from copy import deepcopy
 import numpy as np
 from anndata import AnnData
 
+from scggml._anndata.features import embed_cells, has_rep, pick, read_features
 from scggml._anndata.keys import Keys
-from scggml._anndata.metric import Stored, pick, read_stored, stored_features
-from scggml._anndata.read import read_features
-from scggml._anndata.write import embed_cells, write_metric
+from scggml._anndata.messages import check_adata
+from scggml._anndata.metric import (
+    StoredMetric,
+    check_free,
+    gene_loadings,
+    match_loadings,
+    read_metric,
+    read_metric_entry,
+    write_metric,
+)
+from scggml._anndata.selection import Selection
 from scggml._core.cohort import Floats
 
 
@@ -62,40 +71,47 @@ def project(
     ----------
     Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
     """
-    stored = read_stored(reference, key)
+    check_adata(adata)
+    check_adata(reference, "reference")
+    stored = read_metric(reference, key)
     keys = Keys(key)
-    use_rep = stored.param("use_rep")
-    through_genes = use_rep is not None and use_rep not in adata.obsm and use_rep in reference.obsm
-    if through_genes:
-        embedded = _project_genes(adata, reference, stored, layer)
+    check_free(adata, keys)
+    use_rep = stored.reading.use_rep
+    # cells of all samples are moved by their covariates
+    selection = None if stored.adjustment is None else stored.reading.of_everyone().select(adata)
+    if not has_rep(adata, use_rep) and has_rep(reference, use_rep):
+        embedded = _project_genes(adata, reference, stored, layer, selection)
     else:
         if layer is not None:
             raise ValueError(
-                f"layer={layer!r} has no part here: the metric {key!r} takes the slot that it was learned on."
+                f"layer={layer!r} is ignored here: the metric {key!r} takes the slot that it was learned on. Leave "
+                "it out."
             )
-        embedded = embed_cells(stored_features(adata, stored), stored.components)
-    loadings = _match_loadings(adata, reference, keys)
+        embedded = stored.embed(adata, selection)
+    loadings = match_loadings(adata, reference, keys)
     adata = adata.copy() if copy else adata
-    write_metric(adata, keys, entry=deepcopy(reference.uns[keys.metric]), embedded=embedded, loadings=loadings)
+    write_metric(adata, keys, entry=deepcopy(read_metric_entry(reference, key)), embedded=embedded, loadings=loadings)
     return adata if copy else None
 
 
-def _project_genes(adata: AnnData, reference: AnnData, stored: Stored, layer: str | None) -> Floats:
+def _project_genes(
+    adata: AnnData, reference: AnnData, stored: StoredMetric, layer: str | None, selection: Selection | None
+) -> Floats:
     """Embed through gene loadings, with the shift (the centring of the PCA) that the reference's own cells tell."""
-    keys, use_rep = Keys(stored.key), stored.param("use_rep")
+    use_rep = str(stored.reading.use_rep)
     lacking = f"adata.obsm lacks {use_rep!r}, the features of the metric {stored.key!r},"
-    if keys.loadings not in reference.varm:
+    loadings = gene_loadings(reference, stored.locate(reference), stored.components, use_rep)
+    if loadings is None:
         raise ValueError(
-            f"{lacking} and reference.varm has no gene loadings {keys.loadings!r} to go "
-            f"through; compute {use_rep!r} for the new cells first."
+            f"{lacking} and reference.varm has no loadings of {use_rep!r} to go through; compute {use_rep!r} for the "
+            "new cells first."
         )
-    loadings = np.asarray(reference.varm[keys.loadings])
     used = ~np.isnan(loadings).any(axis=1)
     genes, weights = reference.var_names[used].to_numpy().astype(str), loadings[used].T
     what = f"genes that carry the metric {stored.key!r}"
     seen = pick(read_features(reference, layer=layer), genes, what)
     through = embed_cells(seen, weights)
-    known = np.asarray(reference.obsm[keys.cells])
+    known = embed_cells(stored.locate(reference), stored.components)
     shift = (known - through).mean(axis=0)
     if np.abs(through + shift - known).max() > 1e-2 * max(np.ptp(known, axis=0).max(), np.finfo(float).tiny):
         raise ValueError(
@@ -103,14 +119,5 @@ def _project_genes(adata: AnnData, reference: AnnData, stored: Stored, layer: st
             f"out where they are). Pass the layer of both AnnData that holds this scale, or compute {use_rep!r} for "
             "the new cells."
         )
-    return embed_cells(pick(read_features(adata, layer=layer), genes, what), weights) + shift
-
-
-def _match_loadings(adata: AnnData, reference: AnnData, keys: Keys) -> Floats | None:
-    """Gene loadings of the reference in the order of the new genes, NaN for genes that the reference lacks."""
-    if keys.loadings not in reference.varm:
-        return None
-    loadings = np.asarray(reference.varm[keys.loadings])
-    position = reference.var_names.get_indexer(adata.var_names)
-    out: Floats = np.where((position >= 0)[:, None], loadings[position], np.nan)
-    return out
+    own = pick(read_features(adata, layer=layer), genes, what)
+    return embed_cells(own, weights) + shift - stored.shifts(selection)

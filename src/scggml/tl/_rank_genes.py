@@ -4,7 +4,7 @@ from anndata import AnnData
 
 from scggml._anndata.genes import gene_table
 from scggml._anndata.keys import Keys
-from scggml._anndata.write import write_uns
+from scggml._anndata.results import write_uns
 
 
 def rank_genes(adata: AnnData, *, key: str = "ggml", copy: bool = False) -> AnnData | None:
@@ -15,8 +15,9 @@ def rank_genes(adata: AnnData, *, key: str = "ggml", copy: bool = False) -> AnnD
     genes by its loadings. Shares are parts of the trace of theta: those of a gene on all components add up to its share
     of the whole, and these add up to 1.
 
-    The sign of a component as a whole is arbitrary (its largest loading is made positive). A large loading is no
-    evidence yet: `gene_stability` says whether another draw of donors, or labels that mean nothing, would give it too.
+    A component points to the class that `.uns["ggml"]["oriented_to"]` names: cells with more of a gene of positive
+    loading are nearer to that end. A large loading is no evidence yet: `gene_stability` says whether another draw of
+    donors, or labels that mean nothing, would give it too.
 
     Parameters
     ----------

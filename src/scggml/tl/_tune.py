@@ -1,7 +1,7 @@
 """Options chosen inside the training donors, and judged outside."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -9,31 +9,32 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.design import read_design
+from scggml._anndata.evaluation import read_evaluation, read_subject
 from scggml._anndata.keys import TUNING
+from scggml._anndata.messages import check_adata, choices
 from scggml._anndata.preprocess import Preprocess
-from scggml._anndata.read import choices
-from scggml._anndata.results import params, table, write_entry
+from scggml._anndata.results import check_result_key, params, table, write_uns
 from scggml._core.checks import check_whole
-from scggml._core.evaluate.folds import make_folds
-from scggml._core.evaluate.methods import ByDistance, Majority, Method
+from scggml._core.evaluate.methods import ByDistance, Learned, Majority, Method
 from scggml._core.evaluate.run import HeldOut
 from scggml._core.evaluate.tuned import SEARCHES, Search, Setting, Tuned, setting_name
-from scggml._core.learn.canonical import Canonical
-from scggml._core.learn.learner import LearnedMetric
+from scggml._core.folds import make_folds
+from scggml._core.learn.learner import Learner
 from scggml._core.samples import LabelKind
+from scggml._core.seeds import as_seed
+from scggml._core.transport.coreset import Summary
 from scggml.tl._cross_validate import CONFIDENCE, entry, run_folds
 
 SPACE: dict[str, Sequence[Any]] = {"n_comps": (2, 5, 10), "ridge": (0.03, 0.3), "shrinkage": (0.0, 0.4)}
-"""What is tried if nothing is said: canonical variates, no gradient step."""
+"""Values that are tried if nothing is said: canonical variates."""
 
 
 def tune(
     adata: AnnData,
-    sample_key: str,
-    label_key: str,
+    sample_key: str | None = None,
+    label_key: str | None = None,
     *,
-    groups_key: str | None = None,
+    key: str = "ggml",
     space: Mapping[str, Sequence[Any]] | None = None,
     search: Search = "grid",
     n_trials: int | None = None,
@@ -41,16 +42,21 @@ def tune(
     use_rep: str | None = None,
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
-    label_kind: LabelKind | Literal["auto"] = "auto",
+    label_kind: LabelKind | Literal["auto"] | Sequence[str] | None = None,
+    reference_class: str | None = None,
+    groups_key: str | None = None,
     batch_key: str | None = None,
+    covariate_keys: Sequence[str] = (),
+    weights_key: str | None = None,
     n_splits: int = 5,
     n_repeats: int = 1,
     n_inner_splits: int = 4,
     n_inner_repeats: int = 1,
-    n_cells: int | None = 100,
-    min_cells: int = 1,
+    n_cells: int | Literal["auto"] | None = "auto",
+    min_cells: int | None = None,
+    summary: Summary = None,
     key_added: str = TUNING,
-    rng: int = 0,
+    rng: int | np.random.Generator = 0,
     n_jobs: int | None = None,
     progress: bool = True,
     copy: bool = False,
@@ -58,25 +64,28 @@ def tune(
     r"""Choose the options of a learned metric in nested folds: by inner scores, judged by outer ones.
 
     The best of many settings looks better than it is, since the score that chose it is the largest of many noisy ones.
-    So the choice is made anew inside the training donors of each outer fold, and only the outer score, on donors that
-    had no part in the choice, says how well tuning works. The choice for later use is made at the end, in the same way
-    on all donors.
+    So the choice is repeated inside the training donors of each outer fold, and only the outer score, on donors that
+    were not looked at for the choice, says how well tuning works. The choice for later use is made at the end, in the
+    same way on all donors.
 
     Parameters
     ----------
     adata
         Cells x genes.
     sample_key, label_key, groups_key
-        Columns of `.obs`: sample of each cell, label and donor of each sample.
+        Columns of `.obs`: sample of each cell, label and donor of each sample. Without `sample_key` and `label_key` the
+        learner, the cells and the study design of the metric that is stored as `key` are the point of departure.
+    key
+        Metric in `.uns`.
     space
-        Values to try of each option: fields of `LearnedMetric`, `"ridge"` (of the canonical start) and `"n_neighbors"`.
-        By default `n_comps` 2, 5, 10, `ridge` 0.03, 0.3 and `shrinkage` 0, 0.4. Among equally good settings the first
-        is taken.
+        Values to try of each option: fields of `Learner`, of its method (`Canonical` or `Triplets`), and
+        `"n_neighbors"`. By default `n_comps` 2, 5, 10, `shrinkage` 0, 0.4 and, for canonical variates, `ridge` 0.03,
+        0.3. Among equally good settings the first is taken.
     search
         `"grid"` tries all combinations, `"random"` some, `"optuna"` lets the package Optuna pick them.
     n_trials
         Settings to try, for `"random"` and `"optuna"`; None for as many as there are combinations.
-    preprocess, use_rep, layer, mask_var, label_kind, batch_key
+    preprocess, use_rep, layer, mask_var, label_kind, reference_class, batch_key, covariate_keys, weights_key, summary
         As in `cross_validate`. Features are fitted to the training donors of the outer fold.
     n_splits, n_repeats
         Outer folds.
@@ -87,7 +96,7 @@ def tune(
     key_added
         Slot of the result.
     rng
-        Seed of draws, folds and search.
+        Seed or generator of draws, folds and search.
     n_jobs
         Processes, each with an outer fold at a time; None for what `joblib.parallel_config` says, or else all cores.
     progress
@@ -126,73 +135,92 @@ def tune(
     Varma and Simon, *Bias in error estimation when using cross-validation for model selection*, BMC Bioinformatics
     2006; Cawley and Talbot, *On over-fitting in model selection*, JMLR 2010; Akiba et al., *Optuna*, KDD 2019.
     """
-    space = _check_space(SPACE if space is None else space)
-    check_whole("rng", rng, 0, "; the same seed gives the same result")
+    check_adata(adata)
+    check_result_key(adata, key_added, "cross_validation")
+    seed = as_seed(rng)
     _check_search(search, n_trials)
     for name, number, low in (("n_inner_splits", n_inner_splits, 2), ("n_inner_repeats", n_inner_repeats, 1)):
         check_whole(name, number, low)
-    generator = np.random.default_rng(rng)
-    design = read_design(
+    subject = read_subject(
         adata,
         sample_key,
         label_key,
-        groups_key=groups_key,
-        use_rep=use_rep,
-        layer=layer,
-        mask_var=mask_var,
+        key=key,
         preprocess=preprocess,
-        label_kind=label_kind,
-        batch_key=batch_key,
+        mask_var=mask_var,
         n_cells=n_cells,
-        min_cells=min_cells,
-        rng=generator,
+        seed=seed,
+        given={
+            "use_rep": use_rep,
+            "layer": layer,
+            "label_kind": label_kind,
+            "reference_class": reference_class,
+            "groups_key": groups_key,
+            "batch_key": batch_key,
+            "covariate_keys": covariate_keys,
+            "weights_key": weights_key,
+            "min_cells": min_cells,
+            "summary": summary,
+        },
     )
-    tuned = Tuned(space, build, search, n_trials, n_inner_splits, n_inner_repeats)
-    first = {name: values[0] for name, values in space.items()}
+    build = Build(subject.learner)
+    values = _check_space(_usual_space(subject.learner) if space is None else space, build)
+    evaluation = read_evaluation(adata, subject)
+    generator = np.random.default_rng([seed, 3])
+    tuned = Tuned(values, build, search, n_trials, n_inner_splits, n_inner_repeats)
+    first = {name: options[0] for name, options in values.items()}
     methods: dict[str, Method] = {"tuned": tuned, "untuned": build(first), "majority": Majority()}
-    folds = make_folds(design.target, design.groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
-    results = run_folds(design, folds, methods, rng, n_jobs=n_jobs, progress="tuning" if progress else None)
-    best, inner = tuned.choose(design.samples(None), design.target, rng=generator)
-    arguments = params(
-        sample_key=sample_key,
-        label_key=label_key,
-        groups_key=groups_key,
+    folds = make_folds(evaluation.target, evaluation.groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
+    results = run_folds(evaluation, folds, methods, seed, n_jobs=n_jobs, progress="tuning" if progress else None)
+    best, inner = tuned.choose(evaluation.samples(None), evaluation.target, rng=generator)
+    arguments = evaluation.params() | params(
         search=search,
         n_trials=n_trials,
-        preprocess=design.step,
-        use_rep=use_rep,
-        layer=layer,
-        label_kind=design.target.kind,
-        batch_key=batch_key,
         n_splits=n_splits,
         n_repeats=n_repeats,
         n_inner_splits=n_inner_splits,
         n_inner_repeats=n_inner_repeats,
-        n_cells=n_cells,
-        min_cells=min_cells,
-        seed=rng,
         confidence=CONFIDENCE,
     )
-    found = entry(design, results, arguments)
+    found = entry(evaluation, results, arguments)
     found["choices"] = _choices(results["tuned"], setting_name(best), inner)
     found["best"] = params(**best)
     adata = adata.copy() if copy else adata
-    write_entry(adata, key_added, found)
+    write_uns(adata, key_added, found)
     return adata if copy else None
 
 
-def build(setting: Setting) -> Method:
-    """The method with these options."""
-    options = dict(setting)
-    n_neighbors = options.pop("n_neighbors", 3)
-    metric = LearnedMetric()
-    if "ridge" in options:
-        metric = replace(metric, init=Canonical(ridge=options.pop("ridge")))
-    return ByDistance(replace(metric, **options), n_neighbors=n_neighbors)
+@dataclass(frozen=True)
+class Build:
+    """Makes a method from a setting: the given options in place of those of a learner or of its method."""
+
+    learner: Learner
+
+    def __call__(self, setting: Setting) -> ByDistance:
+        """Return the method with these options."""
+        options = dict(setting)
+        n_neighbors = options.pop("n_neighbors", 3)
+        outer = {name: value for name, value in options.items() if name in _names(self.learner)}
+        learner = replace(self.learner, **outer)
+        inner = {name: value for name, value in options.items() if name not in outer}
+        learner = replace(learner, method=replace(learner.recipe, **inner))
+        return ByDistance(Learned(learner), n_neighbors=n_neighbors)
 
 
-def _check_space(space: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
-    known = [field.name for field in fields(LearnedMetric)] + ["ridge", "n_neighbors"]
+def _names(options: Any) -> list[str]:
+    return [field.name for field in fields(options)]
+
+
+def _usual_space(learner: Learner) -> dict[str, Sequence[Any]]:
+    """Return the values that are tried by default, of those options that the method has."""
+    known = [*_names(learner), *_names(learner.recipe)]
+    return {name: values for name, values in SPACE.items() if name in known}
+
+
+def _check_space(space: Mapping[str, Sequence[Any]], build: Build) -> dict[str, tuple[Any, ...]]:
+    learner = build.learner
+    methods = [method for method in space.get("method", (learner.recipe,)) if not isinstance(method, str)]
+    known = [*_names(learner), *(name for method in methods for name in _names(method)), "n_neighbors"]
     for name, values in space.items():
         if name not in known:
             raise ValueError(f"space has an option {name!r} that is not known; choose from {choices(known)}.")
@@ -202,8 +230,11 @@ def _check_space(space: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Any, ...
             build({name: value})
     if not space:
         raise ValueError(f"space is empty; name options and values to try, such as {SPACE}.")
-    if {"init", "ridge"} <= set(space):
-        raise ValueError("space has both 'init' and 'ridge', which is an option of the canonical start; pass one.")
+    if "method" in space and set(space) & {name for method in methods for name in _names(method)}:
+        raise ValueError(
+            "space has 'method' beside options of a method; pass methods with their options, such as "
+            "Canonical(ridge=0.3)."
+        )
     return {name: tuple(values) for name, values in space.items()}
 
 
@@ -219,7 +250,7 @@ def _check_search(search: str, n_trials: int | None) -> None:
 
 
 def _choices(results: Sequence[HeldOut], best: str, inner: Mapping[str, float]) -> Any:
-    """Table of what was tried in each outer fold, and at the end on all donors."""
+    """Return the table of what was tried in each outer fold, and at the end on all donors."""
     rows = [
         (part.fold.repeat, part.fold.fold, name, score, name == part.prediction.choice)
         for part in results

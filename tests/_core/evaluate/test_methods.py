@@ -5,67 +5,72 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from scggml._core.cohort import from_clouds
-from scggml._core.evaluate.methods import (
-    Blend,
-    Blended,
-    ByDistance,
-    FixedMetric,
-    GroundMetric,
-    Majority,
-    Profiles,
-    cross_distances,
-    own_distances,
-)
+from scggml._core.evaluate.classify import kernel_logistic, knn_mean, knn_votes
+from scggml._core.evaluate.methods import Blend, ByDistance, FixedMetric, Learned, Majority, Profiles
+from scggml._core.learn.canonical import Canonical
+from scggml._core.learn.learner import Learner
 from scggml._core.samples import Samples, Target, blind, join, mean_profiles
 from scggml._core.transport.exact import Exact
-from scggml._core.transport.pairs import all_pairs, solve_distances, square
+from scggml._core.transport.ground import GroundMetric, cross_distances, own_distances
 
 RNG = np.random.default_rng(0)
 CLOUDS = [RNG.normal(size=(n, 3)) + p for p, n in enumerate([3, 5, 4, 6, 2, 5])]
 WHOLE = blind(from_clouds(CLOUDS))
 TRAIN, TEST = np.array([0, 2, 3, 5]), np.array([4, 1])
 TARGET = Target("classes", np.array([0.0, 0.0, 1.0, 1.0]), np.array(["a", "b"]))
-PLAIN = GroundMetric(None, "euclidean")
+LEARNER = Learner(method=Canonical(ridge=0.05, ridge_scale="mean"), shrinkage=0.4, n_comps=2)
 
 
 def samples(rows, **more):
     return Samples(WHOLE.take(rows), rows, **more)
 
 
-def whole_distances(metric):
-    pairs = all_pairs(6)
-    return square(solve_distances(WHOLE, metric.embed(WHOLE), pairs, metric.cost, solver=Exact(), n_jobs=1), pairs, 6)
-
-
-@pytest.mark.parametrize("metric", [PLAIN, GroundMetric(None, "cosine"), GroundMetric(np.eye(2, 3), "sqeuclidean")])
-def test_cross_distances_are_blocks_of_the_whole_matrix(metric):
-    D = whole_distances(metric)
-    found = cross_distances(metric, WHOLE.take(TEST), WHOLE.take(TRAIN), solver=Exact())
-    np.testing.assert_allclose(found, D[np.ix_(TEST, np.concatenate([TRAIN, TEST]))], atol=1e-12)
-    np.testing.assert_allclose(own_distances(metric, WHOLE.take(TRAIN), solver=Exact()), D[np.ix_(TRAIN, TRAIN)])
-
-
-def test_a_blend_is_the_mean_in_units_of_each_rows_median():
-    parts = (PLAIN, GroundMetric(None, "cosine"))
-    found = cross_distances(Blended(parts), WHOLE.take(TEST), WHOLE.take(TRAIN), solver=Exact())
-    scaled = []
-    for part in parts:
-        D = whole_distances(part)[np.ix_(TEST, np.concatenate([TRAIN, TEST]))]
-        scaled.append(D / np.median(D[:, :4], axis=1, keepdims=True))
-    np.testing.assert_allclose(found, np.mean(scaled, axis=0))
-
-
 def test_blends_of_blends_are_flat():
     inner = Blend((FixedMetric("euclidean"), FixedMetric("cosine")))
-    found = Blend((inner, FixedMetric("cityblock"))).learn(samples(TRAIN), TARGET, rng=RNG)
+    found = Blend((inner, FixedMetric("cityblock"))).ground(samples(TRAIN), TARGET, rng=RNG)
     assert [part.cost for part in found.parts] == ["euclidean", "cosine", "cityblock"]
 
 
 def test_a_prediction_of_one_sample_does_not_depend_on_the_others_that_are_held_out():
-    for learner in (FixedMetric("euclidean"), Blend((FixedMetric("euclidean"), FixedMetric("cosine")))):
-        fitted = ByDistance(learner).fit(samples(TRAIN), TARGET, rng=RNG)
+    for source in (
+        FixedMetric("euclidean"),
+        Blend((FixedMetric("euclidean"), FixedMetric("cosine"))),
+        Learned(LEARNER),
+    ):
+        fitted = ByDistance(source).fit(samples(TRAIN), TARGET, rng=RNG)
         both = fitted.predict(samples(TEST)).scores
         np.testing.assert_array_equal(fitted.predict(samples(TEST[:1])).scores, both[:1])
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_a_learned_metric_is_that_of_the_training_samples(squared):
+    learner = Learner(n_comps=2, squared=squared)
+    found = Learned(learner).ground(samples(TRAIN), TARGET, rng=np.random.default_rng(3))
+    truth = learner.learn(samples(TRAIN), TARGET, rng=np.random.default_rng(3))
+    np.testing.assert_array_equal(found.components, truth.components)
+    assert found.cost == ("sqeuclidean" if squared else "euclidean")
+
+
+def test_a_learned_metric_may_be_a_part_of_a_blend():
+    found = Blend((Learned(LEARNER), FixedMetric("cosine"))).ground(samples(TRAIN), TARGET, rng=RNG)
+    assert [part.cost for part in found.parts] == ["euclidean", "cosine"]
+    assert found.parts[0].components.shape == (2, 3)
+
+
+def test_distances_are_classified_as_asked_for():
+    metric = GroundMetric(None, "euclidean")
+    D = cross_distances(metric, WHOLE.take(TEST), WHOLE.take(TRAIN), solver=Exact())
+    known = own_distances(metric, WHOLE.take(TRAIN), solver=Exact())
+    numbers = Target("numbers", np.array([1.0, 2.0, 9.0, 3.0]), np.array([]))
+    for options, target, truth in (
+        ({"n_neighbors": 2}, TARGET, knn_votes(D[:, :4], TARGET.codes, 2, 2)),
+        ({"classifier": "kernel_logistic"}, TARGET, kernel_logistic(D[:, :4], known, TARGET.codes, 2)),
+        ({"n_neighbors": 3}, numbers, knn_mean(D[:, :4], numbers.values, 3)[:, None]),
+    ):
+        fitted = ByDistance(FixedMetric("euclidean"), **options).fit(samples(TRAIN), target, rng=RNG)
+        found = fitted.predict(samples(TEST))
+        np.testing.assert_allclose(found.scores, truth)
+        np.testing.assert_allclose(found.distances, D)
 
 
 def test_pseudobulk_is_logistic_regression_on_mean_profiles():

@@ -11,10 +11,11 @@ from scggml._core.explain.attribution import (
     entry_distances,
     excess,
     feature_contributions,
-    gap_weights,
     mean_flows,
     type_flows,
 )
+from scggml._core.learn.pair_weights import weigh_pairs
+from scggml._core.samples import class_target
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.pairs import all_pairs, solve_plans
 from scggml._core.transport.products import project
@@ -37,6 +38,13 @@ def make(squared, *, seed=0, k=2, d=4, labels=(0, 0, 1, 1, 1, 2, 2)):
     Z = project(cohort.points, W)
     pairs = all_pairs(len(labels))
     return cohort, W, Z, pairs, solve_plans(cohort, Z, pairs, COST[squared], solver=Exact(), n_jobs=1)
+
+
+def gap_weights(cohort, pairs):
+    """(n_pairs,) weights of the mean distance between classes and of that within."""
+    weights = weigh_pairs(class_target(cohort))
+    np.testing.assert_array_equal(weights.pairs, pairs)
+    return weights.between, weights.within
 
 
 @pytest.mark.parametrize("squared", [False, True])

@@ -1,6 +1,7 @@
 """Bounds by brute force: on random walks no bound is ever crossed, and no pair of an active triplet is left out."""
 
 from dataclasses import replace
+from itertools import product
 from typing import get_args
 
 import numpy as np
@@ -109,26 +110,32 @@ def test_learned_again_the_slack_is_gone():
 LABELS = st.lists(st.integers(0, 2), min_size=2, max_size=7).map(np.array)
 
 
-@pytest.mark.parametrize("anchors", ANCHORS)
+@pytest.mark.parametrize(
+    "design", [*product(ANCHORS, (False, True))], ids=lambda d: f"{d[0]}-batches" if d[1] else d[0]
+)
 @given(LABELS, st.integers(0, 10**6), st.floats(0.01, 3), st.sampled_from([0.0, 0.1, 0.5]))
 @settings(max_examples=150)
-def test_no_pair_of_an_active_triplet_is_ruled_out(anchors, labels, seed, margin, width):
+def test_no_pair_of_an_active_triplet_is_ruled_out(design, labels, seed, margin, width):
+    anchors, in_batches = design
     P, rng = len(labels), np.random.default_rng(seed)
+    batch = rng.integers(0, 2, P) if in_batches else None
     D = rng.uniform(0, 3, (P, P))
     D = np.round(D + D.T) if seed % 2 else D + D.T
     np.fill_diagonal(D, 0)
     slack = width * np.abs(rng.standard_normal((2, P, P)))
     slack = (slack + slack.swapaxes(1, 2)) * ~np.eye(P, dtype=bool)
     lower, upper = np.maximum(D - slack[0], 0), D + slack[1]
-    needed = may_be_active(lower, upper, labels, margin, anchors)
+    needed = may_be_active(lower, upper, labels, margin, anchors, batch=batch)
     np.testing.assert_array_equal(needed, needed.T)
-    for i, j, k in triplets(labels, anchors):
+    for i, j, k in triplets(labels, anchors, batch):
         if D[i, j] + margin > D[j, k]:
             assert needed[j, k]
             assert i == j or needed[i, j]
     if width == 0:  # and with bounds that are no wider than the truth, each pair of one class has its triplet
         for i, j in np.argwhere(needed & (labels[:, None] == labels) & ~np.eye(P, dtype=bool)):
-            assert any(D[i, j] + margin > min(D[i, k], D[j, k]) for k in np.flatnonzero(labels != labels[i]))
+            others = np.flatnonzero(labels != labels[i])
+            met = [[k for k in others if batch is None or batch[k] == batch[a]] for a in (i, j)]
+            assert any(D[i, j] + margin > D[a, k] for a, those in zip((i, j), met, strict=True) for k in those)
 
 
 def test_classes_far_apart_need_no_pair():
@@ -137,3 +144,17 @@ def test_classes_far_apart_need_no_pair():
     D = distances(far, far.points, squared=False)
     assert not may_be_active(D, D, far.labels, 1.0, "all")[~np.eye(4, dtype=bool)].any()
     assert may_be_active(0 * D, D + 1e3, far.labels, 1.0, "all").all()
+
+
+def test_samples_of_different_classes_and_batches_are_never_needed():
+    batch, labels = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    needed = may_be_active(np.zeros((4, 4)), np.full((4, 4), 1e3), labels, 1.0, "all", batch=batch)
+    different = labels[:, None] != labels
+    np.testing.assert_array_equal(needed[different], (batch[:, None] == batch)[different])
+
+
+def test_samples_of_one_class_in_batches_without_another_are_not_needed():
+    batch, labels = np.array([0, 1, 2, 2]), np.array([0, 0, 0, 1])
+    needed = may_be_active(np.zeros((4, 4)), np.full((4, 4), np.inf), labels, 1.0, "all", batch=batch)
+    assert needed[[0, 1], [2, 2]].all()
+    assert not needed[0, 1]

@@ -1,10 +1,9 @@
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from _oracles import (
-    cloud,
     dense_variates,
     lp_plans,
     planted_cohort,
@@ -13,152 +12,40 @@ from _oracles import (
     scatter_by_loops,
     theta,
 )
-from sklearn.decomposition import PCA
 
-from scggml._core import cohort as cohort_module
 from scggml._core.cohort import Cohort, from_clouds
 from scggml._core.learn import canonical as module
 from scggml._core.learn.canonical import (
     FAINT,
     Canonical,
+    canonical_metric,
     canonical_variates,
-    initial_components,
-    orthonormal,
-    pair_weights,
-    principal_axes,
+    euclidean_start,
     scatter,
-    some_pairs,
 )
+from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
+from scggml._core.learn.spectrum import principal_axes
+from scggml._core.samples import class_target
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.pairs import all_pairs
 
 COHORT = random_cohort((4, 5, 3, 4, 6), labels=(0, 0, 1, 1, 2), weighted=True)
 
 
+def variates(cohort: Cohort, n_comps: int = 2, **options):
+    method = Canonical(**({"ridge": 0.05, "ridge_scale": "mean"} | options))
+    return canonical_metric(method, cohort, weigh_pairs(class_target(cohort)), n_comps, solver=Exact())
+
+
 def components(cohort: Cohort, n_comps: int = 2, **options):
-    return Canonical(**options).components(cohort, n_comps, solver=Exact(), n_jobs=1)
+    return variates(cohort, n_comps, **options).components
 
 
 def up_to_sign(rows):
     return rows * np.sign(rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)])[:, None]
 
 
-# Orthonormal rows
-
-
-@pytest.mark.parametrize(("k", "d"), [(1, 1), (3, 7), (4, 4), (6, 2)])
-def test_random_rows_are_orthonormal(k, d):
-    W = orthonormal(k, d, np.random.default_rng(0))
-    assert W.shape == (k, d)
-    product = W @ W.T if k <= d else W.T @ W
-    np.testing.assert_allclose(product, np.eye(min(k, d)), atol=1e-14)
-
-
-def test_random_rows_follow_the_seed():
-    one, same, other = (orthonormal(2, 5, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one, same)
-    assert np.abs(one - other).max() > 0.1
-
-
-def test_random_rows_prefer_no_orientation_and_no_direction():
-    rng = np.random.default_rng(0)
-    drawn = np.array([orthonormal(2, 2, rng) for _ in range(2000)])
-    assert 0.45 < (np.linalg.det(drawn) > 0).mean() < 0.55
-    angles = np.arctan2(drawn[:, 0, 1], drawn[:, 0, 0])
-    np.testing.assert_allclose(np.histogram(angles, bins=8, range=(-np.pi, np.pi))[0] / 2000, 1 / 8, atol=0.03)
-
-
-# Principal axes
-
-
-def test_principal_axes_are_those_of_the_pca_where_samples_have_one_size():
-    cohort = random_cohort((6, 6, 6), d=5, shift=2.0)
-    truth = PCA(n_components=3, svd_solver="full").fit(cohort.points).components_
-    np.testing.assert_allclose(up_to_sign(principal_axes(cohort, 3)), up_to_sign(truth), atol=1e-12)
-
-
-def weighted_covariance(cohort):
-    """Samples count equally: the mean over samples of their weighted outer products about the mean of their means."""
-    clouds = [cloud(cohort, p) for p in range(cohort.n_samples)]
-    mean = np.mean([a @ x for x, a in clouds], axis=0)
-    return np.mean([sum(w * np.outer(u, u) for u, w in zip(x - mean, a, strict=True)) for x, a in clouds], axis=0)
-
-
-@pytest.mark.parametrize("block", [1, 20, 2**22])
-def test_samples_count_equally_in_principal_axes(monkeypatch, block):
-    monkeypatch.setattr(cohort_module, "BLOCK", block)
-    vectors = np.linalg.eigh(weighted_covariance(COHORT))[1].T[::-1]
-    np.testing.assert_allclose(up_to_sign(principal_axes(COHORT, 3)), up_to_sign(vectors[:3]), atol=1e-10)
-
-
-def test_more_cells_of_a_sample_do_not_turn_the_principal_axes():
-    rng = np.random.default_rng(0)
-    narrow, wide = rng.standard_normal((10, 2)) * [1, 5], rng.standard_normal((10, 2)) * [20, 1]
-    once, often = from_clouds([narrow, wide]), from_clouds([np.tile(narrow, (50, 1)), wide])
-    np.testing.assert_allclose(principal_axes(often, 1), principal_axes(once, 1), atol=1e-10)
-    plain = PCA(n_components=1).fit(often.points).components_[0]
-    assert abs(plain[1]) > abs(plain[0])
-    assert abs(principal_axes(once, 1)[0, 0]) > 0.9
-
-
-@pytest.mark.parametrize("n_comps", [1, 4, 19])
-@pytest.mark.parametrize("precision", [np.float32, np.float64])
-def test_of_many_features_the_principal_axes_are_found_without_their_covariance(n_comps, precision):
-    rng = np.random.default_rng(0)
-    points = (rng.standard_normal((20, 20)) * 0.8 ** np.arange(20) @ rng.standard_normal((20, 2100))).astype(precision)
-    cohort = from_clouds([points[:10], points[10:]])
-    centered = points.astype(np.float64) - points.astype(np.float64).mean(axis=0)
-    truth = np.linalg.svd(centered, full_matrices=False)[2][:n_comps]
-    found = principal_axes(cohort, n_comps)
-    np.testing.assert_allclose(found @ found.T, np.eye(n_comps), atol=1e-10)
-    np.testing.assert_allclose(up_to_sign(found), up_to_sign(truth), atol=1e-8)
-    np.testing.assert_array_equal(principal_axes(cohort, n_comps), found)
-
-
-def test_of_many_features_that_sum_to_one_the_principal_axes_are_found():
-    """The vector of ones, a usual start of an eigensolver, is then in the kernel."""
-    points = np.random.default_rng(0).dirichlet(np.ones(2100), size=20)
-    truth = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][:3]
-    found = principal_axes(from_clouds([points[:10], points[10:]]), 3)
-    np.testing.assert_allclose(up_to_sign(found), up_to_sign(truth), atol=1e-6)
-
-
-def test_axes_beyond_the_features_are_zero():
-    W = principal_axes(random_cohort(d=3), 5)
-    assert W.shape == (5, 3)
-    np.testing.assert_allclose(W[:3] @ W[:3].T, np.eye(3), atol=1e-14)
-    np.testing.assert_array_equal(W[3:], 0.0)
-
-
 # Scatter of plans
-
-
-def test_classes_and_pairs_of_classes_count_equally():
-    """Three samples of class 0, one of class 1, two of class 2: 3 + 1 pairs within, 3 + 6 + 2 between."""
-    cohort = random_cohort((1,) * 6, labels=(0, 0, 0, 1, 2, 2))
-    within, between = pair_weights(cohort, all_pairs(6))
-    first, second = cohort.labels[all_pairs(6)].T
-    truth_within = {(0, 0): 1 / 6, (2, 2): 1 / 2}
-    truth_between = {(0, 1): 1 / 9, (0, 2): 1 / 18, (1, 2): 1 / 6}
-    kinds = list(zip(first, second, strict=True))
-    np.testing.assert_allclose(within, [truth_within.get(kind, 0.0) for kind in kinds])
-    np.testing.assert_allclose(between, [truth_between.get(kind, 0.0) for kind in kinds])
-
-
-def test_weights_of_pairs_do_not_depend_on_the_order_of_samples():
-    cohort = random_cohort((1,) * 5, labels=(1, 0, 1, 0, 0))
-    within, between = pair_weights(cohort, all_pairs(5))
-    backwards = pair_weights(cohort, all_pairs(5)[:, ::-1])
-    np.testing.assert_array_equal(backwards[0], within)
-    np.testing.assert_array_equal(backwards[1], between)
-    assert within.sum() == pytest.approx(1)
-    assert between.sum() == pytest.approx(1)
-
-
-def test_classes_of_one_sample_have_no_weight_within():
-    within, between = pair_weights(random_cohort((1, 1), labels=(0, 1)), all_pairs(2))
-    np.testing.assert_array_equal(within, [0.0])
-    np.testing.assert_array_equal(between, [1.0])
 
 
 @pytest.mark.parametrize("held", [1, 4, 4096])
@@ -221,26 +108,31 @@ def random_scatter(d, rank, seed):
 def test_variates_are_those_of_the_dense_problem(n_comps):
     between, within = random_scatter(6, 6, 0), random_scatter(6, 6, 1)
     regular = within + 0.05 * np.trace(within) / 6 * np.eye(6)
-    found = canonical_variates(between, within, n_comps, 0.05)
+    found, values = canonical_variates(between, within, n_comps, 0.05)
     np.testing.assert_allclose(
         up_to_sign(found), up_to_sign(dense_variates(between, regular, n_comps, FAINT)), rtol=1e-8
     )
+    np.testing.assert_allclose(values, np.sort(np.linalg.eigvals(np.linalg.solve(regular, between)))[::-1][:n_comps])
 
 
 def test_variates_beyond_the_features_are_zero():
-    found = canonical_variates(random_scatter(3, 3, 0), random_scatter(3, 3, 1), 5, 0.1)
+    found, values = canonical_variates(random_scatter(3, 3, 0), random_scatter(3, 3, 1), 5, 0.1)
     assert found.shape == (5, 3)
     assert (np.linalg.norm(found[:3], axis=1) > 0).all()
     np.testing.assert_array_equal(found[3:], 0.0)
+    assert values.shape == (5,)
+    assert (values[:3] > 0).all()
+    np.testing.assert_array_equal(values[3:], 0.0)
 
 
 def test_variates_that_tell_little_are_faint_and_those_that_tell_nothing_are_zero():
     """Two scatters that are diagonal: of lambda 5, 0.5, 0.004 and 0 only the first one exceeds 1."""
     values, spread = np.array([5.0, 0.5, 0.004, 0.0]), np.array([1.0, 2.0, 3.0, 4.0])
     regular = spread + 0.1 * spread.mean()
-    found = canonical_variates(np.diag(values * regular), np.diag(spread), 4, 0.1)
+    found, eigenvalues = canonical_variates(np.diag(values * regular), np.diag(spread), 4, 0.1)
     lengths = np.array([4.0, FAINT * 5, FAINT * 5, 0.0])
     np.testing.assert_allclose(np.abs(found), np.diag(np.sqrt(lengths / regular)), atol=1e-12)
+    np.testing.assert_allclose(eigenvalues, values, atol=1e-12)
 
 
 def test_a_large_ridge_leaves_the_principal_axes_of_the_scatter_between():
@@ -248,7 +140,9 @@ def test_a_large_ridge_leaves_the_principal_axes_of_the_scatter_between():
     between, within = random_scatter(6, 6, 0), random_scatter(6, 6, 1)
     values, vectors = np.linalg.eigh(between)
     truth = np.sqrt(FAINT * values[-1]) * vectors.T[::-1][:2] / (1e9 * np.trace(within) / 6)
-    np.testing.assert_allclose(up_to_sign(canonical_variates(between, within, 2, 1e9)), up_to_sign(truth), rtol=1e-6)
+    found, eigenvalues = canonical_variates(between, within, 2, 1e9)
+    np.testing.assert_allclose(up_to_sign(found), up_to_sign(truth), rtol=1e-6)
+    np.testing.assert_allclose(eigenvalues, values[::-1][:2] / (1e9 * np.trace(within) / 6), rtol=1e-6)
 
 
 def test_with_more_features_than_cells_the_answer_is_finite_and_continuous():
@@ -358,11 +252,13 @@ def test_one_sample_a_class_is_enough():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"ridge": 0.0}, r"Canonical\(ridge=0\.0\): the ridge is a positive number; 0\.01 to 0\.1 are usual\."),
-        ({"ridge": np.nan}, r"Canonical\(ridge=nan\): the ridge is a positive number"),
-        ({"n_alternations": 0}, r"Canonical\(n_alternations=0\): at least 1; 3 are usual\."),
-        ({"max_features": 0}, r"Canonical\(max_features=0\): at least 1; the default is 2048\."),
-        ({"max_pairs": 0}, r"max_pairs=0 must be at least 1 pair of samples; the default is 20000\."),
+        ({"ridge": 0.0}, r'Canonical: ridge=0\.0 must be "auto" or a positive number; 0\.001 to 0\.1 are usual\.'),
+        ({"ridge": np.nan}, r'Canonical: ridge=nan must be "auto" or a positive number'),
+        ({"ridge": np.inf}, r'Canonical: ridge=inf must be "auto" or a positive number'),
+        ({"ridge_scale": "trace"}, r"Canonical: ridge_scale='trace' is not known; choose from \('auto', 'mean', 'fea"),
+        ({"n_alternations": 0}, r"Canonical: n_alternations=0 must be at least 1; 3 are usual\."),
+        ({"max_features": 0}, r"Canonical: max_features=0 must be at least 1; the default is 2048\."),
+        ({"max_pairs": 0}, r"Canonical: max_pairs=0 must be at least 1 pair of samples; the default is 20000\."),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options, text):
@@ -370,59 +266,129 @@ def test_options_that_mean_nothing_are_refused(options, text):
         Canonical(**options)
 
 
-# The choice
+@pytest.mark.parametrize("options", [{"ridge": "small"}, {"ridge": None}, {"ridge": True}, {"n_alternations": 2.0}])
+def test_options_of_another_kind_are_refused(options):
+    with pytest.raises(TypeError, match=f"Canonical: {next(iter(options))}="):
+        Canonical(**options)
 
 
-def start(init, n_comps=2, seed=0):
-    return initial_components(init, COHORT, n_comps, solver=Exact(), rng=np.random.default_rng(seed))
+def test_what_is_still_to_be_decided_is_known():
+    decided = [Canonical(ridge=r, ridge_scale=s).is_fixed for r in ("auto", 0.1) for s in ("auto", "mean", "feature")]
+    assert decided == [False, False, False, False, True, True]
+    with pytest.raises(ValueError, match="ridge_scale is still to be decided"):
+        components(COHORT, ridge_scale="auto")
 
 
-def test_starts_have_names_options_or_numbers():
-    np.testing.assert_array_equal(start("canonical"), components(COHORT))
-    np.testing.assert_array_equal(start(Canonical(ridge=0.5)), components(COHORT, ridge=0.5))
-    np.testing.assert_array_equal(start("pca"), principal_axes(COHORT, 2))
-    np.testing.assert_array_equal(start("orthonormal", seed=3), orthonormal(2, 4, np.random.default_rng(3)))
+# A ridge that does not see the units of features
 
 
-def test_a_start_by_numbers_is_copied_in_double_precision():
-    mine = np.arange(8, dtype=np.float32).reshape(2, 4)
-    found = start(mine)
-    assert found.dtype == np.float64
-    np.testing.assert_array_equal(found, mine)
-    double = mine.astype(np.float64)
-    assert not np.shares_memory(start(double), double)
+@pytest.mark.parametrize("n_alternations", [1, 2, 3])
+@pytest.mark.parametrize(("n_comps", "ridge"), [(1, 0.1), (3, 0.001)])
+def test_a_ridge_by_feature_is_a_share_of_the_variance_of_each(n_alternations, n_comps, ridge):
+    W = None
+    for _ in range(n_alternations):
+        between, within = scatters_by_loops(COHORT, W)
+        W = dense_variates(between, within + ridge * np.diag(np.diag(within)), n_comps, FAINT)
+    found = components(COHORT, n_comps, n_alternations=n_alternations, ridge=ridge, ridge_scale="feature")
+    assert relative_error(theta(found), theta(W)) < 1e-6
+
+
+def test_with_a_ridge_by_feature_units_of_features_only_divide_their_loadings():
+    units = np.array([1e-2, 1.0, 7.0, 1e2, 1.0, 50.0])
+    between, within = random_scatter(6, 6, 0), random_scatter(6, 6, 1)
+    other = [np.outer(units, units) * S for S in (between, within)]
+    plain, values = canonical_variates(between, within, 3, 0.1, "feature")
+    scaled, same = canonical_variates(*other, 3, 0.1, "feature")
+    np.testing.assert_allclose(up_to_sign(scaled * units), up_to_sign(plain), rtol=1e-8)
+    np.testing.assert_allclose(same, values, rtol=1e-8)
+    assert not np.allclose(canonical_variates(*other, 3, 0.1)[1], canonical_variates(between, within, 3, 0.1)[1])
+
+
+def test_a_small_feature_that_tells_classes_apart_is_found_by_a_ridge_by_feature():
+    """Among features a hundred times as large: the ridge of their mean variance drowns it."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(10) % 2
+    clouds = [rng.standard_normal((12, 6)) + 2 * np.eye(6)[0] * c for c in labels]
+    cohort = from_clouds([x * np.array([1, 100, 100, 100, 100, 100]) for x in clouds], labels)
+    by_mean, by_feature = (components(cohort, 1, ridge_scale=scale)[0] for scale in ("mean", "feature"))
+    spread = cohort.points.std(axis=0)
+    shares = [(w * spread) ** 2 / ((w * spread) ** 2).sum() for w in (by_mean, by_feature)]
+    assert shares[0][0] < 0.1
+    assert shares[1][0] > 0.8
+
+
+def test_a_feature_that_is_constant_within_classes_is_no_fault():
+    points = COHORT.points.copy()
+    points[:, 2] = np.repeat(COHORT.labels, COHORT.sizes)
+    found = variates(replace(COHORT, points=points), 2, ridge_scale="feature")
+    assert np.isfinite(found.components).all()
+    assert np.isfinite(found.eigenvalues).all()
+    assert np.abs(found.components[0]).argmax() == 2
+
+
+# The record
+
+
+def test_eigenvalues_of_each_alternation_are_those_of_its_scatters():
+    found = variates(COHORT, 2)
+    assert found.eigenvalues.shape == (3, 2)
+    W = None
+    for values in found.eigenvalues:
+        between, within = scatters_by_loops(COHORT, W)
+        regular = within + 0.05 * np.trace(within) / 4 * np.eye(4)
+        truth = np.sort(np.linalg.eigvals(np.linalg.solve(regular, between)).real)[::-1][:2]
+        np.testing.assert_allclose(values, truth, rtol=1e-6)
+        W = dense_variates(between, regular, 2, FAINT)
+
+
+# What refits share
+
+
+@pytest.mark.parametrize("held", [3, 4096])
+@pytest.mark.parametrize("max_features", [3, 2048])
+@pytest.mark.parametrize("scale", ["mean", "feature"])
+def test_a_shared_start_gives_the_metric_from_scratch(monkeypatch, scale, max_features, held):
+    monkeypatch.setattr(module, "PAIRS", held)
+    options = Canonical(ridge=0.05, ridge_scale=scale, max_features=max_features)
+    weights = weigh_pairs(class_target(COHORT))
+    start = euclidean_start(COHORT, all_pairs(5), solver=Exact(), max_features=max_features)
+    truth = canonical_metric(options, COHORT, weights, 2, solver=Exact())
+    for _ in range(2):
+        found = canonical_metric(options, COHORT, weights, 2, solver=Exact(), start=start)
+        np.testing.assert_allclose(found.components, truth.components, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(found.eigenvalues, truth.eigenvalues, rtol=1e-12)
+
+
+def test_a_shared_start_serves_any_labels_and_any_part_of_the_pairs():
+    pairs = all_pairs(5)
+    start = euclidean_start(COHORT, pairs[::-1].copy(), solver=Exact(), max_features=2048)
+    for labels in ([0, 1, 0, 1, 1], [1, 1, 0, 0, 1]):
+        target = class_target(replace(COHORT, labels=np.array(labels), classes=np.array(["a", "b"])))
+        weights = weigh_pairs(target, counts=np.array([1, 0, 1, 1, 1]))
+        options = Canonical(ridge=0.05, ridge_scale="mean")
+        truth = canonical_metric(options, COHORT, weights, 2, solver=Exact())
+        found = canonical_metric(options, COHORT, weights, 2, solver=Exact(), start=start)
+        np.testing.assert_allclose(found.components, truth.components, rtol=0, atol=1e-12)
+
+
+def test_a_pair_that_the_start_does_not_know_is_a_fault():
+    start = euclidean_start(COHORT, all_pairs(5)[:-1], solver=Exact(), max_features=2048)
+    options = Canonical(ridge=0.05, ridge_scale="mean")
+    with pytest.raises(ValueError, match="A pair of samples was not solved at the start that refits share"):
+        canonical_metric(options, COHORT, weigh_pairs(class_target(COHORT)), 2, solver=Exact(), start=start)
 
 
 # Many pairs
 
 
-def kinds_of(cohort, pairs):
-    return [tuple(sorted(pair)) for pair in cohort.labels[pairs].tolist()]
-
-
-@pytest.mark.parametrize("most", [3, 7, 30, 59, 60, 100])
-def test_about_as_many_pairs_as_asked_for_are_drawn_of_all_kinds_alike(most):
-    cohort = random_cohort(sizes=(2,) * 12, labels=[0] * 2 + [1] * 4 + [2] * 6)
-    every, pairs = all_pairs(12), some_pairs(cohort, most, np.random.default_rng(0))
-    assert len(np.unique(pairs, axis=0)) == len(pairs)
-    assert {*map(tuple, pairs)} <= {*map(tuple, every)}
-    if most >= len(every):
-        np.testing.assert_array_equal(pairs, every)
-        return
-    there, drawn = Counter(kinds_of(cohort, every)), Counter(kinds_of(cohort, pairs))
-    assert drawn.keys() == there.keys()
-    level = max(drawn.values())
-    assert all(drawn[kind] == min(there[kind], level) for kind in there)
-    assert max(most, len(there)) - len(there) < len(pairs) <= max(most, len(there))
-
-
 def test_drawn_pairs_give_nearly_the_metric_of_all():
     cohort = random_cohort(sizes=(6,) * 40, d=4, shift=2.0)
-    options = {"solver": Exact(), "n_jobs": 1}
-    whole = Canonical().components(cohort, 1, **options)
-    some = [
-        Canonical(max_pairs=300).components(cohort, 1, rng=np.random.default_rng(seed), **options) for seed in (0, 0, 1)
-    ]
+    options, target = Canonical(ridge=0.05, ridge_scale="mean"), class_target(cohort)
+    whole = components(cohort, 1)
+    some = []
+    for seed in (0, 0, 1):
+        pairs = some_pairs(target.codes, 300, np.random.default_rng(seed))
+        some.append(canonical_metric(options, cohort, weigh_pairs(target, pairs=pairs), 1, solver=Exact()).components)
     cosine = [abs((W @ whole.T).item()) / np.linalg.norm(W) / np.linalg.norm(whole) for W in some]
     assert min(cosine) > 0.99
     np.testing.assert_array_equal(some[0], some[1])

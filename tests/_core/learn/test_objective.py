@@ -9,14 +9,17 @@ from _oracles import (
     finite_differences,
     list_hinge,
     lp_ot,
+    ordered_list_hinge,
     random_cohort,
     relative_error,
     torch_objective,
     torch_penalty,
+    triplets,
+    weighted_list_hinge,
 )
 
 from scggml._core.learn.loss import Anchors
-from scggml._core.learn.objective import Objective, typical_distance
+from scggml._core.learn.objective import Objective, Problem, typical_distance
 from scggml._core.learn.penalty import PenaltyName
 from scggml._core.transport.exact import Exact
 
@@ -124,10 +127,111 @@ def test_pairs_that_stop_early_are_named():
         Objective(0.5, solver=Exact(max_iter=1, backend="pot")).evaluate(COHORT, W)
 
 
+# What labels, batches and lists change
+
+VALUES = np.array([0.5, 2.0, -1.0, 0.5, 4.0])
+BATCH = np.array([0, 0, 1, 1, 0])
+LISTED = np.array([[0, 2, 1], [0, 0, 3], [4, 1, 2], [4, 1, 2], [1, 4, 0], [3, 3, 0]])
+DESIGNS = {
+    "batch": {"batch": BATCH},
+    "numbers": {"values": VALUES},
+    "levels": {"values": np.array([0.0, 1, 0, 2, 1])},
+    "numbers in batches": {"values": VALUES, "batch": BATCH},
+    "listed": {"listed": LISTED},
+    "listed in batches": {"listed": LISTED[:1], "batch": BATCH},
+}
+SOME = np.array([0, 1, 3, 4])
+
+
+def hinge_by_lists(D, design, margin, anchors, members):
+    labels, among = COHORT.labels[members], {name: part[members] for name, part in design.items() if name != "listed"}
+    if "listed" in design:
+        place = {int(p): i for i, p in enumerate(members)}
+        found = [[place[int(p)] for p in row] for row in design["listed"] if {*map(int, row)} <= place.keys()]
+        return weighted_list_hinge(D, found, [1.0] * len(found), margin)
+    if "values" in design:
+        return ordered_list_hinge(D, among["values"], margin, anchors, among.get("batch"))
+    return list_hinge(D, labels, margin, anchors, among.get("batch"))
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("anchors", ANCHORS)
+@pytest.mark.parametrize("samples", [None, SOME], ids=["all", "some"])
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_value_and_gradient_are_those_of_the_triplets_that_count(design, samples, anchors, squared):
+    objective = Objective(margin_of(squared), reg=0.3, squared=squared, anchors=anchors, n_jobs=1)
+    problem = Problem(objective, COHORT, **design)
+    found = problem.evaluate(objective, W, samples)
+    members = np.arange(5) if samples is None else samples
+    D = objective.distances(COHORT, W)[np.ix_(members, members)]
+    value, _, active = hinge_by_lists(D, design, objective.margin, anchors, members)
+    assert found.value == pytest.approx(value + 0.3 * np.linalg.norm(W), rel=1e-9)
+    assert found.active == pytest.approx(active)
+    slopes = finite_differences(lambda V: problem.evaluate(objective, V, samples).value, W)
+    assert relative_error(found.gradient, slopes) < 1e-5
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_with_batches_pairs_that_are_left_out_change_nothing(squared):
+    """Batch 2 holds one class only, so that two of its pairs are never solved, from the first step on."""
+    cohort = random_cohort((4, 5, 3, 4, 6, 4, 3, 5), labels=(0, 1, 0, 1, 1, 1, 0, 1), shift=2.0)
+    batch = np.array([0, 0, 1, 1, 2, 2, 0, 1])
+    objective = Objective(margin_of(squared), reg=0.1, squared=squared, n_jobs=1)
+    problem, rng, solved = Problem(objective, cohort, batch=batch), np.random.default_rng(0), []
+    solve = problem.transport.solve
+
+    def counted(points, pairs, cost):
+        solved.append({*map(tuple, pairs.tolist())})
+        return solve(points, pairs, cost)
+
+    problem.transport.solve = counted
+    V = W
+    for _ in range(12):
+        found = problem.evaluate(objective, V)
+        D = objective.distances(cohort, V)
+        value, slopes, active = list_hinge(D, cohort.labels, objective.margin, "all", batch)
+        assert found.value == pytest.approx(value + 0.1 * np.linalg.norm(V), rel=1e-9)
+        assert found.active == pytest.approx(active)
+        assert {(int(p), int(q)) for p, q in np.argwhere(np.triu(slopes)) if slopes[p, q]} <= solved[-1]
+        V = V + 0.03 * rng.standard_normal(V.shape)
+    assert all((4, 5) not in pairs for pairs in solved)
+    assert all(batch[p] == batch[q] or cohort.labels[p] == cohort.labels[q] for pairs in solved for p, q in pairs)
+
+
+def test_only_the_pairs_of_listed_triplets_are_solved():
+    objective = Objective(0.5, n_jobs=1)
+    problem, solved = Problem(objective, COHORT, listed=LISTED[:3]), []
+    solve = problem.transport.solve
+    problem.transport.solve = lambda points, pairs, cost: solved.append(pairs.tolist()) or solve(points, pairs, cost)
+    problem.evaluate(objective, W)
+    problem.evaluate(objective, W, SOME)
+    assert solved == [[[0, 2], [0, 3], [1, 2], [1, 4]], [[0, 3]]]
+
+
+def test_the_list_of_all_triplets_gives_the_objective_of_all():
+    objective = Objective(0.5, reg=0.1, n_jobs=1)
+    truth = Problem(objective, COHORT).evaluate(objective, W)
+    listed = np.array(triplets(COHORT.labels, "all"))
+    found = Problem(objective, COHORT, listed=listed).evaluate(objective, W)
+    assert found.value == pytest.approx(truth.value, rel=1e-12)
+    np.testing.assert_allclose(found.gradient, truth.gradient, rtol=1e-10)
+
+
+def test_without_any_triplet_only_the_penalty_is_left():
+    objective = Objective(0.5, reg=2.0, n_jobs=1)
+    for design in ({"listed": np.empty((0, 3), dtype=np.int64)}, {"batch": np.arange(5)}, {"values": np.ones(5)}):
+        found = Problem(objective, COHORT, **design).evaluate(objective, W)
+        assert (found.value, found.active) == (pytest.approx(2 * np.linalg.norm(W)), 0.0)
+        np.testing.assert_allclose(found.gradient, 2 * W / np.linalg.norm(W))
+
+
 def test_the_typical_distance_is_the_median_between_classes():
     D = np.array([[0, 9, 1, 2], [9, 0, 3, 7], [1, 3, 0, 8], [2, 7, 8, 0]], dtype=np.float64)
     assert typical_distance(D, np.array([0, 0, 1, 1])) == 2.5
     assert typical_distance(D, np.array([0, 1, 1, 1])) == 2
+    assert typical_distance(D, np.array([0.5, 0.5, 0.7, 9.0])) == 3
+    assert typical_distance(D, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])) == 4
+    assert np.isnan(typical_distance(D, np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])))
 
 
 @pytest.mark.parametrize(

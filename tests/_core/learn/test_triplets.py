@@ -6,12 +6,26 @@ import ot
 import pytest
 from _oracles import cloud, planted_cohort, random_cohort, relative_error, theta, torch_penalty, triplets
 
+from scggml._core.cohort import from_clouds
 from scggml._core.learn import objective as objective_module
-from scggml._core.learn.canonical import Canonical, InitialName, principal_axes
+from scggml._core.learn.canonical import Canonical, canonical_metric
+from scggml._core.learn.loss import draw_triplets
 from scggml._core.learn.objective import Objective, Problem, typical_distance
+from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
 from scggml._core.learn.penalty import PenaltyName, penalize
-from scggml._core.learn.triplets import HALVINGS, PATIENCE, Schedule, fit, refine
+from scggml._core.learn.spectrum import orthonormal, principal_axes
+from scggml._core.learn.triplets import (
+    HALVINGS,
+    PATIENCE,
+    InitialName,
+    Schedule,
+    Triplets,
+    fit,
+    initial_components,
+    refine,
+)
 from scggml._core.metric import canonical_form
+from scggml._core.samples import Target, class_target
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.solver import Solver
 
@@ -33,6 +47,9 @@ def learn(
     seed=0,
     progress=False,
     n_comps=2,
+    target=None,
+    batch=None,
+    n_triplets=None,
     **options,
 ):
     return fit(
@@ -43,6 +60,9 @@ def learn(
         n_comps=n_comps,
         scale_free=scale_free,
         rng=np.random.default_rng(seed),
+        target=target,
+        batch=batch,
+        n_triplets=n_triplets,
         progress=progress,
     )
 
@@ -103,12 +123,6 @@ def test_no_pass_keeps_the_canonical_form_of_the_start():
     for name in ("loss", "gradient_norm", "active"):
         np.testing.assert_array_equal(getattr(found, name), getattr(learn(max_iter=1, tol=0.0), name))
     assert (found.stop, found.converged) == ("max_iter", False)
-
-
-@pytest.mark.parametrize("init", ["canonical", Canonical(ridge=0.3)])
-def test_a_closed_form_is_an_answer(init):
-    found = learn(init=init, max_iter=0)
-    assert (found.stop, found.converged) == ("closed form", True)
 
 
 def test_start_and_cohort_are_left_alone():
@@ -310,6 +324,24 @@ def test_a_start_without_distances_has_no_unit():
         learn(cohort, np.array([[0.0, 0.0, 0.0, 1.0]]), n_comps=1, scale_free=True)
 
 
+@pytest.mark.parametrize("scale_free", [False, True])
+@pytest.mark.parametrize("init", get_args(InitialName))
+def test_batches_that_are_the_labels_are_refused(init, scale_free):
+    with pytest.raises(ValueError, match="No batch of batch_key holds training samples with different labels"):
+        learn(init=init, scale_free=scale_free, batch=COHORT.labels + 3)
+
+
+def test_a_mini_batch_without_a_comparison_has_no_unit():
+    """Two donors of twelve have both labels; the first four samples that are drawn hold neither."""
+    cohort = random_cohort((2,) * 24, labels=[0, 1] * 12, d=4)
+    donor = np.arange(24)
+    donor[1] = 0
+    with pytest.raises(
+        ValueError, match=r"The first 4 samples \(batch_size\) .* Pass batch_size=None, or margin as a num"
+    ):
+        learn(cohort, scale_free=True, batch=donor, batch_size=4)
+
+
 # Randomness and threads
 
 
@@ -418,8 +450,10 @@ def test_a_sparse_penalty_leaves_little_to_features_without_signal(penalty, kept
 # All of a run at once
 
 
-def run_by_autograd(cohort, W, *, margin, reg, lr, steps, squared):
-    """Plans by POT, all else by torch, triplet by triplet."""
+def run_by_autograd(cohort, W, *, margin, reg, lr, steps, squared, found=None, weights=None):
+    """Plans by POT, all else by torch, triplet by triplet; weighted triplets may replace those of the classes."""
+    found = triplets(cohort.labels, "all") if found is None else found
+    weights = np.ones(len(found)) if weights is None else np.array(weights)
     torch = pytest.importorskip("torch")
     parameter = torch.nn.Parameter(torch.tensor(W))
     adam = torch.optim.Adam([parameter], lr=lr)
@@ -431,8 +465,9 @@ def run_by_autograd(cohort, W, *, margin, reg, lr, steps, squared):
                 u = torch.tensor(x[:, None] - y) @ parameter.T
                 cost = (u**2).sum(dim=2) if squared else torch.linalg.vector_norm(u, dim=2)
                 D[p, q] = D[q, p] = (torch.tensor(ot.emd(a, b, cost.detach().numpy())) * cost).sum()
-        hinges = [torch.relu(D.get((i, j), zero) - D[j, k] + margin) for i, j, k in triplets(cohort.labels, "all")]
-        loss = torch.stack(hinges).mean() + reg * torch_penalty(parameter, "fro")
+        hinges = [torch.relu(D.get((i, j), zero) - D[j, k] + margin) for i, j, k in found]
+        mean = (torch.tensor(weights) * torch.stack(hinges)).sum() / weights.sum()
+        loss = mean + reg * torch_penalty(parameter, "fro")
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -449,6 +484,67 @@ def test_thirty_steps_are_those_of_pot_and_autograd(squared, weighted):
     truth = run_by_autograd(cohort, start, steps=30, **options)
     assert relative_error(theta(found.components), theta(truth)) < 1e-5
     assert relative_error(theta(truth), theta(start)) > 0.1
+
+
+VALUES = {"ordered": np.array([0.0, 1, 2, 0, 1]), "numbers": np.array([0.5, -1.0, 3.0, 0.5, 2.0])}
+BATCH = np.array([0, 0, 1, 1, 0])
+
+
+@pytest.mark.parametrize("batch", [None, BATCH], ids=["no batch", "batch"])
+@pytest.mark.parametrize("kind", ["classes", "ordered", "numbers"])
+def test_steps_for_any_labels_and_batches_are_those_of_pot_and_autograd(kind, batch):
+    cohort = random_cohort((5, 4, 5, 3, 4), d=6, labels=(0, 1, 2, 0, 1))
+    start = np.random.default_rng(4).standard_normal((2, 6))
+    options = {"margin": 2.0, "reg": 0.01, "lr": 0.05, "squared": False}
+    target = None if kind == "classes" else Target(kind, VALUES[kind], np.array([]))
+    found = learn(cohort, start, max_iter=10, tol=0.0, target=target, batch=batch, **options)
+    every = list(np.ndindex(5, 5, 5))
+    gap = np.abs(np.subtract.outer(VALUES[kind], VALUES[kind])) if target else None
+    weights = [max(gap[j, k] - gap[i, j], 0) for i, j, k in every] if target else None
+    if target is None:
+        every = triplets(cohort.labels, "all", batch)
+    elif batch is not None:
+        weights = [w * (batch[j] == batch[k]) for w, (_, j, k) in zip(weights, every, strict=True)]
+    if weights is not None:
+        every, weights = zip(*[(t, w) for t, w in zip(every, weights, strict=True) if w], strict=True)
+    truth = run_by_autograd(cohort, start, steps=10, found=every, weights=weights, **options)
+    assert relative_error(theta(found.components), theta(truth)) < 1e-5
+    assert relative_error(theta(truth), theta(start)) > 0.1
+
+
+@pytest.mark.parametrize("batch", [None, BATCH], ids=["no batch", "batch"])
+def test_drawn_triplets_are_drawn_once_before_the_start(batch):
+    cohort = random_cohort((5, 4, 5, 3, 4), d=6, labels=(0, 1, 2, 0, 1))
+    options = {"margin": 2.0, "reg": 0.01, "lr": 0.05, "squared": False}
+    found = learn(cohort, "orthonormal", seed=5, n_triplets=2, max_iter=10, tol=0.0, batch=batch, **options)
+    rng = np.random.default_rng(5)
+    drawn = draw_triplets(cohort.labels, 2, "all", rng, batch)
+    truth = run_by_autograd(cohort, orthonormal(2, 6, rng), steps=10, found=drawn.tolist(), **options)
+    assert relative_error(theta(found.components), theta(truth)) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["ordered", "numbers"])
+def test_the_typical_distance_of_labels_with_an_order_is_that_of_different_ones(kind):
+    cohort = random_cohort((5, 4, 5, 3, 4), d=4)
+    target = Target(kind, VALUES[kind], np.array([]))
+    for batch in (None, BATCH):
+        found = learn(cohort, "pca", scale_free=True, reg=0.2, max_iter=0, target=target, batch=batch)
+        unit = typical_distance(Objective(1.0).distances(cohort, principal_axes(cohort, 2)), target.values, batch)
+        assert found.reg * penalize(principal_axes(cohort, 2) / unit, "fro")[0] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("kind", ["ordered", "numbers"])
+@pytest.mark.parametrize("batch_size", [None, 6])
+def test_steps_follow_the_feature_that_moves_with_the_values(kind, batch_size):
+    values = np.array([0.0, 1, 2, 3] * 3)
+    rng = np.random.default_rng(0)
+    clouds = [rng.standard_normal((6, 5)) + 2 * y * np.eye(5)[0] for y in values]
+    cohort = from_clouds(clouds)
+    target = Target(kind, values, np.array(["a", "b", "c", "d"]) if kind == "ordered" else np.array([]))
+    options = {"scale_free": True, "lr": 0.1, "reg": 0.1, "max_iter": 40, "batch_size": batch_size}
+    found = learn(cohort, "pca", target=target, **options)
+    assert found.components[0, 0] ** 2 / (found.components**2).sum() > 0.9
+    assert found.loss.min() < found.loss[0]
 
 
 @pytest.mark.parametrize("batch_size", [None, 6])
@@ -469,14 +565,14 @@ def test_pairs_that_are_left_out_change_nothing(monkeypatch, squared, anchors):
     options |= {"squared": squared, "anchors": anchors}
     rule = objective_module.may_be_active
 
-    def counted(*arguments):
-        solved.append(rule(*arguments))
+    def counted(*arguments, **options):
+        solved.append(rule(*arguments, **options))
         return solved[-1]
 
     monkeypatch.setattr(objective_module, "may_be_active", counted)
     found = learn(cohort, "pca", **options)
     assert np.mean([needed[np.triu_indices(12, 1)].mean() for needed in solved]) < 0.9
-    monkeypatch.setattr(objective_module, "may_be_active", lambda lower, *_: np.ones(lower.shape, dtype=np.bool_))
+    monkeypatch.setattr(objective_module, "may_be_active", lambda lower, *_, **__: np.ones(lower.shape, dtype=np.bool_))
     truth = learn(cohort, "pca", **options)
     np.testing.assert_allclose(found.loss, truth.loss, rtol=1e-9)
     np.testing.assert_array_equal(found.active, truth.active)
@@ -570,6 +666,20 @@ def test_the_steps_of_a_refinement_are_an_eighth(scale_free, size, monkeypatch):
     assert np.abs(places[1] - places[0]).max() == pytest.approx(size, rel=1e-4)
 
 
+def test_a_refinement_keeps_the_triplets_that_were_drawn():
+    cohort = planted_cohort(6, (0, 1, 2) * 3, gap=3.0)
+    first = learn(few_cells(cohort), "pca", n_triplets=2, max_iter=4, tol=0.0)
+    np.testing.assert_array_equal(first.listed, draw_triplets(cohort.labels, 2, "all", np.random.default_rng(0)))
+    assert learn(few_cells(cohort), "pca", max_iter=1).listed is None
+    objective, rng = Objective(1.0, reg=0.05, n_jobs=1), np.random.default_rng(9)
+    found = refine(
+        first, cohort, objective, Schedule(lr=0.05, max_iter=4, tol=0.0), passes=2, scale_free=False, rng=rng
+    )
+    truth = Problem(objective, cohort, listed=first.listed).evaluate(objective, first.components)
+    assert found.loss[4] == pytest.approx(truth.value, rel=1e-9)
+    np.testing.assert_array_equal(found.listed, first.listed)
+
+
 def test_progress_is_shown_on_request_only(capfd):
     learn(max_iter=2)
     assert capfd.readouterr().err == ""
@@ -594,3 +704,113 @@ def test_progress_is_shown_on_request_only(capfd):
 def test_options_that_mean_nothing_are_refused(options, text):
     with pytest.raises(ValueError, match=text):
         Schedule(**{"lr": 0.1, "max_iter": 3, "tol": 1e-3, **options})
+
+
+# Starts
+
+
+def start(init, n_comps=2, seed=0, target=None, batch=None):
+    target = class_target(COHORT) if target is None else target
+    rng = np.random.default_rng(seed)
+    return initial_components(init, COHORT, target, n_comps, solver=Exact(), rng=rng, batch=batch)
+
+
+def canonical(target=None, batch=None, pairs=None, ridge=0.05, ridge_scale="mean"):
+    weights = weigh_pairs(class_target(COHORT) if target is None else target, batch=batch, pairs=pairs)
+    return canonical_metric(
+        Canonical(ridge=ridge, ridge_scale=ridge_scale), COHORT, weights, 2, solver=Exact()
+    ).components
+
+
+def test_starts_have_names_options_or_numbers():
+    np.testing.assert_array_equal(start("canonical"), canonical())
+    np.testing.assert_array_equal(start(Canonical(ridge=0.5)), canonical(ridge=0.5))
+    np.testing.assert_array_equal(start(Canonical(ridge_scale="feature")), canonical(ridge_scale="feature"))
+    np.testing.assert_array_equal(start("pca"), principal_axes(COHORT, 2))
+    np.testing.assert_array_equal(start("orthonormal", seed=3), orthonormal(2, 4, np.random.default_rng(3)))
+
+
+def test_a_canonical_start_weighs_pairs_by_labels_and_batches_and_draws_them_where_there_are_many():
+    target, batch = Target("numbers", np.array([0.0, 1, 2, 3, 1, 2]), np.array([])), np.array([0, 0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(start("canonical", target=target, batch=batch), canonical(target, batch))
+    strata = np.array([0, 0, 2, 3, 1, 2])  # quarters of the range
+    pairs = some_pairs(strata, 8, np.random.default_rng(4))
+    assert 6 <= len(pairs) < 15
+    found = start(Canonical(max_pairs=8), seed=4, target=target)
+    np.testing.assert_array_equal(found, canonical(target, pairs=pairs))
+
+
+def test_a_start_by_numbers_is_copied_in_double_precision():
+    mine = np.arange(8, dtype=np.float32).reshape(2, 4)
+    found = start(mine)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, mine)
+    double = mine.astype(np.float64)
+    assert not np.shares_memory(start(double), double)
+
+
+# The public options
+
+
+def test_the_published_recipes_are_those_of_the_sources():
+    paper, package = Triplets.paper(), Triplets.ggml_ot()
+    names = ("margin", "penalty", "reg", "anchors", "n_triplets", "init", "lr", "max_iter", "tol", "batch_size")
+    assert [getattr(paper, name) for name in names] == [
+        10.0, "fro", 0.1, "all", 5, "orthonormal", 0.01, 30, 0.0, None,
+    ]  # fmt: skip
+    assert [getattr(package, name) for name in names] == [
+        1.0, "fro", 0.001, "all", None, "orthonormal", 0.1, 30, 0.0, None,
+    ]  # fmt: skip
+    assert not paper.scale_free
+    assert not package.scale_free
+    assert (paper.canonical, package.canonical) == (None, None)
+
+
+def test_options_reach_objective_and_schedule():
+    method = Triplets(margin=2.0, penalty="l21", reg=0.3, anchors="distinct", lr=0.2, max_iter=7, tol=0.0, batch_size=9)
+    solver = Exact(max_iter=99)
+    assert method.objective(squared=True, solver=solver, n_jobs=3) == Objective(
+        2.0, penalty="l21", reg=0.3, squared=True, anchors="distinct", solver=solver, n_jobs=3
+    )
+    assert method.schedule() == Schedule(lr=0.2, max_iter=7, tol=0.0, batch_size=9)
+    assert Triplets().objective().margin == 1.0
+    assert Triplets().scale_free
+
+
+def test_a_canonical_start_is_named_or_an_object():
+    assert Triplets().canonical == Canonical()
+    assert Triplets(init=Canonical(ridge=0.3)).canonical == Canonical(ridge=0.3)
+    assert Triplets(init="pca").canonical is None
+    assert Triplets(init=np.eye(2)).canonical is None
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"margin": 0.0}, r'margin=0\.0 must be "auto" or a positive number'),
+        ({"penalty": "l2"}, r"penalty='l2' is not known; choose from"),
+        ({"reg": -1.0}, r"reg=-1\.0 must be a number that is not negative"),
+        ({"anchors": "some"}, r"anchors='some' is not known; choose from"),
+        ({"n_triplets": 0}, r"Triplets: n_triplets=0 must be at least 1 for each anchor and class, or None for all"),
+        (
+            {"init": "random"},
+            r"Triplets: init='random' is not known; choose from .*'pca'\), a Canonical\(...\) or an arr",
+        ),
+        ({"init": [[1.0]]}, r"Triplets: init=\[\[1\.0\]\] is not known"),
+        (
+            {"init": np.ones(3)},
+            r"Triplets: init is an array of shape \(3,\) and dtype float64; finite numbers of shape",
+        ),
+        ({"init": np.array([[np.nan]])}, r"Triplets: init is an array of shape \(1, 1\) .* finite numbers"),
+        ({"init": np.array([["a"]])}, r"Triplets: init is an array of shape \(1, 1\) and dtype <U1"),
+        ({"init": np.zeros((2, 3))}, r"Triplets: init is 0 throughout; gradient steps cannot leave such a start"),
+        ({"lr": 0.0}, r"lr=0\.0 must be a positive number"),
+        ({"max_iter": 0}, r'Triplets: max_iter=0 must be at least 1 pass; method="canonical" takes none'),
+        ({"tol": 1.0}, r"tol=1\.0 must be a share"),
+        ({"batch_size": 1}, r"batch_size=1 must be at least 2 samples"),
+        ({"refine": -1}, r"Triplets: refine=-1 must be at least 0 passes over all cells"),
+    ],
+)
+def test_public_options_that_mean_nothing_are_refused(options, text):
+    with pytest.raises(ValueError, match=text):
+        Triplets(**options)

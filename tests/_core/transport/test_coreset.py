@@ -4,7 +4,7 @@ from _hard import cohort_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scggml._core.transport.coreset import MANY, Coreset, as_summary
+from scggml._core.transport.coreset import MANY, Coreset, as_summary, centers_of
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.pairs import all_pairs, solve_distances
 from scggml._core.transport.plans import GROUND_COSTS, ground_cost
@@ -34,6 +34,33 @@ def test_mass_and_mean_of_the_cells_are_kept(n, d, n_points, seed):
     assert (mass > 0).all() or n <= n_points
     assert mass.sum() == pytest.approx(1, rel=1e-13)
     np.testing.assert_allclose(mass @ centers, w @ points, rtol=1e-12, atol=1e-13)
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 1000))
+@settings(max_examples=40)
+def test_owners_say_which_cells_a_center_stands_for(n, n_points, seed):
+    rng = np.random.default_rng(seed)
+    points, w = rng.standard_normal((n, 3)), rng.uniform(0.1, 1, n) * (rng.random(n) < 0.7)
+    w[rng.integers(n)] = 1
+    w /= w.sum()
+    coreset = Coreset(n_points)
+    centers, mass = coreset.summarize(points, w, np.random.default_rng(seed))
+    owners = coreset.owners(points, w, np.random.default_rng(seed))
+    assert (owners[w == 0] == -1).all()
+    assert (owners[w > 0] >= 0).all()
+    found = np.unique(owners[w > 0])
+    assert len(found) == len(centers)
+    for center, share, code in zip(centers, mass, found, strict=True):
+        own = owners == code
+        assert share == pytest.approx(w[own].sum(), rel=1e-12)
+        np.testing.assert_allclose(center, np.average(points[own], axis=0, weights=w[own]), rtol=1e-10, atol=1e-12)
+
+
+def test_owners_without_cells_leave_no_center():
+    points, w = np.arange(8.0).reshape(4, 2), np.array([0.1, 0.2, 0.3, 0.4])
+    centers, mass = centers_of(points, w, np.array([3, 0, 3, 0]))
+    np.testing.assert_allclose(mass, [0.6, 0.4])
+    np.testing.assert_allclose(centers, [np.array([2, 3]) / 3 + np.array([6, 7]) * 2 / 3, [3, 4]])
 
 
 def test_a_center_is_the_mean_of_the_cells_that_are_nearest_to_it():

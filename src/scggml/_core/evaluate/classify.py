@@ -41,14 +41,14 @@ def knn_votes(distances: Floats, codes: Integers, n_classes: int, n_neighbors: i
 
 
 def knn_mean(distances: Floats, values: Floats, n_neighbors: int) -> Floats:
-    """(n,) mean number of the nearest known samples, out of distances (n, P) and values (P,)."""
+    """Return (n,) mean number of the nearest known samples, out of distances (n, P) and values (P,)."""
     nearest = np.argsort(distances, axis=1, kind="stable")[:, : min(n_neighbors, len(values))]
     out: Floats = values[nearest].mean(axis=1)
     return out
 
 
 def kernel_logistic(distances: Floats, known: Floats, codes: Integers, n_classes: int) -> Floats:
-    r"""(n, C) class probabilities of logistic regression on :math:`\exp(-D^2 / (2 h^2))`, classes balanced.
+    r"""Return (n, C) class probabilities of logistic regression on :math:`\exp(-D^2 / (2 h^2))`, classes balanced.
 
     h is the median distance between known samples. `distances` (n, P) lead to the known samples, `known` (P, P) lie
     between them.

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers, Points
 from scggml._core.evaluate.classify import CLASSIFIERS, ClassifierName, kernel_logistic, knn_mean, knn_votes
+from scggml._core.learn.learner import Learner
 from scggml._core.samples import Samples, Target, mean_profiles
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.ground import Blended, Ground, GroundMetric, cross_distances, own_distances
@@ -58,34 +59,46 @@ class Method(Protocol):
         ...
 
 
-class Learner(Protocol):
+class MetricSource(Protocol):
     """What turns training samples into a distance between cells, or a blend of several."""
 
-    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Ground:
-        """Learn from the training samples alone."""
+    def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Ground:
+        """Return the distance that training samples alone give."""
         ...
 
 
 @dataclass(frozen=True)
 class FixedMetric:
-    """A learner that learns nothing: a ground cost on the features."""
+    """A ground cost on the features, whatever the samples."""
 
     cost: GroundCost
 
-    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
+    def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
         """Return the cost."""
         return GroundMetric(None, self.cost)
 
 
 @dataclass(frozen=True)
+class Learned:
+    """A metric that is learned from the training samples."""
+
+    learner: Learner
+
+    def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
+        """Learn the metric."""
+        found = self.learner.learn(training, target, rng=rng)
+        return GroundMetric(found.components, self.learner.cost)
+
+
+@dataclass(frozen=True)
 class Blend:
-    """A learner that blends what other learners find."""
+    """The mean of the distances of several sources."""
 
-    learners: tuple[Learner, ...]
+    sources: tuple[MetricSource, ...]
 
-    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Blended:
-        """Learn each metric from the training samples."""
-        found = [learner.learn(training, target, rng=rng) for learner in self.learners]
+    def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Blended:
+        """Return each distance of the training samples."""
+        found = [source.ground(training, target, rng=rng) for source in self.sources]
         flat = [part for one in found for part in (one.parts if isinstance(one, Blended) else (one,))]
         return Blended(tuple(flat))
 
@@ -96,15 +109,15 @@ class ByDistance:
 
     Parameters
     ----------
-    learner
+    source
         Where the metric comes from.
     classifier, n_neighbors
-        Class-balanced `"knn"` with so many votes, or `"kernel_logistic"`.
+        Class-balanced `"knn"` with this many votes, or `"kernel_logistic"`.
     solver
         Solver of optimal transport.
     """
 
-    learner: Learner
+    source: MetricSource
     classifier: ClassifierName = "knn"
     n_neighbors: int = 3
     solver: Solver = Exact()  # noqa: RUF009 - frozen, so it can be shared
@@ -116,7 +129,7 @@ class ByDistance:
 
     def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
         """Learn the metric from the training samples."""
-        return _FittedByDistance(self, self.learner.learn(training, target, rng=rng), training, target)
+        return _FittedByDistance(self, self.source.ground(training, target, rng=rng), training, target)
 
 
 @dataclass(frozen=True)
@@ -159,7 +172,7 @@ class Profiles:
         return _FittedEstimator(_fit_estimator(estimator, self.rows(training), target), self.rows, target)
 
     def rows(self, samples: Samples) -> Floats:
-        """(P, m) what the model sees."""
+        """Return (P, m) what the model sees."""
         if self.kind == "pseudobulk":
             return mean_profiles(samples.cohort)
         if samples.composition is None:
@@ -206,7 +219,7 @@ class Clouds:
 
 
 def clouds(samples: Samples) -> list[Points]:
-    """The cells of each sample."""
+    """Return the cells of each sample."""
     return np.split(samples.cohort.points, samples.cohort.offsets[1:-1])
 
 
@@ -234,5 +247,5 @@ class _FittedEstimator:
 
 
 def rival(name: RivalName) -> Method:
-    """The method of that name."""
+    """Return the method of that name."""
     return Majority() if name == "majority" else Profiles(name)

@@ -9,7 +9,6 @@ from sklearn.metrics import f1_score
 
 from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.classify import knn_votes
-from scggml._core.evaluate.folds import Fold
 from scggml._core.evaluate.intervals import Interval, corrected_interval
 from scggml._core.evaluate.methods import Method, Prediction
 from scggml._core.evaluate.scores import (
@@ -20,6 +19,8 @@ from scggml._core.evaluate.scores import (
     spearman,
     weighted_success,
 )
+from scggml._core.folds import Fold
+from scggml._core.learn.covariates import adjust, estimate
 from scggml._core.samples import Samples, Target
 
 FINER = 1e-6
@@ -31,7 +32,7 @@ BATCH_NEIGHBORS = 3
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What one method said about the held-out samples of one fold, and the seconds that it took."""
+    """Prediction of one method for the held-out samples of one fold, and the seconds that it took."""
 
     fold: Fold
     prediction: Prediction
@@ -44,9 +45,13 @@ def evaluate_fold(
     """Fit each method to the training samples, hand it the held-out samples without labels, and note what it says."""
     training, test = samples.take(fold.train), samples.take(fold.test)
     known = target.take(fold.train)
+    if training.covariates is not None:  # for all methods alike, and from training samples alone
+        effects = estimate(training, known)
+        training, test = adjust(training, effects), adjust(test, effects)
     found = {}
     for number, (name, method) in enumerate(methods.items()):
-        rng = np.random.default_rng([seed, fold.repeat, fold.fold, number])
+        # A stream for each fold and method: the order of folds, processes and what other methods draw change nothing.
+        rng = np.random.default_rng([seed, 5, fold.repeat, fold.fold, number])
         start = perf_counter()
         prediction = method.fit(training, known, rng=rng).predict(test)
         found[name] = HeldOut(fold, prediction, perf_counter() - start)
@@ -65,7 +70,8 @@ class Score:
 
 
 def pooled(results: Sequence[HeldOut], n_samples: int) -> Floats:
-    """(P, C) held-out scores of one repeat."""
+    """Return (P, C) held-out scores of one repeat."""
+    # NaN for samples that were never held out: it must not pass as a prediction.
     out = np.full((n_samples, results[0].prediction.scores.shape[1]), np.nan)
     for result in results:
         out[result.fold.test] = result.prediction.scores
@@ -73,7 +79,7 @@ def pooled(results: Sequence[HeldOut], n_samples: int) -> Floats:
 
 
 def by_repeat(results: Sequence[HeldOut]) -> dict[int, list[HeldOut]]:
-    """The folds of each repeat."""
+    """Return the folds of each repeat."""
     found: dict[int, list[HeldOut]] = {}
     for result in results:
         found.setdefault(result.fold.repeat, []).append(result)
@@ -84,6 +90,8 @@ def score_method(name: str, results: Sequence[HeldOut], target: Target) -> list[
     """Scores of a method: of its predictions in each repeat, of its distances in each fold, and its seconds."""
     found = []
     for repeat, parts in by_repeat(results).items():
+        # Predictions of single folds are few, so they are scored together. Distances of different folds come from
+        # different metrics and are scored within each fold.
         scores = pooled(parts, len(target.values))
         for metric, value in prediction_scores(target, scores, [part.fold.test for part in parts]).items():
             found.append(Score(name, repeat, -1, metric, value))
@@ -98,9 +106,10 @@ def score_method(name: str, results: Sequence[HeldOut], target: Target) -> list[
 
 
 def fold_success(results: Sequence[HeldOut], target: Target) -> Floats:
-    """(J,) mean success in each fold; over all folds of a repeat it is the balanced accuracy (or minus the error)."""
+    """Return (J,) mean success in each fold; over a repeat it is the balanced accuracy (or minus the error)."""
     success = []
     for parts in by_repeat(results).values():
+        # Weighted over the whole repeat: a fold may lack a class, and then has no balanced accuracy of its own.
         each = weighted_success(target, pooled(parts, len(target.values)))
         success += [float(each[part.fold.test].mean()) for part in parts]
     return np.array(success)
@@ -112,6 +121,7 @@ def compare(
     """Paired differences of all pairs of methods on the same folds, the first one minus the second."""
     names = list(results)
     folds = [result.fold for result in results[names[0]]]
+    # Training sets of different folds overlap, which the interval corrects for by this ratio (Nadeau and Bengio 2003).
     share = float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
     success = {name: fold_success(results[name], target) for name in names}
     return [
@@ -122,7 +132,8 @@ def compare(
 
 
 def mean_rows(results: Sequence[HeldOut], n_samples: int) -> Floats | None:
-    """(P, P) held-out distances: row p under metrics that were learned without sample p, mean over the repeats."""
+    """Return (P, P) held-out distances, row p under metrics learned without sample p, averaged over the repeats."""
+    # A row belongs to the fold that held its sample out, so (p, q) and (q, p) may come from different metrics.
     total = np.zeros((n_samples, n_samples))
     for result in results:
         if result.prediction.distances is None:
@@ -133,7 +144,7 @@ def mean_rows(results: Sequence[HeldOut], n_samples: int) -> Floats | None:
 
 
 def batch_removal(results: Sequence[HeldOut], codes: Integers) -> dict[int, float]:
-    """How little held-out distances know of a technical covariate, for each repeat of a method with distances.
+    """Return how little held-out distances know of a technical covariate, for each repeat of a method with distances.
 
     1 - the chance-corrected macro F1 of telling the covariate of each held-out sample from its three nearest training
     samples: 1 means not better than chance.
@@ -150,6 +161,7 @@ def batch_removal(results: Sequence[HeldOut], codes: Integers) -> dict[int, floa
         for part in parts:
             if part.prediction.distances is None:
                 return {}
+            # To training samples only: the other columns lie among the held-out ones.
             near = part.prediction.distances[:, : len(part.fold.train)]
             votes[part.fold.test] = knn_votes(near, codes[part.fold.train], n_values, BATCH_NEIGHBORS)
         macro = f1_score(codes, votes.argmax(axis=1), labels=np.arange(n_values), average="macro", zero_division=0)
@@ -185,7 +197,7 @@ def main_score(
 
 
 def _nearness(part: HeldOut, codes: Integers) -> Floats:
-    """(n_test,) how much the true class of each held-out sample is preferred, as a continuous number."""
+    """Return (n_test,) how much the true class of each held-out sample is preferred, as a continuous number."""
     truth = codes[part.fold.test]
     if part.prediction.distances is None:
         return part.prediction.scores[np.arange(len(truth)), truth]
@@ -196,6 +208,6 @@ def _nearness(part: HeldOut, codes: Integers) -> Floats:
 
 
 def ranked(scores: Floats) -> Floats:
-    """(n,) numbers in the order of main scores (n, 2), equal ones in the order of what resolves their ties."""
+    """Return (n,) numbers in the order of main scores (n, 2), equal ones in the order of what resolves their ties."""
     out: Floats = np.round(scores[:, 0], 9) + FINER * scores[:, 1]
     return out

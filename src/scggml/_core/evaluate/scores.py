@@ -20,7 +20,7 @@ from scggml._core.samples import LabelKind, Target
 
 
 def decide(target_kind: LabelKind, scores: Floats) -> Floats:
-    """(n,) predicted class codes, or numbers, out of (n, C) probabilities or (n, 1) numbers."""
+    """Return (n,) predicted class codes, or numbers, out of (n, C) probabilities or (n, 1) numbers."""
     if target_kind == "numbers":
         return scores[:, 0]
     return scores.argmax(axis=1).astype(np.float64)
@@ -66,7 +66,7 @@ def prediction_scores(target: Target, scores: Floats, parts: Sequence[Integers])
 
 
 def balanced_accuracy(codes: Integers, predicted: Floats) -> float:
-    """Mean over classes of the share of their samples that are recognized; chance is 1 / C."""
+    """Return mean over classes of the share of their samples that are recognized; chance is 1 / C."""
     return float(balanced_accuracy_score(codes, predicted.astype(np.int64)))
 
 
@@ -95,7 +95,7 @@ def concordance(codes: Integers, scores: Floats, parts: Sequence[Integers]) -> f
 
 
 def held_out_structure(distances: Floats, codes: Integers, n_classes: int) -> dict[str, float]:
-    """Whether held-out samples of one fold lie in groups that are the classes, without looking at the training samples.
+    """Score whether held-out samples of one fold lie in groups that are the classes, training samples left aside.
 
     `ari`, `nmi` and `vi` (variation of information in nats, 0 is best) of average-linkage clustering into as many
     clusters as there are classes among the samples, and the `silhouette` of the classes. Empty where the fold is too
@@ -129,7 +129,7 @@ def variation_of_information(first: Integers, second: Integers) -> float:
 
 
 def weighted_success(target: Target, scores: Floats) -> Floats:
-    """(P,) success of each prediction; their mean is the balanced accuracy, or minus the mean absolute error."""
+    """Return (P,) success of each prediction; their mean is the balanced accuracy, or minus the mean absolute error."""
     predicted = decide(target.kind, scores)
     if target.kind == "numbers":
         return -np.abs(target.values - predicted)

@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from scggml._core.evaluate.folds import make_folds
 from scggml._core.evaluate.methods import Fitted, Method, Prediction
 from scggml._core.evaluate.run import main_score, ranked
+from scggml._core.folds import make_folds
 from scggml._core.samples import Samples, Target
 
 Search = Literal["grid", "random", "optuna"]
@@ -40,7 +40,7 @@ class Tuned:
     build
         Makes a method from a setting.
     search
-        `"grid"` tries all combinations, `"random"` so many of them as `n_trials`, `"optuna"` lets Optuna pick them.
+        `"grid"` tries all combinations, `"random"` up to `n_trials` of them, `"optuna"` lets Optuna pick them.
     n_trials
         Settings to try; None for all.
     n_splits, n_repeats

@@ -3,27 +3,20 @@
 import numpy as np
 
 from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.learn.canonical import pair_weights
 from scggml._core.transport.plans import Plans
 from scggml._core.transport.products import pull_back
 from scggml._core.transport.solver import plan_gradient
 
 
-def gap_weights(cohort: Cohort, pairs: Integers) -> tuple[Floats, Floats]:
-    """(n_pairs,) weights of the mean distance between classes and of that within, classes counting equally."""
-    within, between = pair_weights(cohort, pairs)
-    return between, within
-
-
 def entry_distances(points: Floats, plans: Plans, *, squared: bool) -> Floats:
-    """(n_entries,) ground cost that each entry of the plans pays; `points` (n_cells, k) are the projected cells."""
+    """Return (n_entries,) ground cost of each entry of the plans; `points` (n_cells, k) are the projected cells."""
     moves = points[plans.source] - points[plans.target]
     squares: Floats = np.einsum("ij,ij->i", moves, moves)
     return squares if squared else np.sqrt(squares)
 
 
 def cell_contributions(points: Floats, plans: Plans, weights: Floats, *, squared: bool) -> Floats:
-    r"""(n_cells,) what each cell adds to the weighted sum of the distances of the pairs.
+    r"""Return (n_cells,) what each cell adds to the weighted sum of the distances of the pairs.
 
     An entry of mass T_ij pays :math:`T_{ij} d_{ij}`, half of it on account of either cell, so that with the weight 1
     for one pair the cells of its two samples add up to its distance.
@@ -43,7 +36,7 @@ def feature_contributions(
     squared: bool,
     axes: Floats | None,
 ) -> Floats:
-    r"""(n_genes,) what each gene adds to the weighted sum of the distances of the pairs.
+    r"""Return (n_genes,) what each gene adds to the weighted sum of the distances of the pairs.
 
     D is homogeneous in W (of degree 1, or 2 if squared), so by Euler's theorem :math:`D = \sum_{ig} W_{ig}\,\partial D
     / \partial W_{ig}` (halved if squared), and the sum over i is the part of gene g.
@@ -66,7 +59,7 @@ def feature_contributions(
 
 
 def excess(cohort: Cohort, contributions: Floats) -> Floats:
-    """(n_cells,) contributions by the weight of the cell: how much farther it is from other classes than from its own.
+    """Return (n_cells,) contributions by weight: how much farther a cell is from other classes than from its own.
 
     Averaged over cells, samples and classes it is the gap; NaN for a cell without weight.
     """
@@ -106,7 +99,7 @@ def type_flows(
 
 
 def mean_flows(counts: Floats, mass: Floats, distance: Floats) -> tuple[Integers, Floats, Floats]:
-    """Means of the sums of `type_flows` over pairs of samples.
+    """Return means of the sums of `type_flows` over pairs of samples.
 
     Returns
     -------

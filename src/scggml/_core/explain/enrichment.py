@@ -7,7 +7,7 @@ from scggml._core.cohort import Floats, Integers
 
 
 def over_representation(hits: Integers, term_sizes: Integers, query_size: int, domain_size: int) -> Floats:
-    r"""(n_terms,) probability of at least as many hits by chance.
+    r"""Return (n_terms,) probability of at least as many hits by chance.
 
     A query of n out of N genes holds k of the K genes of a term with the probability of the hypergeometric distribution
 

@@ -1,132 +1,424 @@
-"""A metric that is learned anew from each set of training samples."""
+"""How a metric is learned, as one object that learns from samples or from plain arrays."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from scggml._core.checks import check_whole
-from scggml._core.cohort import Cohort, Floats
-from scggml._core.learn.canonical import Canonical, InitialName, initial_components, is_canonical
-from scggml._core.learn.loss import Anchors
-from scggml._core.learn.objective import Objective
-from scggml._core.learn.pair_weights import signal_weights
-from scggml._core.learn.penalty import PenaltyName
-from scggml._core.learn.shrinkage import Shrinkage, as_share, shrink
-from scggml._core.learn.triplets import Schedule, fit
-from scggml._core.samples import Samples, Target, labelled
-from scggml._core.transport.exact import Exact
-from scggml._core.transport.ground import GroundMetric
+from scggml._core.checks import check_flag, check_whole
+from scggml._core.cohort import Cohort, Floats, Integers, from_clouds
+from scggml._core.folds import strata_of
+from scggml._core.learn.canonical import Canonical, Variates, canonical_metric
+from scggml._core.learn.choice import Choice, choose, settings_for, smaller
+from scggml._core.learn.covariates import adjust, estimate
+from scggml._core.learn.metric import Fit, Metric, checked_clouds, oriented
+from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
+from scggml._core.learn.shared import Work, with_work
+from scggml._core.learn.shrinkage import Shrinkage, batch_directions, check_shrinkage, shrink
+from scggml._core.learn.triplets import Triplets, fit, refine
+from scggml._core.params import from_params, to_params
+from scggml._core.samples import LabelKind, Samples, Target, array_target, blind, check_design, labelled
+from scggml._core.seeds import as_seed
+from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.solver import Solver
 
-EXACT = Exact()
+MethodName = Literal["canonical", "triplets", "paper"]
+Method = Canonical | Triplets
+
+KINDS: dict[str, type] = {"canonical": Canonical, "triplets": Triplets, "exact": Exact, "coreset": Coreset}
+"""Objects with options, by the name under which files hold them."""
+
+N_COMPS = 5
+"""Most components if nothing is said."""
+
+USUAL = 0.4
+"""Share of the Euclidean metric where nothing is decided inside the training donors."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LearnedMetric:
-    r"""How a metric is learned from training samples: the options of `tl.ggml` as one object.
+def as_method(method: object) -> Method:
+    """Return the method of that name, or the method itself."""
+    if isinstance(method, Canonical | Triplets):
+        return method
+    named: dict[object, Method] = {"canonical": Canonical(), "triplets": Triplets(), "paper": Triplets.paper()}
+    if isinstance(method, str) and method in named:
+        return named[method]
+    if isinstance(method, str):
+        raise ValueError(
+            f"method={method!r} is not known; choose from {get_args(MethodName)}, or pass a Canonical(...) or a "
+            "Triplets(...)."
+        )
+    kind = f"the class {method.__name__}" if isinstance(method, type) else f"a {type(method).__name__}"
+    raise TypeError(f"method is {kind}; pass a name of {get_args(MethodName)}, a Canonical(...) or a Triplets(...).")
 
-    With `max_iter=0` the start is the metric. From a canonical start this takes no gradient step, and it is the only
-    way for ordered labels, numbers and batches, whose pairs of samples are weighted there.
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Learner:
+    r"""How a metric is learned: a method, and what all methods have in common.
 
     Parameters
     ----------
-    n_comps, margin, penalty, reg, squared, anchors, init, lr, max_iter, tol, batch_size, shrinkage
-        As in `tl.ggml`. (`shrinkage="auto"` is 0 with a `batch_key`, too: the Euclidean metric sees batches.)
+    method
+        `"canonical"` (closed form), `"triplets"` (gradient steps on the triplet objective to convergence), `"paper"`
+        (Kühn and Schaub as published), or an object with options: `Canonical(...)`, `Triplets(...)`.
+    n_comps
+        k, the number of components; by default up to 5, as many as the features can carry.
+    squared
+        Use the squared distance :math:`\|W(x-y)\|^2` as ground cost.
+    shrinkage
+        s in [0, 1], the share of the Euclidean metric in the variance of the cells; `"auto"` decides inside the
+        training donors (0 where a method has a margin in units of the data, as the paper's).
+    solver
+        Solver of optimal transport, by name or as an object with options.
 
     Examples
     --------
+    >>> import numpy as np
     >>> import scggml as sg
-    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=6, n_cells=10)
-    >>> methods = {"3 components": sg.tl.LearnedMetric(n_comps=3), "1 component": sg.tl.LearnedMetric(n_comps=1)}
-    >>> sg.tl.cross_validate(
-    ...     adata, "sample_id", "label", methods=methods, n_splits=3, n_repeats=1, n_jobs=1, progress=False
-    ... )
-    >>> list(sg.get.cross_validation(adata).summary.index)
-    ['3 components', '1 component']
+    >>> rng = np.random.default_rng(0)
+    >>> clouds = [rng.normal(size=(20, 3)) + [2 * (i % 2), 0, 0] for i in range(8)]
+    >>> metric = sg.tl.Learner(n_comps=1).fit(clouds, ["a", "b"] * 4)
+    >>> int(metric.importance.argmax())
+    0
 
     References
     ----------
-    Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258); Li and
-    Lin, *Canonical variates in Wasserstein metric space*, 2024 (arXiv 2405.15768).
+    Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
     """
 
-    n_comps: int = 5
-    margin: float | Literal["auto"] = "auto"
-    penalty: PenaltyName = "fro"
-    reg: float = 0.1
+    method: MethodName | Method = "canonical"
+    n_comps: int | None = None
     squared: bool = False
-    anchors: Anchors = "all"
-    init: InitialName | Canonical | NDArray[np.float64] = "canonical"
-    lr: float = 0.1
-    max_iter: int = 0
-    tol: float = 1e-3
-    batch_size: int | None = 128
     shrinkage: Shrinkage = "auto"
+    solver: SolverName | Solver = "exact"
 
     def __post_init__(self) -> None:
-        check_whole("n_comps", self.n_comps, 1)
-        self._share()
-        if isinstance(self.init, str) and self.init not in get_args(InitialName):
-            raise ValueError(
-                f"init={self.init!r} is not known; choose from {get_args(InitialName)}, a Canonical(...) or an array."
-            )
-        self.objective()
-        self.schedule()
+        object.__setattr__(self, "method", as_method(self.method))
+        object.__setattr__(self, "solver", as_solver(self.solver))
+        if self.n_comps is not None:
+            check_whole("n_comps", self.n_comps, 1, ", or None for up to 5")
+        check_flag("squared", self.squared)
+        check_shrinkage(self.shrinkage)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Learner) and _same(self.to_params(), other.to_params())
+
+    __hash__ = None  # type: ignore[assignment]  # an array may be a part of it
 
     @property
     def cost(self) -> GroundCost:
-        """Ground cost between cells in the learned space."""
+        """Name of the ground cost in the learned space."""
         return "sqeuclidean" if self.squared else "euclidean"
 
-    def objective(self, solver: Solver = EXACT) -> Objective:
-        """The objective on one thread, since folds run in parallel."""
-        return Objective(
-            margin=1.0 if self.margin == "auto" else self.margin,
-            penalty=self.penalty,
-            reg=self.reg,
-            squared=self.squared,
-            anchors=self.anchors,
-            solver=solver,
-            n_jobs=1,
+    def to_params(self) -> dict[str, Any]:
+        """Return the options as nested dicts that h5ad and zarr can hold."""
+        return to_params(self, KINDS | {"learner": Learner})
+
+    @staticmethod
+    def from_params(params: Mapping[str, Any]) -> "Learner":
+        """Return the learner that `to_params` wrote down."""
+        found = from_params(params, KINDS | {"learner": Learner}, "learner")
+        if not isinstance(found, Learner):
+            raise ValueError(f"learner holds options of a {type(found).__name__}; those of a Learner are needed.")
+        return found
+
+    def fit(
+        self,
+        clouds: Sequence[ArrayLike],
+        labels: ArrayLike,
+        *,
+        label_kind: LabelKind | Literal["auto"] | Sequence[str] = "auto",
+        reference_class: str | None = None,
+        groups: ArrayLike | None = None,
+        batch: ArrayLike | None = None,
+        rng: int | np.random.Generator = 0,
+        n_jobs: int | None = None,
+        progress: bool = False,
+    ) -> Metric:
+        """Learn a metric from plain arrays, with the numbers that `tl.ggml` finds for the same cells.
+
+        Parameters
+        ----------
+        clouds
+            List of (n_cells, d) arrays, one for each sample.
+        labels
+            (P,) label of each sample.
+        label_kind, reference_class
+            As in `tl.ggml`; a list of levels from low to high makes labels ordered.
+        groups, batch
+            (P,) donor and technical batch of each sample.
+        rng
+            Seed or generator.
+        n_jobs
+            Threads; None for all cores.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+        The metric, with `components` (k, d), `transform`, `distance` and `distances`.
+
+        Raises
+        ------
+        ValueError
+            Clouds or labels of the wrong shape, values that are not finite, one class only, a class with one sample.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scggml as sg
+        >>> rng = np.random.default_rng(0)
+        >>> clouds = [rng.normal(size=(20, 3)) + [i, 0, 0] for i in range(8)]
+        >>> metric = sg.tl.Learner(n_comps=1).fit(clouds, range(8), label_kind="numbers")
+        >>> int(metric.importance.argmax())
+        0
+        """
+        cohort = from_clouds(checked_clouds(clouds))
+        target = array_target(labels, label_kind, reference_class)
+        if len(target.values) != cohort.n_samples:
+            raise ValueError(f"labels has {len(target.values)} entries for {cohort.n_samples} clouds.")
+        check_design(target, cohort.names, "labels")
+        samples = Samples(
+            blind(cohort),
+            np.arange(cohort.n_samples) if groups is None else _codes(groups, "groups", cohort.n_samples),
+            batch=None if batch is None else _codes(batch, "batch", cohort.n_samples),
+        )
+        found = self.learn(
+            samples, target, rng=np.random.default_rng([as_seed(rng), 2]), n_jobs=n_jobs, progress=progress
+        )
+        return Metric(components=found.components, singular_values=found.singular_values, squared=self.squared)
+
+    def learn(
+        self,
+        samples: Samples,
+        target: Target,
+        *,
+        rng: np.random.Generator,
+        n_jobs: int | None = 1,
+        progress: bool = False,
+    ) -> Fit:
+        """Learn from training samples and what is known of them; see `with_work` for refits of the same cells."""
+        self.check(target)
+        adjustment = None
+        if samples.covariates is not None:
+            adjustment = estimate(samples, target)
+            samples = adjust(samples, adjustment)
+        cohort = labelled(samples.cohort, target)
+        k = self.rank(cohort)
+        work = self._work(samples)
+        choice = self._choose(samples, target, k, work, rng=rng, n_jobs=n_jobs)
+        record: dict[str, Any]
+        if isinstance(self.recipe, Canonical):
+            variates = self._variates(
+                decided(self.recipe, choice), samples, target, k, work, rng=rng, n_jobs=n_jobs, progress=progress
+            )
+            W, record = variates.components, {"stop": "closed form", "history": {"eigenvalues": variates.eigenvalues}}
+        else:
+            W, record = self._descend(cohort, samples, target, k, choice, rng=rng, n_jobs=n_jobs, progress=progress)
+        share = self._share(choice)
+        kept_out = None if samples.batch is None else batch_directions(cohort, target, samples.batch)
+        components, singular_values, class_means, names = oriented(
+            shrink(W, share, cohort, kept_out=kept_out), cohort, target
+        )
+        return Fit(
+            components=components,
+            singular_values=singular_values,
+            class_means=class_means,
+            oriented_to=names,
+            shrinkage=share,
+            choice=choice,
+            adjustment=adjustment,
+            **record,
         )
 
-    def schedule(self) -> Schedule:
-        """The schedule of the optimizer."""
-        return Schedule(lr=self.lr, max_iter=self.max_iter, tol=self.tol, batch_size=self.batch_size)
-
-    def components(self, cohort: Cohort, *, rng: np.random.Generator, solver: Solver = EXACT) -> Floats:
-        """(k, d) the metric of a labelled cohort, up to scale."""
-        if self.max_iter == 0:
-            W = initial_components(self.init, cohort, self.n_comps, solver=solver, rng=rng, n_jobs=1)
-        else:
-            W = fit(
-                cohort,
-                self.init,
-                self.objective(solver),
-                self.schedule(),
-                n_comps=self.n_comps,
-                scale_free=self.margin == "auto",
-                rng=rng,
-            ).components
-        return shrink(W, self._share(), cohort)
-
-    def learn(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
-        """Learn from the training samples alone."""
-        cohort = labelled(training, target)
-        if target.kind == "classes" and training.batch is None:
-            return GroundMetric(self.components(cohort, rng=rng), self.cost)
-        if self.max_iter > 0 or not is_canonical(self.init):
+    def check(self, target: Target) -> None:
+        """Raise if the method cannot learn from labels of this kind."""
+        recipe = self.recipe
+        if isinstance(recipe, Triplets) and recipe.n_triplets is not None and target.kind != "classes":
             raise ValueError(
-                "Ordered labels, numbers and batch_key weigh the pairs of samples in the canonical start; pass "
-                "max_iter=0 and a canonical init."
+                f"n_triplets={recipe.n_triplets} draws triplets of classes (as the paper does), but labels are "
+                f'{target.kind}. Pass method="triplets", which weighs all triplets by their labels, or '
+                'label_kind="classes".'
             )
-        options = self.init if isinstance(self.init, Canonical) else Canonical()
-        weighted = signal_weights(cohort, target, training.batch)
-        W = options.components(cohort, self.n_comps, solver=EXACT, n_jobs=1, weighted=weighted)
-        return GroundMetric(shrink(W, self._share(batch=training.batch is not None), cohort), self.cost)
 
-    def _share(self, *, batch: bool = False) -> float:
-        return as_share(self.shrinkage, scale_free=self.margin == "auto", batch=batch)
+    def with_work(self, samples: Samples, *, rng: np.random.Generator, n_jobs: int | None = None) -> Samples:
+        """Return the samples with the work that their refits share."""
+        return with_work(samples, self.canonical, solver=self.engine, rng=rng, n_jobs=n_jobs)
+
+    def _work(self, samples: Samples) -> Work | None:
+        """Return the work that was done for these samples, if this learner can use it."""
+        work, canonical = samples.work, self.canonical
+        if not isinstance(work, Work) or samples.positions is None or canonical is None:
+            return None
+        if work.start.axes is not None and len(np.unique(samples.positions)) < work.cohort.n_samples:
+            return None  # principal axes have seen the cells of all samples, also of those that are held out here
+        return work if work.max_features == canonical.max_features else None
+
+    def _variates(
+        self,
+        options: Canonical,
+        samples: Samples,
+        target: Target,
+        k: int,
+        work: Work | None,
+        *,
+        rng: np.random.Generator,
+        n_jobs: int | None,
+        progress: bool,
+    ) -> Variates:
+        """Compute canonical variates, from plans that are there already if `work` has them."""
+        if work is None or samples.positions is None:
+            pairs = some_pairs(strata_of(target), options.max_pairs, rng)
+            weights = weigh_pairs(target, batch=samples.batch, pairs=pairs)
+            return canonical_metric(
+                options, samples.cohort, weights, k, solver=self.engine, n_jobs=n_jobs, progress=progress
+            )
+        P, at = work.cohort.n_samples, samples.positions
+        values, batch = np.zeros(P), None
+        values[at] = target.values  # those of samples that are not among these count for nothing
+        if samples.batch is not None:
+            batch = np.zeros(P, dtype=np.int64)
+            batch[at] = samples.batch
+        weights = weigh_pairs(replace(target, values=values), batch=batch, counts=work.counts(at))
+        return canonical_metric(
+            options, work.cohort, weights, k, solver=self.engine, n_jobs=n_jobs, start=work.start, progress=progress
+        )
+
+    @property
+    def canonical(self) -> Canonical | None:
+        """The canonical variates that the method is or starts from."""
+        recipe = self.recipe
+        return recipe if isinstance(recipe, Canonical) else recipe.canonical
+
+    @property
+    def recipe(self) -> Method:
+        """The method as an object."""
+        return as_method(self.method)
+
+    @property
+    def engine(self) -> Solver:
+        """The solver as an object."""
+        return as_solver(self.solver)
+
+    @property
+    def _triplets(self) -> Triplets:
+        recipe = self.recipe
+        if not isinstance(recipe, Triplets):
+            raise TypeError(f"method is a {type(recipe).__name__}, not a Triplets.")
+        return recipe
+
+    def rank(self, cohort: Cohort) -> int:
+        """Return the number of components, by default up to 5."""
+        return min(N_COMPS, usable_rank(cohort)) if self.n_comps is None else self.n_comps
+
+    def settled(self, found: Fit) -> "Learner":
+        """Return the learner with what `found` decided, for refits that ask how steady that metric is."""
+        method = self.recipe
+        if isinstance(method, Canonical):
+            method = decided(method, found.choice)
+        elif method.canonical is not None:
+            method = replace(method, init=decided(method.canonical, found.choice))
+        return replace(self, method=method, shrinkage=found.shrinkage)
+
+    def _choose(
+        self,
+        samples: Samples,
+        target: Target,
+        k: int,
+        work: Work | None,
+        *,
+        rng: np.random.Generator,
+        n_jobs: int | None,
+    ) -> Choice | None:
+        """Decide what is open of ridge and shrinkage; None for a method without canonical variates."""
+        canonical = self.canonical
+        if canonical is None:
+            return None
+        absolute = isinstance(self.recipe, Triplets) and not self.recipe.scale_free
+        shrinkage = 0.0 if self.shrinkage == "auto" and absolute else self.shrinkage
+        given: dict[str, Any] = {"cost": self.cost, "solver": self.engine, "n_jobs": n_jobs}
+        # a generator of its own: what is drawn here must not move what is drawn later
+        own = np.random.default_rng(rng.integers(2**63))
+        if work is not None and samples.positions is not None:
+            members, known = work.small_members(samples.positions)
+            return choose(
+                canonical,
+                shrinkage,
+                work.small,
+                target.take(known),
+                k,
+                rng=own,
+                start=work.small_start,
+                members=members,
+                **given,
+            )
+        if len(settings_for(canonical, shrinkage)) > 1:
+            kept, samples = smaller(samples, own, target)
+            target = target.take(kept)
+        return choose(canonical, shrinkage, samples, target, k, rng=own, **given)
+
+    def _share(self, choice: Choice | None) -> float:
+        if self.shrinkage != "auto":
+            return float(self.shrinkage)
+        if choice is not None:
+            return choice.setting.shrinkage
+        return USUAL if self._triplets.scale_free else 0.0
+
+    def _descend(
+        self,
+        cohort: Cohort,
+        samples: Samples,
+        target: Target,
+        k: int,
+        choice: Choice | None,
+        *,
+        rng: np.random.Generator,
+        n_jobs: int | None,
+        progress: bool,
+    ) -> tuple[Floats, dict[str, Any]]:
+        """Take gradient steps; return W before shrinkage and the record of how it went."""
+        method = self._triplets
+        init = method.init if method.canonical is None else decided(method.canonical, choice)
+        objective = method.objective(squared=self.squared, solver=self.engine, n_jobs=n_jobs)
+        design: dict[str, Any] = {
+            "target": target, "batch": samples.batch, "rng": rng, "scale_free": method.scale_free, "progress": progress,
+        }  # fmt: skip
+        found = fit(cohort, init, objective, method.schedule(), n_comps=k, n_triplets=method.n_triplets, **design)
+        if method.refine > 0 and samples.everything is not None:
+            everything = labelled(samples.everything, target)
+            found = refine(found, everything, objective, method.schedule(), passes=method.refine, **design)
+        history = {"loss": found.loss, "gradient_norm": found.gradient_norm, "active": found.active}
+        record = {"stop": found.stop, "history": history, "margin": found.margin, "reg": found.reg}
+        return found.components, record | {"refined": found.refined}
+
+
+def decided(canonical: Canonical, choice: Choice | None) -> Canonical:
+    """Return canonical variates with the ridge that was chosen."""
+    if choice is None:
+        return canonical
+    return replace(canonical, ridge=choice.setting.ridge, ridge_scale=choice.setting.ridge_scale)
+
+
+def usable_rank(cohort: Cohort) -> int:
+    """Return the most components that the cells can carry: features that vary, and one less than there are cells."""
+    n_varying = int((cohort.points != cohort.points[0]).any(axis=0).sum())
+    return max(1, min(n_varying, len(cohort.points) - 1))
+
+
+def _codes(values: ArrayLike, name: str, n_samples: int) -> Integers:
+    given = np.asarray(values)
+    if given.shape != (n_samples,):
+        raise ValueError(f"{name} has shape {given.shape}; one entry for each of the {n_samples} clouds is needed.")
+    # in order of first appearance, as in an AnnData: folds are drawn by these codes
+    _, first, code = np.unique(given.astype(str), return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[code.ravel()].astype(np.int64)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether nested options are equal, arrays entry by entry."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    return bool(np.array_equal(one, other))

@@ -1,4 +1,4 @@
-"""The objective of learning: the triplet hinge on transport distances, plus a penalty on W."""
+"""Objective of learning: the triplet hinge on transport distances, plus a penalty on W."""
 
 from dataclasses import dataclass
 from typing import get_args
@@ -8,7 +8,7 @@ import numpy as np
 from scggml._core.checks import check_number
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.learn.bounds import Bounds, may_be_active
-from scggml._core.learn.loss import Anchors, triplet_hinge
+from scggml._core.learn.loss import Anchors, Hinge, listed_hinge, ordered_hinge, triplet_hinge
 from scggml._core.learn.penalty import PenaltyName, penalize
 from scggml._core.threads import n_threads
 from scggml._core.transport.exact import Exact
@@ -67,14 +67,14 @@ class Objective:
         return "sqeuclidean" if self.squared else "euclidean"
 
     def distances(self, cohort: Cohort, W: Floats) -> Floats:
-        """(P, P) transport costs of the cohort under W."""
+        """Return (P, P) transport costs of the cohort under W."""
         pairs = all_pairs(cohort.n_samples)
         Z = project(cohort.points, W)
         values = solve_distances(cohort, Z, pairs, self.cost, solver=self.solver, n_jobs=self.n_jobs)
         return square(values, pairs, cohort.n_samples)
 
     def evaluate(self, cohort: Cohort, W: Floats) -> Evaluation:
-        """Value and gradient (k, d) at one W; for many, use a `Problem`."""
+        """Return value and gradient (k, d) at one W; for many, use a `Problem`."""
         return Problem(self, cohort).evaluate(self, W)
 
 
@@ -82,10 +82,28 @@ class Problem:
     """An objective on one cohort, evaluated again and again: what one evaluation learned makes the next one cheap.
 
     Margin, penalty and its weight may change from one evaluation to the next; the ground cost may not.
+
+    Parameters
+    ----------
+    values
+        (P,) labels with an order, as numbers; None for the classes of the cohort.
+    batch
+        (P,) batches within which samples of different labels are compared.
+    listed
+        (n_triplets, 3) the triplets that count; None for all.
     """
 
-    def __init__(self, objective: Objective, cohort: Cohort) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        cohort: Cohort,
+        *,
+        values: Floats | None = None,
+        batch: Integers | None = None,
+        listed: Integers | None = None,
+    ) -> None:
         self.cohort, self.cost = cohort, objective.cost
+        self.values, self.batch, self.listed = values, batch, listed
         self.transport = objective.solver.transport(cohort, n_jobs=objective.n_jobs)
         self._bounds, self._n_jobs = Bounds(cohort, squared=objective.squared), objective.n_jobs
 
@@ -93,38 +111,79 @@ class Problem:
         return project_samples(self.cohort, W, samples, self._n_jobs)
 
     def distances(self, W: Floats, samples: Integers | None = None) -> Floats:
-        """(P, P) transport costs of all samples, or of some."""
+        """Return (P, P) transport costs of all samples, or of some."""
         members = np.arange(self.cohort.n_samples) if samples is None else samples
         pairs = all_pairs(len(members))
         values = self.transport.solve(self._project(W, samples), members[pairs], self.cost)
         return square(values, pairs, len(members))
 
     def evaluate(self, objective: Objective, W: Floats, samples: Integers | None = None) -> Evaluation:
-        """Value and gradient (k, d) for all samples, or for some: one projection, plans, one product back.
+        """Return value and gradient (k, d) for all samples, or for some: one projection, plans, one product back.
 
         With all samples, pairs that provably are in no active triplet are not solved; that changes no result.
         """
         members = np.arange(self.cohort.n_samples) if samples is None else samples
         labels, pairs = self.cohort.labels[members], all_pairs(len(members))
+        batch = None if self.batch is None else self.batch[members]
         Z = self._project(W, samples)
-        if samples is None:
+        # Bounds need to know where all cells are, and a mini-batch projects its own only; they know triplets of
+        # classes.
+        pruned = samples is None and self.values is None and self.listed is None
+        if pruned:
             lower, upper = self._bounds.at(Z)
-            D = np.where(labels[:, None] == labels, upper, lower)  # what a pair that takes no part may stand at
-            needed = may_be_active(lower, upper, labels, objective.margin, objective.anchors)
+            D = np.where(labels[:, None] == labels, upper, lower)  # what a pair that is not solved may stand at
+            needed = may_be_active(lower, upper, labels, objective.margin, objective.anchors, batch=batch)
             pairs = pairs[needed[pairs[:, 0], pairs[:, 1]]]
         else:
             D = np.zeros((len(members), len(members)))
+            if self.listed is not None:
+                pairs = self._listed_pairs(members)
+        # Each pair goes on from its last tree, so pairs that were solved in the last step are quick.
         values = self.transport.solve(Z, members[pairs], self.cost)
         D[pairs[:, 0], pairs[:, 1]] = D[pairs[:, 1], pairs[:, 0]] = values
-        if samples is None:
+        if pruned:
             self._bounds.learn(pairs, values)
-        hinge = triplet_hinge(D, labels, objective.margin, objective.anchors)
+        hinge = self.hinge(D, objective, members)
+        # The slope of a pair that was not solved is 0, as no active triplet has it. By the envelope theorem the plans
+        # count as constants, so dL/dZ needs their entries only, and one product turns it into dL/dW.
         slopes = hinge.slopes[pairs[:, 0], pairs[:, 1]]
         gradient = pull_back_samples(self.transport.gradient(slopes), self.cohort, samples, self._n_jobs)
         norm, direction = penalize(W, objective.penalty)
         return Evaluation(hinge.value + objective.reg * norm, gradient + objective.reg * direction, hinge.active)
 
+    def hinge(self, D: Floats, objective: Objective, members: Integers) -> Hinge:
+        """Return the mean hinge over the triplets among some samples, out of their distances (n, n)."""
+        # No list of the O(P^3) triplets: sorting and prefix sums take O(P^2 log P) (see `triplet_hinge`).
+        batch = None if self.batch is None else self.batch[members]
+        if self.listed is not None:
+            return listed_hinge(D, self._listed_among(members), objective.margin)
+        if self.values is not None:
+            return ordered_hinge(D, self.values[members], objective.margin, objective.anchors, batch)
+        return triplet_hinge(D, self.cohort.labels[members], objective.margin, objective.anchors, batch)
 
-def typical_distance(distances: Floats, labels: np.ndarray) -> float:
-    """Median transport cost between samples of different classes: the unit of the scale-free margin."""
-    return float(np.median(distances[labels[:, None] != labels[None, :]]))
+    def _listed_among(self, members: Integers) -> Integers:
+        """Return the listed triplets that lie among some samples, as positions there."""
+        # A mini-batch uses those of the listed triplets whose three samples it holds.
+        place = np.full(self.cohort.n_samples, -1, dtype=np.int64)
+        place[members] = np.arange(len(members))
+        found = place[self.listed]
+        return found[(found >= 0).all(axis=1)]
+
+    def _listed_pairs(self, members: Integers) -> Integers:
+        """Return the pairs of different samples that the listed triplets compare."""
+        i, j, k = self._listed_among(members).T
+        # In one direction, as trees are kept by ordered pair. With i = j the distance is 0 and needs no solver.
+        pairs = np.sort(np.concatenate([np.stack([i, j], axis=1), np.stack([j, k], axis=1)]), axis=1)
+        return np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
+
+
+def typical_distance(distances: Floats, values: np.ndarray, batch: Integers | None = None) -> float:
+    """Return the median transport cost between samples of different labels: the unit of the scale-free margin.
+
+    With batches only samples of one batch count; NaN if there are none.
+    """
+    # A median, so that a few samples far away do not set the unit.
+    different = values[:, None] != values[None, :]
+    if batch is not None:
+        different &= batch[:, None] == batch
+    return float(np.median(distances[different])) if different.any() else float("nan")

@@ -1,38 +1,124 @@
-"""Canonical variates for labels with an order, for numbers, and for cohorts with technical batches."""
+"""Which pairs of samples should be close and which apart, and how much each counts."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.learn.canonical import pair_weights
+from scggml._core.cohort import Floats, Integers
 from scggml._core.samples import Target
 from scggml._core.transport.pairs import all_pairs
 
+CONFOUNDED = (
+    "No batch of batch_key holds training samples with different labels, so batch and label cannot be told apart. Pass "
+    "another batch_key or None, and do not trust a separation of these labels."
+)
 
-def signal_weights(cohort: Cohort, target: Target, batch: Integers | None) -> tuple[Integers, Floats, Floats]:
-    r"""Pairs of samples with their weights in the scatter that should be small and in that which should be large.
+
+@dataclass(frozen=True)
+class PairWeights:
+    """Weights of pairs of samples in two means: of what should be small, and of what should be large.
+
+    Parameters
+    ----------
+    pairs
+        (n_pairs, 2) different samples.
+    within, between
+        (n_pairs,) weights, each of sum 1 (`within` is 0 throughout where no two samples are alike).
+    """
+
+    pairs: Integers
+    within: Floats
+    between: Floats
+
+
+def weigh_pairs(
+    target: Target,
+    *,
+    batch: Integers | None = None,
+    counts: Integers | None = None,
+    pairs: Integers | None = None,
+) -> PairWeights:
+    r"""Weigh pairs of samples by their labels.
 
     Classes: pairs of one class against pairs of two, classes (and pairs of classes) counting equally. Ordered classes:
     a pair of two classes counts in proportion to the square of the number of steps between them. Numbers: with
     :math:`\delta = |y_p - y_q|` and its median m, a pair counts :math:`\exp(-\delta^2 / 2 (m/2)^2)` as alike and
     :math:`\delta^2` as different. With batches only samples of one batch count as different, while alike ones of two
     batches do count: what tells batches apart is then spread within classes.
+
+    Parameters
+    ----------
+    batch
+        (P,) batch of each sample.
+    counts
+        (P,) how often each sample was drawn in a bootstrap; a pair counts as often as both were drawn together. (Copies
+        of one sample are no pair.)
+    pairs
+        (n_pairs, 2) pairs to weigh; all by default.
     """
-    pairs = all_pairs(cohort.n_samples)
-    gaps = np.abs(target.values[pairs[:, 0]] - target.values[pairs[:, 1]])
+    pairs = all_pairs(len(target.values)) if pairs is None else pairs
+    p, q = pairs.T
+    drawn = np.ones(len(pairs)) if counts is None else (counts[p] * counts[q]).astype(np.float64)
+    together = np.ones(len(pairs), dtype=np.bool_) if batch is None else batch[p] == batch[q]
+    gaps = np.abs(target.values[p] - target.values[q])
     if target.kind == "numbers":
-        typical = float(np.median(gaps[gaps > 0])) / 2 if (gaps > 0).any() else 1.0
-        within, between = np.exp(-0.5 * (gaps / typical) ** 2), gaps**2
+        apart = gaps > 0
+        steps = np.repeat(gaps[apart], drawn[apart].astype(np.int64))  # samples that were not drawn have no say
+        typical = float(np.median(steps)) / 2 if len(steps) else 1.0
+        within, between = drawn * np.exp(-0.5 * (gaps / typical) ** 2), np.where(together, drawn * gaps**2, 0.0)
     else:
-        within, between = pair_weights(cohort, pairs)
+        alike = gaps == 0
+        within = _balanced(target.codes, pairs, np.where(alike, drawn, 0.0))
+        between = _balanced(target.codes, pairs, np.where(~alike & together, drawn, 0.0))
         if target.kind == "ordered":
             between = between * gaps**2
-    if batch is not None:
-        between = np.where(batch[pairs[:, 0]] == batch[pairs[:, 1]], between, 0.0)
-        if not between.any():
-            raise ValueError(
-                "No batch of batch_key holds training samples with different labels, so batch and label cannot be "
-                "told apart. Pass another batch_key or None, and do not trust a separation of these labels."
-            )
+    if batch is not None and not between.any():
+        raise ValueError(CONFOUNDED)
     used = (within > 0) | (between > 0)
     within, between = within[used], between[used]
-    return pairs[used], within / max(within.sum(), np.finfo(float).tiny), between / between.sum()
+    tiny = np.finfo(float).tiny
+    return PairWeights(pairs[used], within / max(within.sum(), tiny), between / max(between.sum(), tiny))
+
+
+def check_batches(target: Target, batch: Integers) -> None:
+    """Raise unless some batch holds samples with different labels, which alone teach how to tell labels apart."""
+    if not any(len(np.unique(target.values[batch == code])) > 1 for code in np.unique(batch)):
+        raise ValueError(CONFOUNDED)
+
+
+def _balanced(codes: Integers, pairs: Integers, drawn: Floats) -> Floats:
+    """Return (n_pairs,) weights under which every class, and every pair of classes, has the same sum."""
+    kind, n_kinds = _kinds(codes, pairs)
+    total = np.bincount(kind, drawn, n_kinds)
+    out: Floats = np.divide(drawn, total[kind], out=np.zeros(len(drawn)), where=drawn > 0)
+    return out
+
+
+def some_pairs(codes: Integers, most: int, rng: np.random.Generator) -> Integers:
+    """Return (n_pairs, 2) all pairs, or about `most` of them, as many of each kind where there are enough."""
+    pairs = all_pairs(len(codes))
+    if len(pairs) <= most:
+        return pairs
+    kind, n_kinds = _kinds(codes, pairs)
+    counts = np.bincount(kind, minlength=n_kinds)
+    level = _level(counts, most)
+    drawn = [rng.choice(np.flatnonzero(kind == k), min(count, level), False) for k, count in enumerate(counts)]
+    return pairs[np.sort(np.concatenate(drawn))]
+
+
+def _level(counts: Integers, most: int) -> int:
+    """Return how many to take of each kind (all, where there are fewer) for `most` in all; at least one."""
+    left, level = most, 0
+    for n_kinds, count in zip(range(len(counts), 0, -1), np.sort(counts), strict=True):
+        level = left // n_kinds
+        if count > level:
+            break
+        left -= int(count)
+    return max(level, 1)
+
+
+def _kinds(codes: Integers, pairs: Integers) -> tuple[Integers, int]:
+    """Return which classes the samples of each pair have, as a code, and the number of such codes."""
+    first, second = np.sort(codes[pairs], axis=1).T
+    found, kind = np.unique(first * (int(codes.max()) + 1) + second, return_inverse=True)
+    return kind.ravel(), len(found)

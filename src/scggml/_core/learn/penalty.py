@@ -40,7 +40,7 @@ _PENALTIES: dict[PenaltyName, Callable[[Floats], tuple[float, Floats]]] = {
 
 
 def penalize(W: Floats, penalty: PenaltyName) -> tuple[float, Floats]:
-    r"""Value and subgradient of :math:`\|W\|` (zero where it has a kink).
+    r"""Return value and subgradient of :math:`\|W\|` (zero where it has a kink).
 
     `fro` Frobenius norm, `l1` sum of absolute entries, `l21` sum over features of the norm of their column (switches
     whole genes off), `nuc` sum of singular values (lowers the rank).

@@ -10,13 +10,13 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from scggml._core.checks import check_whole
-from scggml._core.cohort import Floats, Points
+from scggml._core.cohort import Floats, Integers, Points
 
 MANY = 1000
 """Cells of the median sample from which on `"auto"` takes coresets."""
 
 SAMPLES, POINTS = 200, (200, 100)
-"""Points of these coresets in cohorts of up to so many samples, and in larger ones, where pairs are many."""
+"""Points of these coresets in cohorts of up to this many samples, and in larger ones, where pairs are many."""
 
 
 @dataclass(frozen=True)
@@ -56,28 +56,49 @@ class Coreset:
         check_whole("Coreset: max_iter", self.max_iter, 1, " pass; the default is 10")
 
     def summarize(self, points: Points, weights: Floats, rng: np.random.Generator) -> tuple[Points, Floats]:
-        """At most `n_points` centers (m, d) of the cells (n, d), and their weights (m,) with the same sum."""
+        """Return at most `n_points` centers (m, d) of the cells (n, d), and their weights (m,) with the same sum."""
         seed = int(rng.integers(2**31))  # drawn in any case: what a sample is like does not change the others
-        if not weights.all():
-            points, weights = points[weights > 0], weights[weights > 0]  # the others could not be drawn as centers
+        kept = weights > 0  # the others could not be drawn as centers
+        owner = self._owners(points[kept], weights[kept], seed)
+        if owner is None:
+            return (points, weights) if kept.all() else (points[kept], weights[kept])
+        return centers_of(points[kept], weights[kept], owner)
+
+    def owners(self, points: Points, weights: Floats, rng: np.random.Generator) -> Integers:
+        """Return (n,) which center each cell belongs to; cells without weight belong to none (-1)."""
+        seed = int(rng.integers(2**31))
+        kept = weights > 0
+        owner = self._owners(points[kept], weights[kept], seed)
+        out = np.full(len(points), -1, dtype=np.int64)
+        out[kept] = np.arange(int(kept.sum())) if owner is None else owner
+        return out
+
+    def _owners(self, points: Points, weights: Floats, seed: int) -> Integers | None:
+        """Return (n,) the center of each cell; None if each cell may stand for itself."""
         if len(points) <= self.n_points:
-            return points, weights
+            return None
         means = KMeans(self.n_points, init="random", n_init=1, max_iter=self.max_iter, random_state=seed)
         with warnings.catch_warnings(), threadpool_limits(1):  # threads would wait for each other longer than they work
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different cells than centers
-            owner = means.fit(points, sample_weight=weights * len(points)).labels_
-        mass: Floats = np.bincount(owner, weights, self.n_points).astype(np.float64)
-        used = np.flatnonzero(mass)
-        # the means themselves, in double precision: their weighted mean is then that of the cells
-        centers = np.stack([np.bincount(owner, weights * column, self.n_points) for column in points.T], axis=1)
-        return (centers[used] / mass[used, None]).astype(points.dtype), mass[used]
+            found: Integers = means.fit(points, sample_weight=weights * len(points)).labels_.astype(np.int64)
+        return found
+
+
+def centers_of(points: Points, weights: Floats, owner: Integers) -> tuple[Points, Floats]:
+    """Return the weighted mean (m, d) of the cells of each owner, and their weights (m,)."""
+    n = int(owner.max()) + 1
+    mass: Floats = np.bincount(owner, weights, n).astype(np.float64)
+    used = np.flatnonzero(mass)
+    # the means themselves, in double precision: their weighted mean is then that of the cells
+    centers = np.stack([np.bincount(owner, weights * column, n) for column in points.T], axis=1)
+    return (centers[used] / mass[used, None]).astype(points.dtype), mass[used]
 
 
 Summary = Coreset | Literal["auto"] | None
 
 
 def as_summary(summary: Summary, sizes: np.ndarray) -> Coreset | None:
-    """The summary for samples of these sizes: with `"auto"` a coreset if the median sample has 1000 cells or more."""
+    """Return the summary for these sizes: with `"auto"` a coreset if the median sample has 1000 cells or more."""
     if isinstance(summary, str):
         if summary != "auto":
             raise ValueError(f'summary={summary!r} is not known; pass "auto", None (all cells) or a Coreset(n_points).')

@@ -33,7 +33,7 @@ class Exact(Solver):
         `"simplex"` is scggml's own, compiled at first use; `"pot"` that of POT, slower, without memory.
     cache_size
         Megabytes for the bases that are kept from step to step, about 2 bytes per cell and pair. Pairs that find no
-        room start anew each time: slower, with the same result.
+        room start from scratch each time: slower, with the same result.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class Exact(Solver):
     def distances(
         self, cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost
     ) -> tuple[Floats, NDArray[np.bool_]]:
-        """(n_pairs,) costs of the pairs, and whether each is optimal: one piece of work for one thread or machine."""
+        """Return (n_pairs,) costs, and whether each is optimal: one piece of work for one thread or machine."""
         if self.backend == "pot":
             return super().distances(cohort, points, pairs, cost)
         return solve_once(cohort, points, pairs, cost, self.max_iter), np.ones(len(pairs), dtype=np.bool_)
@@ -99,7 +99,7 @@ class Exact(Solver):
 SolverName = Literal["exact"]
 
 
-def as_solver(solver: SolverName | Solver) -> Solver:
+def as_solver(solver: object) -> Solver:
     """Solver of that name with its default options, or the solver itself."""
     if isinstance(solver, str):
         if solver not in get_args(SolverName):

@@ -34,40 +34,48 @@ class Blended:
 Ground = GroundMetric | Blended
 
 
-def cross_distances(metric: Ground, test: Cohort, training: Cohort, *, solver: Solver) -> Floats:
-    """(n, P + n) transport costs of the n test samples to the P training samples, and among themselves.
+def cross_distances(
+    metric: Ground,
+    test: Cohort,
+    training: Cohort,
+    *,
+    solver: Solver,
+    n_jobs: int | None = 1,
+    among: bool = True,
+) -> Floats:
+    """Return (n, P + n) transport costs of the n test samples to the P training samples, and among themselves.
 
-    Pairs of training samples, by far the most, are not solved.
+    Pairs of training samples, by far the most, are not solved. Without `among` only the first P columns are.
     """
     P, n = training.n_samples, test.n_samples
     if isinstance(metric, Blended):
-        rows = [cross_distances(part, test, training, solver=solver) for part in metric.parts]
+        rows = [
+            cross_distances(part, test, training, solver=solver, n_jobs=n_jobs, among=among) for part in metric.parts
+        ]
         return _mean_in_medians(rows, [np.median(each[:, :P], axis=1, keepdims=True) for each in rows])
     both = join(training, test)
     points = np.concatenate([metric.embed(training), metric.embed(test)])
     to_training = np.stack(np.meshgrid(np.arange(P), P + np.arange(n)), axis=-1).reshape(-1, 2)
-    among = all_pairs(n)
-    pairs = np.concatenate([to_training, P + among]).astype(np.int64)
-    values = solve_distances(both, points, pairs, metric.cost, solver=solver, n_jobs=1)
-    out = np.empty((n, P + n))
-    out[:, :P] = values[: n * P].reshape(n, P)
-    out[:, P:] = square(values[n * P :], among, n)
-    return out
+    own = all_pairs(n) if among else np.empty((0, 2), dtype=np.int64)
+    pairs = np.concatenate([to_training, P + own]).astype(np.int64)
+    values = solve_distances(both, points, pairs, metric.cost, solver=solver, n_jobs=n_jobs)
+    to_known: Floats = values[: n * P].reshape(n, P)
+    return np.hstack([to_known, square(values[n * P :], own, n)]) if among else to_known
 
 
 def _mean_in_medians(distances: list[Floats], medians: list[Floats]) -> Floats:
-    """Mean of distances in units of their medians; where all samples are the same they stay 0."""
+    """Return mean of distances in units of their medians; where all samples are the same they stay 0."""
     scaled = [D / np.where(median > 0, median, 1.0) for D, median in zip(distances, medians, strict=True)]
     out: Floats = np.mean(scaled, axis=0)
     return out
 
 
-def own_distances(metric: Ground, cohort: Cohort, *, solver: Solver) -> Floats:
-    """(P, P) transport costs among samples."""
+def own_distances(metric: Ground, cohort: Cohort, *, solver: Solver, n_jobs: int | None = 1) -> Floats:
+    """Return (P, P) transport costs among samples."""
     if isinstance(metric, Blended):
-        parts = [own_distances(part, cohort, solver=solver) for part in metric.parts]
+        parts = [own_distances(part, cohort, solver=solver, n_jobs=n_jobs) for part in metric.parts]
         off = ~np.eye(cohort.n_samples, dtype=bool)
         return _mean_in_medians(parts, [np.array(np.median(part[off])) for part in parts])
     pairs = all_pairs(cohort.n_samples)
-    values = solve_distances(cohort, metric.embed(cohort), pairs, metric.cost, solver=solver, n_jobs=1)
+    values = solve_distances(cohort, metric.embed(cohort), pairs, metric.cost, solver=solver, n_jobs=n_jobs)
     return square(values, pairs, cohort.n_samples)

@@ -1,4 +1,4 @@
-"""What the kernels of optimal transport take of a cohort: rows, whole masses, and cells at a good scale."""
+"""Input of the kernels of optimal transport: rows of a cohort, whole masses, and cells at a good scale."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -38,7 +38,7 @@ class Clouds:
         return points if self.kept is None else points[self.kept]
 
     def shares(self, pairs: Integers) -> Integers:
-        """(n_pairs, 2) smallest whole mass of either's cells where all cells of both weigh the same; else 0."""
+        """Return (n_pairs, 2) smallest whole mass of either's cells where all cells of both weigh the same; else 0."""
         n, m = np.diff(self.offsets)[pairs].T
         divisor = np.gcd(n, m)
         both = self.uniform[pairs].all(axis=1)
@@ -53,8 +53,10 @@ def clouds_of(cohort: Cohort) -> Clouds:
         offsets = np.searchsorted(kept, offsets).astype(np.int64)
         weights = weights[kept]
     samples = [weights[start:stop] for start, stop in pairwise(offsets)]
+    # Equal weights that come from divisions may differ in their last digits.
     uniform = np.array([own.max() - own.min() <= 4 * np.finfo(float).eps * own.max() for own in samples])
     if uniform.all():
+        # Not read: all pairs take `shares`.
         units = np.ones(len(weights), dtype=np.int64)
     else:
         units = np.concatenate([whole_masses(own) for own in samples])
@@ -63,6 +65,8 @@ def clouds_of(cohort: Cohort) -> Clouds:
 
 def whole_masses(weights: Floats) -> Integers:
     """Positive weights of sum 1 as whole numbers of sum `TOTAL`, none below 1; the largest takes the rest."""
+    # A cell that is rounded to no mass would bring an arc without flow that leads away from the root. The rest from
+    # rounding goes where it is the smallest share.
     units = np.maximum(np.rint(weights * (TOTAL / weights.sum())), 1).astype(np.int64)
     units[np.argmax(units)] += TOTAL - int(units.sum())
     return units
@@ -94,6 +98,9 @@ class Scaled:
 def scaled(clouds: Clouds, points: Points, order: float) -> Scaled:
     """Scale the cells (n_cells, k) of a cohort, without those that have no weight."""
     cells = np.asarray(clouds.rows(points), dtype=np.float64)
+    # Distances do not depend on the origin, but single precision has 7 digits: around the mean none of them is spent on
+    # an offset that all cells share. In double precision the cells stay where they are, as moving them would round
+    # them.
     moved = cells - cells.mean(axis=0)
     extent = float(np.abs(moved).max(initial=0.0))
     unit = float(2.0 ** np.ceil(np.log2(extent))) if extent > 0 else 1.0
@@ -104,11 +111,12 @@ def scaled(clouds: Clouds, points: Points, order: float) -> Scaled:
 
 
 def directions(points: Points) -> Floats:
-    """(N, d + 1) points whose squared distances are twice the cosine distances; the origin has a direction of its own.
+    """Return (N, d + 1) points whose squared distances are twice the cosine distances; the origin has its own axis.
 
     The cosine distance of the origin to all other points is 1, and to itself 0.
     """
     x = np.asarray(points, dtype=np.float64)
+    # Scaled by the largest coordinate first, so that no square overflows or vanishes.
     x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(float).tiny)
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
     out: Floats = np.hstack([x / np.where(lengths > 0, lengths, 1.0), lengths == 0])

@@ -1,9 +1,12 @@
 """Pairs of samples: which there are, their distances, their plans."""
 
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import joblib
 import numpy as np
+from joblib.parallel import get_active_backend
 from tqdm.auto import tqdm
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
@@ -16,7 +19,7 @@ TILE = 5e6
 
 
 def all_pairs(n_samples: int) -> Integers:
-    """(P (P - 1) / 2, 2) unordered pairs p < q."""
+    """Return (P (P - 1) / 2, 2) unordered pairs p < q."""
     return np.stack(np.triu_indices(n_samples, k=1), axis=1).astype(np.int64)
 
 
@@ -30,7 +33,7 @@ def solve_distances(
     n_jobs: int | None = None,
     progress: str | None = None,
 ) -> Floats:
-    """(n_pairs,) optimal transport costs; `points` (n_cells, m) are the cells in the space where `cost` is taken.
+    """Return (n_pairs,) optimal transport costs; `points` (n_cells, m) are the cells where `cost` is taken.
 
     Tiles of pairs go through joblib, to threads unless `joblib.parallel_config` names another backend.
     """
@@ -38,17 +41,27 @@ def solve_distances(
     optimal = np.ones(len(pairs), dtype=np.bool_)
     there = Cohort(points, cohort.weights, cohort.offsets, cohort.labels, cohort.names, cohort.classes)
     tiles = _tiles(pairs, cohort.sizes)
-    jobs = (joblib.delayed(_solve_tile)(*_tile_of(there, pairs[tile]), cost, solver) for tile in tiles)
-    pool = joblib.Parallel(n_jobs=n_threads(n_jobs), prefer="threads", return_as="generator")
+    jobs = ((*_tile_of(there, pairs[tile]), cost, solver) for tile in tiles)
     bar = tqdm(total=len(pairs), desc=progress, unit="pair", disable=progress is None, leave=False)
     with warnings.catch_warnings(), bar:
         # POT warns of each pair without naming it; the warning below does.
         warnings.filterwarnings("ignore", message="numItermax reached", category=UserWarning)
-        for tile, answer in zip(tiles, pool(jobs), strict=True):
+        for tile, answer in zip(tiles, _answers(jobs, n_jobs), strict=True):
             out[tile], optimal[tile] = answer
             bar.update(len(tile))
     warn_not_optimal(cohort, pairs[~optimal], solver)
     return out
+
+
+def _answers(jobs: Iterator[tuple[Any, ...]], n_jobs: int | None) -> Iterator[tuple[Floats, np.ndarray]]:
+    """Yield the answers in the order of the jobs; one job works without joblib, whose pools cost small refits more."""
+    if n_jobs == 1:
+        yield from (_solve_tile(*job) for job in jobs)
+        return
+    # the multiprocessing backend refuses to be asked for a generator
+    lazy = getattr(get_active_backend()[0], "supports_return_generator", False)
+    pool = joblib.Parallel(n_jobs=n_threads(n_jobs), prefer="threads", return_as="generator" if lazy else "list")
+    yield from pool(joblib.delayed(_solve_tile)(*job) for job in jobs)
 
 
 def _solve_tile(part: Cohort, pairs: Integers, cost: GroundCost, solver: Solver) -> tuple[Floats, np.ndarray]:
@@ -62,12 +75,13 @@ def _tiles(pairs: Integers, sizes: Integers) -> list[Integers]:
     side = max(1, int(np.sqrt(TILE) / max(1.0, float(sizes.mean()))))
     tile = pairs // side
     _, owner = np.unique(tile, axis=0, return_inverse=True)
+    owner = owner.reshape(-1)  # numpy 2.0.0 returns it as a column
     order = np.argsort(owner, kind="stable")
     return np.split(order, np.cumsum(np.bincount(owner))[:-1])
 
 
 def _tile_of(cohort: Cohort, pairs: Integers) -> tuple[Cohort, Integers]:
-    """The samples of some pairs, and the pairs among them."""
+    """Return the samples of some pairs, and the pairs among them."""
     samples, local = np.unique(pairs, return_inverse=True)
     return cohort.take(samples), local.reshape(pairs.shape).astype(np.int64)
 
@@ -82,7 +96,7 @@ def solve_plans(
 
 
 def square(values: Floats, pairs: Integers, n_samples: int) -> Floats:
-    """(P, P) symmetric matrix with zero diagonal from the values of the pairs."""
+    """Return (P, P) symmetric matrix with zero diagonal from the values of the pairs."""
     out = np.zeros((n_samples, n_samples))
     out[pairs[:, 0], pairs[:, 1]] = values
     out[pairs[:, 1], pairs[:, 0]] = values

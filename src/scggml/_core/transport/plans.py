@@ -50,7 +50,7 @@ class Transport(Protocol):
     """Transport within one cohort, again and again while its cells move."""
 
     def solve(self, points: Points, pairs: Integers, cost: GroundCost) -> Floats:
-        """(n_pairs,) costs of different pairs (n_pairs, 2) of samples, the cells being at `points` (n_cells, k)."""
+        """Return (n_pairs,) costs of different pairs (n_pairs, 2), the cells being at `points` (n_cells, k)."""
         ...
 
     def gradient(self, slopes: Floats) -> Floats:
@@ -63,7 +63,7 @@ class Transport(Protocol):
 
 
 def ground_cost(x: Points, y: Points, metric: GroundCost) -> Floats:
-    """(n, m) cost of moving each point of `x` (n, d) to each point of `y` (m, d).
+    """Return (n, m) cost of moving each point of `x` (n, d) to each point of `y` (m, d).
 
     The cosine distance to the origin, which has no direction, is 1 (0 from the origin itself).
     """

@@ -1,4 +1,4 @@
-"""The two matrix products of a step, in double precision whatever the precision of the cells.
+"""Both matrix products of a step, in double precision whatever the precision of the cells.
 
 They read the cells once, without a copy in double precision and without threads of a BLAS, which stall each other on a
 busy machine.
@@ -26,6 +26,7 @@ _OPTIONS: dict[str, Any] = {
 
 @njit(**_OPTIONS)
 def _project(points, components, out):
+    # Fastmath allows sums over features in several lanes at once, which the order of additions in the code would not.
     for i in range(points.shape[0]):
         for a in range(components.shape[0]):
             total = 0.0
@@ -36,6 +37,7 @@ def _project(points, components, out):
 
 @njit(**_OPTIONS)
 def _pull_back(gradient, points, out):
+    # Four cells at a time: `out` (k, d) is read and written a quarter as often.
     n, d = points.shape
     for i in range(0, n - 3, 4):
         for a in range(out.shape[0]):
@@ -70,13 +72,15 @@ def pull_back(gradient: Floats, points: Points, n_jobs: int | None = 1) -> Float
         _pull_back(gradient[rows], points[rows], out)
         return out
 
+    # Pieces of fixed size, summed in their order: the same bits for any number of threads.
     return np.sum(list(in_threads(piece, _pieces(points), n_jobs)), axis=0)
 
 
 def project_samples(cohort: Cohort, components: Floats, samples: Integers | None, n_jobs: int | None) -> Floats:
-    """(n_cells, k) projected cells of a cohort; zeros for samples other than the given ones."""
+    """Return (n_cells, k) projected cells of a cohort; zeros for samples other than the given ones."""
     if samples is None:
         return project(cohort.points, components, n_jobs)
+    # Mini-batches read the cells of their samples only; the others are never looked at.
     out = np.zeros((len(cohort.points), len(components)))
     for span in cohort.spans(samples):
         out[span] = project(cohort.points[span], components)
@@ -84,7 +88,7 @@ def project_samples(cohort: Cohort, components: Floats, samples: Integers | None
 
 
 def pull_back_samples(gradient: Floats, cohort: Cohort, samples: Integers | None, n_jobs: int | None) -> Floats:
-    """(k, d) gradient by the components from that by the projected cells (n_cells, k) of all or the given samples."""
+    """Return the (k, d) gradient by W from that by the projected cells (n_cells, k) of all or the given samples."""
     if samples is None:
         return pull_back(gradient, cohort.points, n_jobs)
     parts = [pull_back(gradient[span], cohort.points[span]) for span in cohort.spans(samples)]

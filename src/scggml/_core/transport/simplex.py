@@ -37,7 +37,7 @@ GROUP = 4
 """Rows that are priced together: `_minima` names each of them."""
 
 PRICED = 800
-"""About so many arcs are looked at before the best of them enters, and one group of rows at least."""
+"""About this many arcs are looked at before the best of them enters, and one group of rows at least."""
 
 LANES = 16
 """Columns that are priced together: their number is a multiple of this, so that vector instructions leave no rest."""
@@ -51,11 +51,14 @@ NONE = NODE(2**32 - 1)
 CLOSE = 1e-10
 """Share of the optimal cost that rounding may hide before reduced costs are summed up around their cycles."""
 
+# Above every flow (masses add up to at most 2**60), so that an arc with this room never blocks a pivot.
 BIG = np.int64(2**62)
+# Finite: code that is compiled with fastmath may assume that there are no infinities.
 INFINITE = np.float32(1e38)
 
 # Counting references to arrays would take longer than the work of a pivot. Numba spares it where what runs for each
 # pivot takes whole arrays and indices instead of views; `NRT_incref` in the code for LLVM shows where it does not.
+# Without the GIL pairs run side by side in threads. The error model of numpy spares a test before each division.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _INNER = _OPTIONS | {"no_cpython_wrapper": True}  # what is not needed takes time to compile
 _jit = njit(**_INNER)
@@ -68,7 +71,7 @@ _entry = njit(**_OPTIONS)
 
 @intrinsic
 def _smaller(typing_context, x, y):
-    """The smaller of two floats, in the one form that LLVM turns into vector instructions inside a loop."""
+    """Return the smaller of two floats, in the one form that LLVM turns into vector instructions inside a loop."""
 
     def generate(context, builder, signature, arguments):
         kind = arguments[0].type
@@ -80,7 +83,8 @@ def _smaller(typing_context, x, y):
 
 @_small
 def _cost(mode, X, Y, i, j):
-    """Ground cost between cell i of X and cell j of Y, in double precision."""
+    """Return the ground cost between cell i of X and cell j of Y, in double precision."""
+    # Computed when asked for, not stored: double precision is needed for arcs of the tree and a few candidates only.
     if mode == MATRIX:
         return X[i, j]
     out = 0.0
@@ -101,6 +105,8 @@ def _add_squares(x, y, i, C, part):
 
     Sums are taken 16 features at a time, which bounds their rounding.
     """
+    # Differences are squared; |x|^2 + |y|^2 - 2 xy would be one matrix product, but loses the digits of near cells.
+    # Columns are innermost and y is transposed, so that each loop runs over adjacent numbers.
     k, m = y.shape
     for start in range(0, k, 16):
         for j in range(m):
@@ -121,8 +127,9 @@ def _take_roots(C, i, m):
 
 @_jit
 def _fill(mode, X, Y, X32, Yt32, C, part):
-    """All costs in single precision in the first rows and columns of C; what is beyond them is never cheap."""
+    """Return all costs in single precision in the first rows and columns of C; what is beyond them is never cheap."""
     n, m = X.shape[0], Yt32.shape[1]
+    # The room is not initialized, and whatever it holds must not win the minimum of a row: padding is filled, too.
     for i in range(C.shape[0]):
         for j in range(C.shape[1]):
             C[i, j] = np.float32(0) if i < n and j < m else INFINITE
@@ -138,7 +145,9 @@ def _fill(mode, X, Y, X32, Yt32, C, part):
 
 @_small_fast
 def _minima(C, i, v):
-    """Least of row + v, for each row of the group that begins with row i."""
+    """Return the least of row + v for each row of the group that begins with row i."""
+    # Four rows share each load of v, and one minimum need not wait for another. They have names of their own, since an
+    # array would be written to memory.
     i_1, i_2, i_3 = NODE(i + 1), NODE(i + 2), NODE(i + 3)
     least_0 = least_1 = least_2 = least_3 = INFINITE
     for j in range(v.shape[0] // LANES * LANES):
@@ -153,7 +162,9 @@ def _minima(C, i, v):
 
 @_small_fast
 def _row_argmin(C, i, v, least):
-    """First column where row i + v is as low as its minimum."""
+    """Return the first column where row i + v is as low as its minimum."""
+    # No early exit, which keeps LLVM from using vector instructions. If a sum is rounded otherwise than in `_minima`
+    # and no column is found, any will do: an arc is priced in double precision before it enters.
     beyond = np.int32(v.shape[0])
     at = beyond
     for j in range(v.shape[0] // LANES * LANES):
@@ -163,7 +174,7 @@ def _row_argmin(C, i, v, least):
 
 @_fast
 def _row_count(C, i, v, limit):
-    """Number of columns where row i + v is below a limit."""
+    """Return the number of columns where row i + v is below a limit."""
     count = np.int32(0)
     for j in range(v.shape[0] // LANES * LANES):
         count += np.int32(1) if C[i, j] + v[j] < limit else np.int32(0)
@@ -178,6 +189,8 @@ def _greedy(C, a, b, parent, left, open_columns, means):
     source goes on with nothing left: so arcs without flow point to the root, which is the sink that stays last.
     """
     n, m = a.shape[0], b.shape[0]
+    # Costs count relative to the mean of their sink. By plain costs the sinks that are far from most sources would be
+    # left over, and the last sources would have to serve them whatever it costs.
     for j in range(m):
         means[j] = np.float32(0)
     for i in range(n):
@@ -190,6 +203,7 @@ def _greedy(C, a, b, parent, left, open_columns, means):
     n_open = m
     for i in range(n):
         r = a[i]
+        # Each turn uses up a source or a sink: n + m - 1 turns over the open sinks, O((n + m) m) in all.
         while True:
             best, at = INFINITE, 0
             for q in range(n_open):
@@ -198,6 +212,8 @@ def _greedy(C, a, b, parent, left, open_columns, means):
                 if w < best:
                     best, at = w, q
             j = open_columns[at]
+            # Not <=: the sink would stay open with nothing left, and an arc without flow would later lead from its
+            # parent down to it, away from the root.
             if r < left[j] or n_open == 1:
                 left[j] -= r
                 parent[i] = n + j
@@ -206,12 +222,14 @@ def _greedy(C, a, b, parent, left, open_columns, means):
             parent[n + j] = i
             n_open -= 1
             open_columns[at] = open_columns[n_open]
+    # Both sides have the same mass, so the last sink is filled exactly when the last source is empty.
     parent[n + open_columns[0]] = NONE
 
 
 @_jit
 def _hang(parent, first, following, thread, back, depth):
-    """Preorder of the tree as a ring (`thread`, and `back` against it), depth of each node; returns the root."""
+    """Find the preorder of the tree as a ring (`thread`, and `back` against it), and depths; returns the root."""
+    # Lists of children: the first one of each node, and the next one of the same parent.
     root = NODE(0)
     for x in range(parent.shape[0]):
         first[x] = NONE
@@ -223,6 +241,8 @@ def _hang(parent, first, following, thread, back, depth):
         else:
             following[x] = first[p]
             first[p] = x
+    # In preorder each subtree is one run of the ring, which a pivot can move by linking its ends. Without recursion,
+    # since a tree may be nearly as deep as it has nodes. O(n + m).
     last = root
     depth[root] = 0
     while True:
@@ -243,12 +263,17 @@ def _hang(parent, first, following, thread, back, depth):
 
 @_jit
 def _flows(root, parent, back, a, b, flow):
-    """Flow on the arc between each node and its parent, from the leaves to the root."""
+    """Compute the flow on the arc between each node and its parent, from the leaves to the root."""
+    # Flows follow from masses and the tree; costs are not used. So a tree stays feasible when the cells move, and the
+    # last one is a valid start under the next metric: that is why trees are kept. The same holds for strong
+    # feasibility.
     n = a.shape[0]
     for i in range(n):
         flow[i] = a[i]
     for j in range(b.shape[0]):
         flow[n + j] = -b[j]
+    # Against preorder, a node comes after all that is below it, so that its sum is complete. Up to here a sum is what a
+    # subtree has to give; what the subtree of a sink lacks comes down from the parent, hence the sign.
     x = back[root]
     while x != root:
         flow[parent[x]] += flow[x]
@@ -265,9 +290,10 @@ def _potentials(mode, X, Y, root, parent, thread, depth, flow, pot, pot32):
     Returns the largest magnitude among them, a bound for the rounding of a reduced cost that they give while they are
     new, and what the flows cost. A potential is a sum along the tree: a rounding of DOUBLE_UNIT * top for each arc. So
     a reduced cost below minus the bound is truly negative, and a pivot there is one of the simplex method in exact
-    arithmetic, of which none can come twice. (Each pivot since adds a rounding. The last round begins anew, and if
+    arithmetic, of which none can come twice. (Each pivot since adds a rounding. The last round starts again, and if
     rounding ever led astray, the limit of pivots would raise.)
     """
+    # In preorder a parent comes before its children. O((n + m) k), costs included.
     n = NODE(X.shape[0])
     pot[root], pot32[root] = 0.0, np.float32(0)
     top, deepest, total, x = 0.0, 0, 0.0, thread[root]
@@ -294,26 +320,36 @@ def _pivot(i, j, reduced, n, parent, thread, back, depth, flow, pot, pot32):
     Of several blocking arcs the last one on the cycle leaves, seen from its apex along the entering arc: that keeps the
     tree strongly feasible.
     """
+    # The entering arc sends flow from i to j. It returns up the tree from j to the apex, and down to i. So it runs
+    # against the arcs of sources on the side of i, and of sinks on the side of j: these lose flow and may block, all
+    # others gain.
+    # The deeper end climbs, so that the two meet at the apex after as many steps as the cycle is long.
     x, y, x_depth, y_depth = i, j, depth[i], depth[j]
     least_x, least_y, out_x, out_y = BIG, BIG, i, j
     while x != y:
         if x_depth >= y_depth:
             f = flow[x] if x < n else BIG
+            # Strict: among equal arcs the lowest one, which the cycle passes last on its way down.
             if f < least_x:
                 least_x, out_x = f, x
             x = parent[x]
             x_depth -= 1
         if y_depth > x_depth:
             f = flow[y] if y >= n else BIG
+            # Not strict: among equal arcs the highest one, which the cycle passes last on its way up.
             if f <= least_y:
                 least_y, out_y = f, y
             y = parent[y]
             y_depth -= 1
     apex = x
+    # On a tie between the sides the one of j, which comes after the entering arc. The part that is cut off holds the
+    # end of the entering arc on that side. All of its potentials move by the reduced cost, which makes that of the arc
+    # 0.
     if least_y <= least_x:
         moved, out, inner, outer, shift = least_y, out_y, j, i, -reduced
     else:
         moved, out, inner, outer, shift = least_x, out_x, i, j, reduced
+    # Most pivots are degenerate: they change the tree and the potentials, but no flow.
     if moved > 0:
         x = i
         while x != apex:
@@ -326,6 +362,9 @@ def _pivot(i, j, reduced, n, parent, thread, back, depth, flow, pot, pot32):
 
     # What hangs below `out` is turned round and hung up again, from `inner` to `out`, piece by piece of the ring.
     x, new_parent, new_flow, tail, new_depth = inner, outer, moved, outer, depth[outer] + 1
+    # A piece is a node on the way from `inner` to `out` with what is below it and was not moved yet: a run of the ring,
+    # as long as nodes are deeper than the first one. The arc to the old parent stays and is seen from its other end, so
+    # that its flow goes to the old parent. The time is that of the part that moves, not of the tree.
     while True:
         old_parent, old_flow, old_depth, before = parent[x], flow[x], depth[x], back[x]
         z, last, change = x, x, new_depth - old_depth
@@ -349,15 +388,20 @@ def _pivot(i, j, reduced, n, parent, thread, back, depth, flow, pot, pot32):
 @_small
 def _likely_arc(C, u, v, group, n_looked, doubtful):
     """Row and column of the lowest reduced cost in some groups; NONE if single precision cannot say it is negative."""
+    # Above -doubtful the sign may be wrong, and arcs would be priced again in vain; the rounds in double precision see
+    # to them.
     row, best, row_least = NONE, -doubtful, INFINITE
     for _ in range(n_looked):
         i = NODE(GROUP * group)
         minima = _minima(C, i, v)
         for r in range(GROUP):
+            # Rows of padding read u beyond its end, which is v: still numbers, and INFINITE minus one of them is never
+            # best.
             if minima[r] - u[NODE(i + r)] < best:
                 row, row_least = NODE(i + r), minima[r]
                 best = row_least - u[row]
         group = group + 1 if GROUP * (group + 1) < C.shape[0] else 0
+    # Minima are found without their columns, which is quicker; that of the best row is looked up at the end.
     return row, _row_argmin(C, NODE(0) if row == NONE else row, v, row_least)
 
 
@@ -370,6 +414,7 @@ def _around(mode, X, Y, i, j, parent, depth):
     n = NODE(X.shape[0])
     total = _cost(mode, X, Y, i, j)
     largest, steps, x, y = abs(total), 2, i, NODE(n + j)
+    # The cost of an arc that the cycle runs against is subtracted (see `_pivot`).
     while x != y:
         left = depth[x] >= depth[y]
         z = x if left else y
@@ -394,6 +439,9 @@ def _certain_arc(mode, X, Y, C, u, v, pot, group, degrees, doubtful, exact, care
     row, column, best = NONE, NONE, 0.0
     for i in range(GROUP * group, min(GROUP * (group + 1), n)):
         limit = u[i] + doubtful
+        # Reduced costs of arcs of the tree are 0 and below the limit, so they are all counted: more than these are in
+        # doubt. (Degrees are those at the start of the round. After a pivot they may hide an arc until the next round,
+        # and there is a next round after each pivot.)
         if _row_count(C, NODE(i), v, limit) > degrees[i]:
             for j in range(m):
                 if C[i, j] + v[j] < limit:
@@ -407,7 +455,7 @@ def _certain_arc(mode, X, Y, C, u, v, pot, group, degrees, doubtful, exact, care
 
 @_jit
 def _count_arcs(parent, degrees):
-    """Number of arcs of the tree at each node."""
+    """Count the arcs of the tree at each node."""
     for x in range(parent.shape[0]):
         degrees[x] = 0 if parent[x] == NONE else 1
     for x in range(parent.shape[0]):
@@ -422,33 +470,43 @@ def _solve(mode, X, Y, X32, Yt32, a, b, mass, parent, warm, max_pivots, reach, C
     The number of pivots is -1 if they did not suffice. No cost is above `reach`.
     """
     n, n_nodes = a.shape[0], parent.shape[0]
+    # Room is shared: `first` is free before `_hang` and after it, `part` after `_fill`, the second row of flows always.
     flows, nodes, depth = trees
     flow, first, following, thread, back = flows[0], nodes[0], nodes[1], nodes[2], nodes[3]
     pots, pots32, part = costs
     pot, pot32 = pots[:n_nodes], pots32[-n % LANES :]  # those of the sinks begin where vector registers like it
     v = pot32[n : n + C.shape[1]]
+    # Padding must be numbers, too: a NaN in one lane would spoil a minimum.
     for j in range(v.shape[0]):
         v[j] = np.float32(0)
     _fill(mode, X, Y, X32, Yt32, C, part)
     if not warm:
         _greedy(C, a, b, parent, flows[1], first, part)
+    # Only parents come from the last solution. The rest is found again in O(n + m), which is little beside the costs.
     root = _hang(parent, first, following, thread, back, depth)
     _flows(root, parent, back, a, b, flow)
 
     # Rounding of a cost in single precision: that of the coordinates, a relative UNIT each, moves it by UNIT * reach
     # (twice that, times the distance, if squared), and its sum of d terms, 16 at a time, by UNIT * (18 + d / 16) parts.
     rounding = UNIT * (24 + X32.shape[1] / 16) * reach + FAINT
+    # Block search, the usual pivot rule of LEMON: the best arc of a block enters, and the next block begins where this
+    # one ended. The best of all arcs would take n m steps for each pivot, and the first good one more pivots.
     n_groups = C.shape[0] // GROUP
     at_once = 1 + PRICED // (GROUP * C.shape[1])
     pivots, group, rough, going, reduced = 0, np.int64(0), True, True, 0.0
     while going and pivots < max_pivots:
         # A round in single precision goes on until nothing is found; then one in double precision follows the other.
+        # Single precision reads half as much memory and prices twice as many arcs per instruction, but cannot prove
+        # that none is left; double precision then looks only where single precision is in doubt.
+        # Potentials are computed again in each round, since each pivot added a rounding to them.
         top, exact, value = _potentials(mode, X, Y, root, parent, thread, depth, flow, pot, pot32)
+        # The two potentials are rounded to single precision, and so are the two sums that they enter.
         doubtful = np.float32(rounding + 4 * UNIT * top)
         # Without an arc below -exact, the flows cost at most exact * mass more than the optimum.
         careful = value != 0 and exact * mass > CLOSE * abs(value)
         if not rough:
             _count_arcs(parent, first)
+        # The last round finds nothing anywhere. So no pivot has touched the potentials by which optimality is declared.
         going, seen = rough, 0
         while seen < n_groups and pivots < max_pivots:
             n_looked = min(at_once, n_groups - seen) if rough else 1
@@ -461,11 +519,14 @@ def _solve(mode, X, Y, X32, Yt32, a, b, mass, parent, warm, max_pivots, reach, C
                 row, column, reduced = _certain_arc(
                     mode, X, Y, C, pot32, v, pot, group, first, doubtful, exact, careful, parent, depth
                 )
+            # A rough round ends after a full turn without a pivot. One in double precision is a single turn: its bounds
+            # hold for new potentials.
             group, seen = (group + n_looked) % n_groups, seen + n_looked
             if row != NONE:
                 _pivot(row, NODE(n + column), reduced, n, parent, thread, back, depth, flow, pot, pot32)
                 pivots, going, seen = pivots + 1, True, 0 if rough else seen
         rough = False
+    # At the limit nobody knows whether the tree is optimal; an error is better than a distance that is too large.
     return value, (pivots if pivots < max_pivots else -1)
 
 
@@ -474,6 +535,8 @@ def _load(e, offsets, units, pairs, shares, pool, start, a, b, parent):
     """Whole masses of the cells of a pair, and the tree that is kept; returns the sum of the masses of either side."""
     p, q = offsets[pairs[e, 0]], offsets[pairs[e, 1]]
     total = np.int64(0)
+    # Where all cells of both samples weigh the same, small whole masses are exact (n against m cells: m / gcd and n /
+    # gcd), while n equal parts of 2**60 are not whole. Then ties are true ties.
     for i in range(a.shape[0]):
         a[i] = shares[e, 0] if shares[e, 0] > 0 else units[p + i]
         total += a[i]
@@ -487,6 +550,7 @@ def _load(e, offsets, units, pairs, shares, pool, start, a, b, parent):
 
 def room_for_trees(n_nodes: int) -> Trees:
     """Room for the largest tree: masses of both sides; parents; flows, what `_hang` finds, and depths."""
+    # Made in Python, once for many pairs: kernels that make arrays themselves take longer to compile.
     return (
         np.empty((2, n_nodes), dtype=np.int64),
         np.empty(n_nodes, dtype=NODE),
@@ -500,6 +564,7 @@ def room_for_trees(n_nodes: int) -> Trees:
 
 def room_for_costs(n: int, m: int, k: int) -> Costs:
     """Room for pairs of up to n and m cells in k dimensions: costs; cells turned; potentials, twice, and a row."""
+    # A multiple of GROUP and of LANES is less than GROUP and LANES away, so that smaller pairs fit with their padding.
     return (
         _aligned((n + GROUP) * (m + LANES)),
         np.empty(k * m, dtype=np.float32),
@@ -509,6 +574,7 @@ def room_for_costs(n: int, m: int, k: int) -> Costs:
 
 def _aligned(size: int) -> Singles:
     """Room that begins where vector registers like it."""
+    # LANES numbers are 64 bytes, a line of the cache; numpy promises less.
     room = np.empty(size + LANES, dtype=np.float32)
     return room[-(room.ctypes.data // room.itemsize) % LANES :]
 
@@ -557,6 +623,7 @@ def solve_pairs(
         height, width = -(-n // GROUP) * GROUP, -(-m // LANES) * LANES
         a, b, parent = masses[0, :n], masses[1, :m], parents[: n + m]
         total = _load(e, offsets, units, pairs, shares, pool, starts[e], a, b, parent)
+        # A copy, since compiled code does not know that the rows of a slice are contiguous.
         others = cells[: k * m].reshape(k, m)
         for axis in range(k):
             for j in range(m):
@@ -578,9 +645,11 @@ def solve_pairs(
             hung,
             rest,
         )
+        # The tree that was kept stays as it is: it is still a valid start.
         if pivots < 0:
             return e
         values[e] = value / total
+        # Each pair has a place of its own, so that threads write to one pool without locks.
         if starts[e] >= 0:
             for x in range(n + m):
                 pool[starts[e] + x] = parent[x]
@@ -592,6 +661,7 @@ def read_plans(offsets, units, pairs, shares, pool, starts, trees, source, targe
     """Write the entries of the plans, pair by pair, with rows of the cohort as source and target; returns the count."""
     masses, parents, (flows, nodes, depth) = trees
     flow = flows[0]
+    # A tree takes one number per node, a list of entries several; flows are found again in O(n + m) per pair.
     count = 0
     for e in range(pairs.shape[0]):
         p, q = pairs[e]
@@ -601,6 +671,7 @@ def read_plans(offsets, units, pairs, shares, pool, starts, trees, source, targe
         root = _hang(parent, nodes[0], nodes[1], nodes[2], nodes[3], depth)
         _flows(root, parent, nodes[3], a, b, flow)
         for x in range(n + m):
+            # Arcs without flow belong to the basis, not to the plan.
             if x != root and flow[x] > 0:
                 i, j = (x, parent[x] - n) if x < n else (np.int64(parent[x]), x - n)
                 source[count], target[count] = offsets[p] + i, offsets[q] + j
@@ -618,6 +689,7 @@ def add_gradients(squared, points, source, target, slopes, out):
         for axis in range(points.shape[1]):
             move = points[i, axis] - points[j, axis]
             length += move * move
+        # At distance 0 the norm has no gradient; 0 is a subgradient.
         if length > 0:
             scale = slopes[t] * (2.0 if squared else 1 / math.sqrt(length))
             for axis in range(points.shape[1]):

@@ -1,4 +1,4 @@
-"""What a solver is, and transport pair by pair with any of them, without memory."""
+"""Interface of solvers, and transport pair by pair with any of them, without memory."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ ATOMS = 2**20
 
 
 class Solver(ABC):
-    """What every solver answers; only `solve` depends on how it works, the rest can be done faster."""
+    """Base of all solvers: `solve` is needed, and the rest may be overridden by something faster."""
 
     @abstractmethod
     def solve(self, a: Floats, b: Floats, cost: Floats) -> Plan:
@@ -27,7 +27,7 @@ class Solver(ABC):
     def distances(
         self, cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost
     ) -> tuple[Floats, NDArray[np.bool_]]:
-        """(n_pairs,) costs of the pairs, and whether each is optimal: one piece of work for one thread or machine."""
+        """Return (n_pairs,) costs, and whether each is optimal: one piece of work for one thread or machine."""
         plans = [self.solve_pair(cohort, points, p, q, cost) for p, q in pairs]
         return (
             np.array([plan.cost for plan in plans], dtype=np.float64),
@@ -57,6 +57,7 @@ class Cold:
             return [self._solver.solve_pair(self._cohort, points, p, q, cost) for p, q in chunk]
 
         chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+        # Around all threads: filters of warnings are not their own.
         with warnings.catch_warnings():
             # POT warns of each pair without naming it; the warning below does.
             warnings.filterwarnings("ignore", message="numItermax reached", category=UserWarning)
@@ -71,13 +72,14 @@ class Cold:
         return plan_gradient(points, self.plans(), slopes, squared=cost == "sqeuclidean")
 
     def plans(self, part: slice = slice(None)) -> Plans:
-        """The remembered plans."""
+        """Return the remembered plans."""
         _, pairs, solved, _ = self._last
         return gather(self._cohort, pairs[part], solved[part])
 
 
 def gather(cohort: Cohort, pairs: Integers, solved: list[Plan]) -> Plans:
     """Plans of single pairs, put together."""
+    # Plans count cells within their samples; the offsets turn them into rows of the cohort.
     sizes = np.array([len(plan.mass) for plan in solved], dtype=np.int64)
     starts = cohort.offsets[pairs].astype(np.int32)
     none = [np.empty(0, dtype=np.int32)]
@@ -93,6 +95,7 @@ def gather(cohort: Cohort, pairs: Integers, solved: list[Plan]) -> Plans:
 
 def warn_not_optimal(cohort: Cohort, pairs: Integers, solver: Solver) -> None:
     """Name the pairs, if there are any, that a solver left before the optimum."""
+    # One warning for all pairs, with their names: what to do about them is the same.
     if len(pairs) == 0:
         return
     shown = ", ".join(str((str(cohort.names[p]), str(cohort.names[q]))) for p, q in pairs[:5])
@@ -119,6 +122,7 @@ def plan_gradient(points: Floats, plans: Plans, slopes: Floats, *, squared: bool
     squared
         Whether the ground cost is the squared distance.
     """
+    # Pairs with slope 0 (in no active triplet) are left out. The others come in blocks, which bound the memory.
     n, k = points.shape
     out = np.zeros((n, k))
     entries = np.flatnonzero(slopes[plans.owner] != 0)
@@ -133,6 +137,7 @@ def plan_gradient(points: Floats, plans: Plans, slopes: Floats, *, squared: bool
             lengths = np.linalg.norm(moves, axis=1)
             flow = np.divide(flow, lengths, out=np.zeros_like(flow), where=lengths > 0)
         moves *= flow[:, None]
+        # A cell is in several entries: with `out[source] += moves` all but one of them would be lost.
         for axis in range(k):
             out[:, axis] += np.bincount(source, moves[:, axis], n) - np.bincount(target, moves[:, axis], n)
     return out

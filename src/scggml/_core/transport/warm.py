@@ -45,15 +45,19 @@ class Warm:
         self._n_cells = len(cohort.weights)
         self._max_iter, self._n_jobs = max_iter, n_jobs
         self._sizes = np.diff(self._clouds.offsets)
+        # A tree is kept as its parents alone; flows and potentials follow from it in less time than costs take.
         self._pool: NDArray[np.signedinteger] = np.empty(0, dtype=node_type(2 * self._sizes.max()))
         self._room = int(cache_size * 1e6) // self._pool.itemsize
         self._kept_until = 0
+        # By ordered pair: parents name sources and sinks, so the tree of (p, q) does not serve (q, p).
         self._place = np.full((cohort.n_samples, cohort.n_samples), -1, dtype=np.int64)
 
     def solve(self, points: Points, pairs: Integers, cost: GroundCost) -> Floats:
         """Solve different pairs and remember their trees."""
         starts, warm = self._reserve(pairs)
         cells = prepared(self._clouds, points, cost)
+        # Eight pieces per thread even out that some pairs need many more pivots than others. Smaller pieces than LEAST
+        # would cost more in calls than they gain; an interrupt waits for the pieces that have begun, hence MOST.
         work = np.prod(self._sizes[pairs].astype(np.float64), axis=1)
         pieces = split(work, np.clip(work.sum() / (8 * n_threads(self._n_jobs)), LEAST, MOST))
 
@@ -71,16 +75,21 @@ class Warm:
             )
 
         values = np.concatenate([np.empty(0), *in_threads(solve_piece, pieces, self._n_jobs)])
+        # Noted only when all are solved: after an error some of the new places hold no tree.
+        # What is beyond `_kept_until` can be read until the next `solve` writes over it.
         self._place[pairs[:, 0], pairs[:, 1]] = np.where(starts < self._kept_until, starts, -1)
         self._last = np.asarray(points, dtype=np.float64), pairs, starts, values, cost
         return values
 
     def _reserve(self, pairs: Integers) -> tuple[Integers, NDArray[np.bool_]]:
         """Places in the pool: those of old, then new ones, of which as many as there is room for will be kept."""
+        # A pair keeps its place for good, and new places follow in the order of the pairs: none is shared, whatever
+        # thread solves the pair.
         starts = self._place[pairs[:, 0], pairs[:, 1]]
         warm = starts >= 0
         ends = self._kept_until + np.cumsum(np.where(warm, 0, self._sizes[pairs].sum(axis=1)))
         starts = np.where(warm, starts, ends - self._sizes[pairs].sum(axis=1))
+        # Trees that will not be kept get a place, too: plans and gradients of this solve are read from them.
         needed = int(ends[-1]) if len(ends) else 0
         if needed > len(self._pool):
             pool = np.empty(needed, dtype=self._pool.dtype)
@@ -93,10 +102,15 @@ class Warm:
         """dL/dpoints at the remembered trees, the same to the bit for any number of threads."""
         points, pairs, starts, _, cost = self._last
         clouds, kept = self._clouds, self._clouds.kept
+        # Plans count as constants (envelope theorem), so that only costs of their entries are differentiated.
         points = np.ascontiguousarray(clouds.rows(points))
+        # Pairs in no active triplet have slope 0, and nobody needs their plans.
         needed = np.flatnonzero(slopes)
+        # Each piece adds to a buffer of its own, without locks. The pieces do not depend on the number of threads, and
+        # buffers are summed in their order, so that rounding does not either.
         n_buffers = max(1, min(16, BUFFER // max(1, points.size)))
         pieces = [part for part in np.array_split(needed, n_buffers) if len(part)]
+        # Few plans at a time, so that their entries are still in the cache when they are used.
         at_once = max(1, ENTRIES // int(2 * self._sizes.max()))
 
         def add_piece(piece: Integers) -> Floats:
@@ -112,6 +126,7 @@ class Warm:
             total += part
         if kept is None:
             return total
+        # Cells without weight are in no plan: moving them changes no distance.
         out = np.zeros((self._n_cells, points.shape[1]))
         out[kept] = total
         return out
@@ -120,6 +135,7 @@ class Warm:
         """Plans at the remembered trees."""
         _, pairs, starts, values, _ = self._last
         source, target, mass, owner = self._entries(pairs[part], starts[part])
+        # The trees count the cells with weight only; plans name rows of the cohort.
         kept = self._clouds.kept
         if kept is not None:
             source, target = kept[source].astype(np.int32), kept[target].astype(np.int32)
@@ -129,6 +145,7 @@ class Warm:
         self, pairs: Integers, starts: Integers
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats, NDArray[np.int32]]:
         """Source and target among the cells with weight, mass, and number of the pair, of each entry of the plans."""
+        # A plan of n and m cells has at most n + m - 1 entries, one for each arc of the tree.
         clouds, most = self._clouds, int(self._sizes[pairs].sum())
         source, target, owner = (np.empty(most, dtype=np.int32) for _ in range(3))
         mass = np.empty(most)
@@ -140,11 +157,14 @@ class Warm:
 
 def node_type(n_nodes: int) -> type[np.int16] | type[np.int32]:
     """Smallest type that holds the nodes of a tree."""
+    # With a sign, as -1 stands for no parent. 16 bits instead of 32 let `cache_size` hold twice as many trees.
     return np.int16 if n_nodes <= np.iinfo(np.int16).max else np.int32
 
 
 def prepared(clouds: Clouds, points: Points, cost: GroundCost) -> Scaled:
     """Cells where and in the form that the kernels want them."""
+    # The reach is a bound by the triangle inequality, so it is taken in the norm of the cost. The cosine distance is
+    # none, but half of the squared distance between directions.
     order = {"cityblock": 1, "chebyshev": np.inf}.get(cost, 2)
     cells = scaled(clouds, directions(points) if cost == "cosine" else points, order)
     # no squared distance is above the sum of these: (x + y)^2 <= 2 x^2 + 2 y^2
@@ -163,7 +183,8 @@ def solve_piece_of(
     max_iter: int,
     names: Names,
 ) -> Floats:
-    """(n_pairs,) costs of the pairs in the units of the data, in this thread."""
+    """Return (n_pairs,) costs of the pairs in the units of the data, in this thread."""
+    # Scratch room for the largest pair of the piece; each thread has its own.
     values = np.empty(len(pairs))
     n, m = np.diff(clouds.offsets)[pairs].max(axis=0, initial=1)
     solved = simplex.solve_pairs(
@@ -187,6 +208,7 @@ def solve_piece_of(
     if solved < len(pairs):
         p, q = pairs[solved]
         raise out_of_pivots(max_iter, f"samples {str(names[p])!r} and {str(names[q])!r}")
+    # The kernel has seen cells divided by the unit. A power of two, so that no digit is lost on the way back.
     if cost in ("sqeuclidean", "cosine"):
         values *= cells.unit**2 / (2 if cost == "cosine" else 1)
     else:
@@ -195,7 +217,7 @@ def solve_piece_of(
 
 
 def out_of_pivots(max_iter: int, between: str) -> RuntimeError:
-    """What to raise when a pair was not solved."""
+    """Return what to raise when a pair was not solved."""
     return RuntimeError(
         f"Exact(max_iter={max_iter}) did not reach the optimal plan between {between} within {max_iter} pivots; raise "
         'max_iter, or pass Exact(backend="pot").'
@@ -203,7 +225,8 @@ def out_of_pivots(max_iter: int, between: str) -> RuntimeError:
 
 
 def solve_once(cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost, max_iter: int) -> Floats:
-    """(n_pairs,) costs of the pairs, in this thread, without a memory of them."""
+    """Return (n_pairs,) costs of the pairs, in this thread, without a memory of them."""
+    # Places of -1: no tree is read or written, and the pool may be empty.
     clouds = clouds_of(cohort)
     return solve_piece_of(
         clouds,
@@ -222,8 +245,10 @@ def solve_matrix(
     a: Floats, b: Floats, cost: Floats, max_iter: int
 ) -> tuple[float, NDArray[np.int32], NDArray[np.int32], Floats]:
     """Optimal cost of one pair under any cost (n, m) of magnitude 1, and the entries of its plan."""
+    # Cells without mass would bring arcs without flow that lead away from the root.
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     n, n_nodes = len(rows), len(rows) + len(columns)
+    # A cohort of two samples without coordinates: only masses are taken from it.
     pair = Cohort(
         points=np.empty((n_nodes, 0)),
         weights=np.concatenate([a[rows], b[columns]]),
@@ -235,6 +260,8 @@ def solve_matrix(
     clouds = clouds_of(pair)
     pairs, starts = np.array([[0, 1]]), np.zeros(1, dtype=np.int64)
     C = np.ascontiguousarray(cost[np.ix_(rows, columns)], dtype=np.float64)
+    # In mode MATRIX costs take the place of cells, and there are no coordinates to transpose. Costs are at most 1, so
+    # 0.5 for each sample is a bound for their sum.
     nothing = np.empty((0, n_nodes), dtype=np.float32)
     values, pool = np.empty(1), np.empty(n_nodes, dtype=node_type(n_nodes))
     kept = (clouds.offsets, clouds.units, pairs, clouds.shares(pairs), pool, starts)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scggml._core.evaluate.folds import make_folds
+from scggml._core.folds import BINS, make_folds, strata_of
 from scggml._core.samples import Target
 
 
@@ -64,6 +64,43 @@ def test_a_class_of_a_single_donor_is_refused():
     groups = np.array([0, 1, 2, 3, 4, 5, 5])
     with pytest.raises(ValueError, match="Class 'c1' has too few groups"):
         folds(classes(5, 2), groups, n_splits=3)
+
+
+def test_one_batch_after_the_other_is_held_out():
+    target, batch = classes(8, 7), np.arange(15) % 3
+    groups = np.array([0, 1, 2, 0, 1, 2, *range(3, 12)])
+    found = folds(target, groups, split="leave_one_batch_out", batch=batch)
+    assert [(fold.repeat, fold.fold) for fold in found] == [(0, 0), (0, 1), (0, 2)]
+    for code, fold in enumerate(found):
+        np.testing.assert_array_equal(fold.test, np.flatnonzero(batch == code))
+        np.testing.assert_array_equal(fold.train, np.flatnonzero(batch != code))
+
+
+@pytest.mark.parametrize("batch", [None, np.zeros(8, dtype=int)])
+def test_a_batch_to_hold_out_needs_another_one(batch):
+    with pytest.raises(ValueError, match='split="leave_one_batch_out" needs a batch_key with two or more batches'):
+        folds(classes(4, 4), split="leave_one_batch_out", batch=batch)
+
+
+def test_a_batch_that_shares_donors_with_another_cannot_be_held_out():
+    with pytest.raises(ValueError, match="some donors have samples in several batches, so that a held-out batch would"):
+        folds(classes(4, 4), np.array([0, 1, 2, 3, 4, 5, 6, 0]), split="leave_one_batch_out", batch=np.arange(8) // 4)
+
+
+def test_a_class_of_a_single_batch_cannot_be_held_out():
+    with pytest.raises(ValueError, match="Class 'c0' has too few groups"):
+        folds(classes(4, 4), split="leave_one_batch_out", batch=np.arange(8) // 4)
+
+
+def test_strata_are_classes_or_quarters_of_the_range_of_numbers():
+    assert strata_of(classes(2, 1)).tolist() == [0, 0, 1]
+    ordered = Target("ordered", np.array([2.0, 0, 1]), np.array(["a", "b", "c"]))
+    assert strata_of(ordered).tolist() == [2, 0, 1]
+    values = np.random.default_rng(0).normal(size=18)
+    found = strata_of(Target("numbers", values, np.array([])))
+    assert len(np.unique(found)) == BINS == 4
+    assert max(np.bincount(found)) - min(np.bincount(found)) <= 1
+    assert (np.diff(found[np.argsort(values)]) >= 0).all()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from scggml._core.checks import check_whole
 from scggml._core.cohort import Integers
 from scggml._core.samples import Target
 
-Split = Literal["stratified", "leave_one_group_out"]
+Split = Literal["stratified", "leave_one_group_out", "leave_one_batch_out"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 BINS = 4
@@ -35,26 +35,32 @@ def make_folds(
     split: Split = "stratified",
     n_splits: int = 5,
     n_repeats: int = 5,
+    batch: Integers | None = None,
     rng: np.random.Generator,
 ) -> list[Fold]:
-    """Repeated K-fold splits by donor with classes (or ranges of numbers) in proportion, or one donor out at a time.
+    """Split samples by donor: repeated K-fold, classes (or ranges of numbers) in proportion, or one donor or batch out.
 
     Parameters
     ----------
     groups
         (P,) code of each sample's donor.
     n_splits, n_repeats
-        K, at most the number of donors, and how often donors are shuffled anew. Leaving one donor out needs neither.
+        K, at most the number of donors, and how often donors are shuffled. Leaving one donor or batch out needs
+        neither.
+    batch
+        (P,) batch (site) of each sample, for leaving one of them out at a time.
     """
     check_whole("n_splits", n_splits, 2)
     check_whole("n_repeats", n_repeats, 1)
     if split not in SPLITS:
         raise ValueError(f"split={split!r} is not known; choose from {SPLITS}.")
     n_groups = len(np.unique(groups))
-    strata = _strata(target)
+    strata = strata_of(target)
     blank = np.zeros((len(groups), 1))
     if split == "leave_one_group_out":
         rounds = [list(LeaveOneGroupOut().split(blank, strata, groups))]
+    elif split == "leave_one_batch_out":
+        rounds = [list(LeaveOneGroupOut().split(blank, strata, _whole_batches(groups, batch)))]
     else:
         if n_splits > n_groups:
             raise ValueError(
@@ -72,11 +78,24 @@ def make_folds(
     return folds
 
 
-def _strata(target: Target) -> Integers:
+def strata_of(target: Target) -> Integers:
+    """Return (P,) classes, or ranges of numbers of equal size, that splits keep in proportion."""
     if target.kind != "numbers":
         return target.codes
     ranks = np.argsort(np.argsort(target.values, kind="stable"), kind="stable")
     return ranks * BINS // len(ranks)
+
+
+def _whole_batches(groups: Integers, batch: Integers | None) -> Integers:
+    """Return the batches, if there are several and each donor is in one."""
+    if batch is None or len(np.unique(batch)) < 2:
+        raise ValueError('split="leave_one_batch_out" needs a batch_key with two or more batches (sites).')
+    if len(np.unique(np.stack([groups, batch], axis=1), axis=0)) > len(np.unique(groups)):
+        raise ValueError(
+            'split="leave_one_batch_out": some donors have samples in several batches, so that a held-out batch would '
+            "be recognized by its donors. Pass another batch_key or split."
+        )
+    return batch
 
 
 def _kfold(

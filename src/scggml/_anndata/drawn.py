@@ -1,0 +1,130 @@
+"""The door to what plots draw."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scggml._anndata.features import find_basis
+from scggml._anndata.genes import read_stability
+from scggml._anndata.keys import MDS, N_CELLS, PREDICTION, Keys
+from scggml._anndata.messages import choices
+from scggml._anndata.metric import StoredMetric, check_derived, read_metric
+from scggml._core.cohort import Floats, Integers
+
+MADE_BY = {"mds": "sg.tl.mds(samples)", "umap": "sg.tl.neighbors(samples); sc.tl.umap(samples)"}
+"""Calls that make coordinates of samples."""
+
+
+def obs_column(samples: AnnData, key: str) -> pd.Series:
+    """Return a column of `.obs`; a missing one is answered with those that are there."""
+    if key not in samples.obs:
+        raise KeyError(f"color={key!r} is not a column of samples.obs, which has {choices(samples.obs)}.")
+    return samples.obs[key]
+
+
+def stored_colors(samples: AnnData, key: str) -> list[str] | None:
+    """Return the colors that scanpy and others keep for the groups of a column."""
+    found = samples.uns.get(f"{key}_colors")
+    return None if found is None else [str(color) for color in found]
+
+
+def cell_counts(samples: AnnData) -> Integers | None:
+    """Return (P,) number of cells of each sample, None if it is not known."""
+    return samples.obs[N_CELLS].to_numpy() if N_CELLS in samples.obs else None
+
+
+def sample_coordinates(samples: AnnData, basis: str, components: tuple[int, int]) -> pd.DataFrame:
+    """Return `x` and `y` of the samples in two components of a basis, given with or without the leading `X_`."""
+    slot = find_basis(samples, basis)
+    if slot not in samples.obsm:
+        name = basis.removeprefix("X_")
+        hint = f" Compute it with {MADE_BY[name]}." if name in MADE_BY else ""
+        raise KeyError(f"basis={basis!r}: no 'X_{name}' in samples.obsm, which holds {choices(samples.obsm)}.{hint}")
+    coordinates = np.asarray(samples.obsm[slot])
+    if len(components) != 2 or not all(1 <= i <= coordinates.shape[1] for i in components):
+        raise ValueError(
+            f"components={components!r}: samples.obsm[{slot!r}] has components 1 to {coordinates.shape[1]}."
+        )
+    first, second = (coordinates[:, i - 1] for i in components)
+    return pd.DataFrame({"x": first, "y": second}, index=samples.obs_names)
+
+
+def is_mds(samples: AnnData, basis: str) -> bool:
+    """Return whether coordinates are those of multidimensional scaling."""
+    return find_basis(samples, basis) == MDS
+
+
+def mds_shares(samples: AnnData) -> Floats | None:
+    """Return the share of the distances that each coordinate of `tl.mds` shows."""
+    return np.asarray(samples.uns["mds"]["variance_ratio"]) if "mds" in samples.uns else None
+
+
+def attributed_cells(adata: AnnData, stored: StoredMetric) -> tuple[Floats, pd.Series]:
+    """Return the cells in the learned space, and how much farther each is from other classes than from its own."""
+    keys = Keys(stored.key)
+    call = f"sg.tl.attribute(adata, key={stored.key!r})"
+    if keys.excess not in adata.obs or keys.attribution not in adata.uns:
+        raise KeyError(f"No {keys.excess!r} in adata.obs; compute it with {call}.")
+    check_derived(adata.uns[keys.attribution], stored, f"adata.obs[{keys.excess!r}]", call)
+    return np.asarray(adata.obsm[keys.cells]), adata.obs[keys.excess].astype(np.float64)
+
+
+def attributed_types(adata: AnnData, key: str) -> pd.DataFrame | None:
+    """Return what each cell type adds to the gap, None if `tl.attribute` was not given types."""
+    table: pd.DataFrame | None = adata.uns[Keys(key).attribution].get("types")
+    return table
+
+
+def stability_params(adata: AnnData, key: str) -> Mapping[str, Any]:
+    """Return the arguments of `tl.gene_stability`, if it drew donors for the metric as it is now."""
+    found = read_stability(adata, read_metric(adata, key))
+    if found is None or "lower" not in found:
+        raise KeyError(
+            f"No intervals of the metric {key!r} in adata.uns[{Keys(key).stability!r}]; draw donors with "
+            f"sg.tl.gene_stability(adata, key={key!r}, n_boot=100)."
+        )
+    params: Mapping[str, Any] = found["params"]
+    return params
+
+
+def plan_info(plan: AnnData) -> Mapping[str, Any]:
+    """Return the samples and the distance of a coupling."""
+    for slot, name in (("uns", "plan"), ("layers", "distance")):
+        if name not in getattr(plan, slot):
+            raise KeyError(f"No {name!r} in plan.{slot}; make it with plan = sg.tl.plan(adata, sample_a, sample_b).")
+    info: Mapping[str, Any] = plan.uns["plan"]
+    return info
+
+
+def plan_ends(plan: AnnData, cell_type_key: str) -> tuple[pd.Series, pd.Series]:
+    """Return the type of each cell of the two samples of a coupling."""
+    for slot, frame in (("obs", plan.obs), ("var", plan.var)):
+        if cell_type_key not in frame:
+            raise KeyError(
+                f"cell_type_key={cell_type_key!r} is not a column of plan.{slot}, which has {choices(frame)}."
+            )
+    return plan.obs[cell_type_key], plan.var[cell_type_key]
+
+
+def plan_entries(plan: AnnData) -> tuple[Integers, Integers, Floats, Floats]:
+    """Return source, target, mass and distance of each entry of a coupling."""
+    coupling = plan.X.tocoo()
+    distance = np.asarray(plan.layers["distance"].tocsr()[coupling.row, coupling.col]).ravel()
+    return coupling.row.astype(np.int64), coupling.col.astype(np.int64), coupling.data, distance
+
+
+def predicted_classes(samples: AnnData, unlike: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the class probabilities of new samples, and which of these are unlike the reference."""
+    if PREDICTION not in samples.uns:
+        raise KeyError("samples.uns holds no 'prediction'; make it with samples = sg.tl.predict(adata, reference).")
+    if PREDICTION not in samples.obsm:
+        raise ValueError(
+            "samples.obsm holds no 'prediction': the label is a number, which has no class probabilities. Its "
+            "predictions and their intervals are in samples.obs[['prediction', 'low', 'high']]."
+        )
+    classes = [str(name) for name in samples.uns[PREDICTION]["classes"]]
+    table = pd.DataFrame(np.asarray(samples.obsm[PREDICTION]), index=samples.obs_names, columns=classes)
+    return table, samples.obs[unlike].to_numpy(dtype=bool)

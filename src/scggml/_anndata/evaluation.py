@@ -1,0 +1,361 @@
+"""What an evaluation sees of a cohort: its samples, and their cells as each fold sees them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from scggml._anndata.copies import check_copies
+from scggml._anndata.features import Features, Mask, read_features
+from scggml._anndata.metric import StoredMetric, needs_everything, pca_axes, read_metric
+from scggml._anndata.preprocess import Preprocess, Step
+from scggml._anndata.reading import Reading
+from scggml._anndata.selection import Selection
+from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
+from scggml._core.folds import Fold
+from scggml._core.learn.choice import summarize
+from scggml._core.learn.learner import Learner
+from scggml._core.samples import Samples, Target
+from scggml._core.transport.coreset import Coreset, as_summary
+
+CHECKED = 200
+"""Cells by which a stored PCA is recognized as one of the genes at hand."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything about the samples of a cohort that an evaluation needs.
+
+    Parameters
+    ----------
+    cells
+        AnnData of the cells, sample by sample, as the step takes them; without a step `.X` holds the features.
+    weights, offsets, names
+        (n_cells,) weights of the cells, (P + 1,) where each sample begins, and (P,) names.
+    target
+        What is to be predicted.
+    groups
+        (P,) donor of each sample.
+    composition
+        (P, n_types) shares of cell types, if there are any.
+    batch, covariates
+        (P,) technical batch and (P, q) covariates that are not part of the signal.
+    strata
+        (P,) within which labels may be permuted.
+    technical
+        (P,) codes of technical covariates, by name, whose trace in held-out distances is scored.
+    step
+        From training and held-out cells to features; None takes these as they are.
+    summary
+        What stands for the cells of a sample.
+    seen
+        Representation that was computed on all cells, held-out ones included, if the features are one.
+    reading
+        How the samples were read.
+    everything
+        Whether all cells are wanted beside a summary.
+    """
+
+    cells: AnnData
+    weights: Floats
+    offsets: Integers
+    names: Names
+    target: Target
+    groups: Integers
+    composition: Floats | None
+    batch: Integers | None
+    covariates: Floats | None
+    strata: Integers
+    technical: dict[str, Integers]
+    step: Step | None
+    summary: Coreset | None
+    seen: str | None
+    reading: Reading
+    everything: bool = False
+
+    def params(self) -> dict[str, Any]:
+        """Return how samples were read, as files can hold it."""
+        return self.reading.to_params() | {
+            "label_kind": self.target.kind,
+            "preprocess": "None" if self.step is None else str(self.step),
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the features are, and whether they have seen the held-out cells."""
+        slot = self.reading.use_rep or self.reading.layer or "X"
+        return {"slot": slot, "refitted": self.step is not None, "seen": self.seen is not None}
+
+    @property
+    def label_key(self) -> str:
+        """Column of `.obs` with what is to be predicted."""
+        return str(self.reading.label_key)
+
+    def samples(self, fold: Fold | None) -> Samples:
+        """Return all samples with features fitted to the training samples of the fold (to all without a fold)."""
+        owner = np.repeat(np.arange(len(self.names)), np.diff(self.offsets))
+        if self.step is None:
+            points: Points = self.cells.X
+        elif fold is None:
+            points = self._fit(self.cells, self.cells[:0])[0]
+        else:
+            seen = np.isin(owner, fold.train)
+            hidden = self.cells[~seen].copy()
+            del hidden.obs[self.label_key]
+            training, held_out = self._fit(self.cells[seen].copy(), hidden)
+            points = np.empty((len(owner), training.shape[1]), dtype=training.dtype)
+            points[seen], points[~seen] = training, held_out
+        P = len(self.names)
+        cohort = Cohort(
+            points=points,
+            weights=self.weights,
+            offsets=self.offsets,
+            labels=np.zeros(P, dtype=np.int64),
+            names=self.names,
+            classes=np.array(["unknown"]),
+        )
+        full = cohort
+        if self.summary is not None:
+            cohort = summarize(cohort, self.summary, np.random.default_rng([self.reading.seed, 1]))
+        return Samples(
+            cohort,
+            self.groups,
+            self.composition,
+            self.batch,
+            self.covariates,
+            everything=full if self.everything and self.summary is not None else None,
+        )
+
+    def _fit(self, training: AnnData, held_out: AnnData) -> tuple[Points, Points]:
+        step: Any = self.step
+        first, second = (np.asarray(part) for part in step(training, held_out))
+        shapes = [(len(part), *part.shape[1:]) for part in (first, second)]
+        wanted = [(training.n_obs, *first.shape[1:]), (held_out.n_obs, *first.shape[1:])]
+        if first.ndim != 2 or shapes != wanted:
+            raise ValueError(
+                f"preprocess returned arrays of shape {first.shape} and {second.shape}; it is given "
+                f"{training.n_obs} training and {held_out.n_obs} held-out cells and must return (cells, features) of "
+                "both."
+            )
+        for part, what in ((first, "training"), (second, "held-out")):
+            if not np.isfinite(part).all():
+                raise ValueError(
+                    f"preprocess returned values that are NaN or infinite for {what} cells; features must be finite."
+                )
+        return first, second
+
+
+def read_evaluation(
+    adata: AnnData,
+    subject: "Subject",
+    *,
+    cell_type_key: str | None = None,
+    strata_key: str | None = None,
+    technical_keys: Sequence[str] = (),
+) -> Evaluation:
+    """Read the samples of a cohort with all that an evaluation asks about them; every fault is named here."""
+    technical_keys = (technical_keys,) if isinstance(technical_keys, str) else technical_keys
+    reading, features, step = subject.reading, subject.features, subject.step
+    selection = reading.select(adata)
+    target = reading.target(selection)
+    groups = reading.groups(selection)
+    batch = None if reading.batch_key is None else selection.codes(reading.batch_key, "batch_key")
+    composition = None if cell_type_key is None else selection.shares(cell_type_key, "cell_type_key")
+    if strata_key is not None:
+        strata = selection.codes(strata_key, "strata_key")
+        if batch is not None:
+            strata = np.unique(np.stack([strata, batch], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+    else:  # labels are permuted within batches
+        strata = np.zeros(selection.n_samples, dtype=np.int64) if batch is None else batch
+    technical = {key: selection.codes(key, "technical_keys") for key in technical_keys}
+    covariates = reading.covariates(selection)
+    cells = _cells(selection, features)
+    _check_finite(cells, features)
+    check_copies(selection, features, groups)
+    if isinstance(step, Preprocess):
+        cells = step.prepare(cells)
+    elif step is None:
+        cells.X = np.ascontiguousarray(cells.X.toarray() if sparse.issparse(cells.X) else cells.X, dtype=features.dtype)
+    return Evaluation(
+        cells=cells,
+        weights=selection.weights,
+        offsets=selection.offsets,
+        names=selection.names,
+        target=target,
+        groups=groups,
+        composition=composition,
+        batch=batch,
+        covariates=covariates,
+        strata=strata,
+        technical=technical,
+        step=step,
+        summary=as_summary(reading.summary, selection.sizes),
+        seen=subject.seen,
+        reading=reading,
+        everything=needs_everything(subject.learner),
+    )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: how samples are read, which features, and the learner.
+
+    Parameters
+    ----------
+    stored
+        The metric that it comes from, None if it was described from scratch.
+    """
+
+    reading: Reading
+    features: Features
+    step: Step | None
+    seen: str | None
+    learner: Learner
+    stored: StoredMetric | None
+
+    def named(self, key: str) -> tuple[str, Learner]:
+        """Return the learner with the name that tables give it."""
+        return ("canonical" if self.stored is None else key), self.learner
+
+
+def read_subject(
+    adata: AnnData,
+    sample_key: str | None,
+    label_key: str | None,
+    *,
+    key: str,
+    preprocess: Step | str | None,
+    mask_var: Mask,
+    n_cells: int | str | None,
+    seed: int,
+    given: dict[str, Any],
+) -> Subject:
+    """Find out what is evaluated: the metric that is stored, or what the arguments describe.
+
+    Parameters
+    ----------
+    sample_key, label_key
+        With both the arguments describe everything; without either it is as it was for the metric `key`, other
+        arguments of `given` that are not None replacing parts of it.
+    n_cells
+        `"auto"` is that of the stored metric, or 100.
+    """
+    if (sample_key is None) != (label_key is None):
+        raise ValueError(
+            f"sample_key={sample_key!r} and label_key={label_key!r}: pass both, or neither to evaluate the metric that "
+            f"is stored as {key!r}."
+        )
+    replaced = {name: value for name, value in given.items() if value is not None and value != ()}
+    if sample_key is not None and label_key is not None:
+        reading = Reading(
+            sample_key=sample_key,
+            label_key=label_key,
+            n_cells=100 if n_cells == "auto" else n_cells,  # type: ignore[arg-type]  # checked when cells are drawn
+            seed=seed,
+            **replaced,
+        )
+        features = read_features(adata, use_rep=reading.use_rep, layer=reading.layer, mask_var=mask_var)
+        step = _step(preprocess, reading.use_rep)
+        return Subject(reading, features, step, _seen(reading, step), Learner(), None)
+    stored = read_metric(adata, key)
+    own = {"use_rep", "layer"} & replaced.keys()
+    if own or mask_var is not None:
+        raise ValueError(
+            f"The metric {key!r} has features of its own; {', '.join(sorted(own)) or 'mask_var'} goes with sample_key "
+            "and label_key."
+        )
+    replaced |= {} if n_cells == "auto" else {"n_cells": n_cells}
+    reading = replace(stored.reading, **replaced)
+    features, step = _stored_features(adata, stored, preprocess)
+    return Subject(reading, features, step, _seen(reading, step), stored.learner, stored)
+
+
+def _seen(reading: Reading, step: Step | None) -> str | None:
+    return reading.use_rep if step is None and reading.use_rep not in (None, "X") else None
+
+
+def _stored_features(
+    adata: AnnData, stored: StoredMetric, preprocess: Step | str | None
+) -> tuple[Features, Step | None]:
+    """Return features and step as the metric had them; a PCA of genes is refitted to each fold's training cells."""
+    if preprocess != "auto":
+        step = _step(preprocess, stored.reading.use_rep)
+        if step is None:
+            return stored.locate(adata), None
+        return read_features(adata, layer=stored.reading.layer), step
+    genes = None if stored.reading.use_rep in (None, "X") else pca_genes(adata, stored)
+    if genes is None:
+        return stored.locate(adata), None
+    n_comps = len(stored.features)
+    return genes, Preprocess(normalize=False, n_top_genes=None, scale=False, n_comps=n_comps)
+
+
+def pca_genes(adata: AnnData, stored: StoredMetric) -> Features | None:
+    """Return the genes of `.X`, or of a layer, whose PCA the features are; None if they are not one of these.
+
+    Recognized by the cells themselves: some of them, times the loadings, must come out where they are.
+    """
+    axes = pca_axes(adata, str(stored.reading.use_rep))
+    if axes is None or axes.shape[1] != len(stored.features) or not axes.any():
+        return None
+    used = np.asarray(axes.any(axis=1))  # genes that the PCA did not see have zero rows
+    rows = np.unique(np.linspace(0, adata.n_obs - 1, CHECKED).astype(np.int64))
+    known = stored.locate(adata).rows(rows).astype(np.float64)
+    near = 1e-2 * max(float(np.ptp(known, axis=0).max()), np.finfo(float).tiny)
+    for layer in (None, *(name for name in adata.layers if name is not None)):
+        if layer is None and adata.X is None:
+            continue
+        genes = read_features(adata, layer=layer, mask_var=used)
+        rest = known - genes.rows(rows).astype(np.float64) @ axes[used]
+        if np.abs(rest - rest.mean(axis=0)).max() <= near:  # the center of the PCA is not stored
+            return genes
+    return None
+
+
+def _step(preprocess: Step | str | None, use_rep: str | None) -> Step | None:
+    if isinstance(preprocess, str):
+        if preprocess != "auto":
+            raise ValueError(
+                f"preprocess={preprocess!r} is not known; pass 'auto', None, a Preprocess(...) or a function of "
+                "training and held-out cells."
+            )
+        return Preprocess() if use_rep in (None, "X") else None
+    if preprocess is not None and not callable(preprocess):
+        raise TypeError(
+            f"preprocess is a {type(preprocess).__name__}; pass 'auto', None, a Preprocess(...) or a function of "
+            "training and held-out cells."
+        )
+    return preprocess
+
+
+def _cells(selection: Selection, features: Features) -> AnnData:
+    """Return the chosen cells with the features as `.X`, in memory."""
+    adata, rows = selection.adata, selection.rows
+    order = np.argsort(rows)
+    block = features.matrix[rows[order]]  # rising, as files on disk want it
+    if hasattr(block, "compute"):
+        block = block.compute()
+    if features.columns is not None:
+        block = block[:, features.columns]
+    block = block[np.argsort(order)]
+    X = block.tocsr() if sparse.issparse(block) else np.asarray(block)
+    names = pd.Index(features.names.astype(str))
+    return AnnData(X, obs=adata.obs.iloc[rows].copy(), var=pd.DataFrame(index=names))
+
+
+def _check_finite(cells: AnnData, features: Features) -> None:
+    X = cells.X
+    if sparse.issparse(X):
+        if np.isfinite(X.data).all():
+            return
+        X = X.toarray()
+    bad = np.argwhere(~np.isfinite(X))
+    if len(bad):
+        raise ValueError(
+            f"{features.slot} has {len(bad)} values that are NaN or infinite; the first is in cell "
+            f"{str(cells.obs_names[bad[0, 0]])!r}, feature {str(features.names[bad[0, 1]])!r}. Leave such cells or "
+            "features out, or impute them."
+        )

@@ -1,0 +1,269 @@
+"""The matrix that holds the features of the cells, read a few rows at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+from scipy import sparse
+
+from scggml._anndata.messages import check_adata, choices, warn
+from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
+from scggml._core.learn.spectrum import variances
+
+ROWS = 4096
+"""Cells that are read at a time where the order of the samples does not matter."""
+
+AUTO = "auto"
+HIGHLY_VARIABLE = "highly_variable"
+
+UNLIKE = 100.0
+"""Ratio to the median scale of the features from which on the scale of one is warned of."""
+
+Mask = str | NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Features:
+    """One matrix of an AnnData, read a few rows at a time, dense only there.
+
+    Parameters
+    ----------
+    matrix
+        (n_obs, n) array, sparse, DataFrame, dask-backed or on disk.
+    slot
+        Where it is, for messages.
+    names
+        (d,) names of the columns that are used.
+    columns
+        Their positions; None for all.
+    cells
+        (n_obs,) names of the rows.
+    """
+
+    matrix: Any
+    slot: str
+    names: Names
+    columns: Integers | None
+    cells: pd.Index
+
+    @property
+    def dtype(self) -> type[np.float32] | type[np.float64]:
+        """Single precision for data in at most that, double for all else."""
+        return np.float32 if np.dtype(self.matrix.dtype) in (np.float16, np.float32) else np.float64
+
+    def rows(self, index: Integers) -> Points:
+        """Return (len(index), d) dense rows; `index` must rise, as files on disk want it."""
+        run = len(index) > 0 and index[-1] - index[0] == len(index) - 1  # a slice is read much faster from disk
+        block = self.matrix[slice(index[0], index[-1] + 1) if run else index]
+        if hasattr(block, "compute"):
+            block = block.compute()
+        if not sparse.issparse(block):
+            block = np.asarray(block)
+        if self.columns is not None:
+            block = block[:, self.columns]
+        dense = block.toarray() if sparse.issparse(block) else block
+        return np.ascontiguousarray(dense, dtype=self.dtype)
+
+    def in_order(self) -> Iterator[tuple[slice, Points]]:
+        """Return all rows, a few thousand at a time."""
+        n = len(self.cells)
+        for start in range(0, n, ROWS):
+            stop = min(start + ROWS, n)
+            yield slice(start, stop), self.rows(np.arange(start, stop))
+
+
+_LOADINGS = {"X_pca": "PCs", "pca": "pca"}
+"""`.varm` of the default PCA in the two spellings."""
+
+
+def find_basis(adata: AnnData, name: str) -> str:
+    """Return the slot of `.obsm` that holds a representation, where scanpy 1 writes "X_pca" and scanpy 2 "pca".
+
+    The name as given comes first, then its other spelling; a name that is in neither spelling is returned as given.
+    """
+    return next((slot for slot in (name, _other_spelling(name)) if slot in adata.obsm), name)
+
+
+def pca_loadings_slot(adata: AnnData, use_rep: str) -> str:
+    """Return the slot of `.varm` with the loadings that belong to a representation of `.obsm`.
+
+    Those of "X_pca" are in "PCs"; a PCA under a key of its own has its loadings under the same key, which is what
+    scanpy 2 does with "pca". A file may mix both, so where `.obsm` holds one PCA only, either slot is taken for its
+    loadings. The slot need not exist: not every representation has loadings.
+    """
+    basis = find_basis(adata, use_rep)
+    slot = _LOADINGS.get(basis, basis)
+    twin = _other_spelling(basis)
+    if slot in adata.varm or basis not in _LOADINGS or twin in adata.obsm:
+        return slot
+    return _LOADINGS[twin] if _LOADINGS[twin] in adata.varm else slot
+
+
+def _other_spelling(name: str) -> str:
+    return name.removeprefix("X_") if name.startswith("X_") else f"X_{name}"
+
+
+def has_rep(adata: AnnData, use_rep: str | None) -> bool:
+    """Return whether the slot of a representation is there; that of the genes always is."""
+    return use_rep in (None, "X") or find_basis(adata, str(use_rep)) in adata.obsm
+
+
+def _layers(adata: AnnData) -> list[str]:
+    """Names of the layers; anndata 0.13 counts `.X` among them, under None."""
+    return [name for name in adata.layers if name is not None]
+
+
+def read_features(
+    adata: AnnData, *, use_rep: str | None = None, layer: str | None = None, mask_var: Mask = None
+) -> Features:
+    """Find the matrix that holds the cells' features: `.obsm[use_rep]`, `.layers[layer]` or `.X`."""
+    check_adata(adata)
+    if use_rep is not None and layer is not None:
+        raise ValueError(f"use_rep={use_rep!r} and layer={layer!r} name two matrices; pass one of them.")
+    if use_rep is not None and use_rep != "X":
+        return _read_obsm(adata, use_rep, mask_var)
+    if layer is not None:
+        if layer not in _layers(adata):
+            raise KeyError(f"layer={layer!r} is not in adata.layers, which holds {choices(_layers(adata))}.")
+        matrix, slot = adata.layers[layer], f"adata.layers[{layer!r}]"
+    else:
+        matrix, slot = adata.X, "adata.X"
+        if matrix is None:
+            raise ValueError(
+                f"adata.X is empty; pass use_rep (adata.obsm holds {choices(adata.obsm)}) "
+                f"or layer (adata.layers holds {choices(_layers(adata))})."
+            )
+    names = adata.var_names.to_numpy().astype(str)
+    columns = _columns(adata, mask_var)
+    if sparse.issparse(matrix) and matrix.format != "csr":
+        matrix = matrix.tocsr()  # rows of a csc matrix cost a pass over all of it, sample by sample
+    return Features(matrix, slot, names if columns is None else names[columns], columns, adata.obs_names)
+
+
+def _read_obsm(adata: AnnData, use_rep: str, mask_var: Mask) -> Features:
+    slot = find_basis(adata, use_rep)
+    if slot not in adata.obsm:
+        hint = " Compute it first with sc.pp.pca(adata)." if use_rep in _LOADINGS else ""
+        raise KeyError(f"use_rep={use_rep!r} is not in adata.obsm, which holds {choices(adata.obsm)}.{hint}")
+    if mask_var is not None and not (isinstance(mask_var, str) and mask_var == AUTO):
+        raise ValueError(
+            f"mask_var selects genes of .X or a layer, but use_rep={use_rep!r} takes adata.obsm; pass one of them."
+        )
+    matrix = adata.obsm[slot]
+    if isinstance(matrix, pd.DataFrame):
+        names, matrix = matrix.columns.to_numpy().astype(str), matrix.to_numpy()
+    else:
+        # named as asked for, so that cells from either version of scanpy have the same features
+        names = np.array([f"{use_rep}_{i}" for i in range(matrix.shape[1])])
+    if np.ndim(matrix) != 2 or not np.issubdtype(matrix.dtype, np.number):
+        raise ValueError(
+            f"adata.obsm[{slot!r}] has shape {np.shape(matrix)} and dtype {matrix.dtype}; numbers of cells x "
+            "features are needed."
+        )
+    if sparse.issparse(matrix) and matrix.format != "csr":
+        matrix = matrix.tocsr()
+    return Features(matrix, f"adata.obsm[{slot!r}]", names, None, adata.obs_names)
+
+
+def _columns(adata: AnnData, mask_var: Mask) -> Integers | None:
+    """Positions of the genes that a mask keeps."""
+    if mask_var is None or (isinstance(mask_var, str) and mask_var == AUTO and HIGHLY_VARIABLE not in adata.var):
+        return None
+    if isinstance(mask_var, str):
+        column = HIGHLY_VARIABLE if mask_var == AUTO else mask_var
+        if column not in adata.var:
+            raise KeyError(f"mask_var={mask_var!r} is not a column of adata.var, which has {choices(adata.var)}.")
+        mask, slot = adata.var[column].to_numpy(), f"adata.var[{column!r}]"
+    else:
+        mask, slot = np.asarray(mask_var), "mask_var"
+    if mask.dtype != np.bool_ or mask.shape != (adata.n_vars,):
+        raise ValueError(
+            f"{slot} has dtype {mask.dtype} and shape {mask.shape}; a boolean for each of the "
+            f"{adata.n_vars} genes is needed."
+        )
+    if not mask.any():
+        raise ValueError(f"{slot} selects none of the {adata.n_vars} genes; at least one is needed.")
+    return np.flatnonzero(mask)
+
+
+def pick(found: Features, names: Names, what: str) -> Features:
+    """Features of the given names, in that order; missing or ambiguous ones are named."""
+    position = {str(name): i for i, name in enumerate(found.names)}
+    missing = [name for name in names if name not in position]
+    if missing:
+        raise ValueError(
+            f"{found.slot} lacks {len(missing)} of the {len(names)} {what}: {choices(missing)}. Add them, or learn the "
+            "metric on the features that both data sets share."
+        )
+    if len(position) < len(found.names):
+        values, counts = np.unique(found.names, return_counts=True)
+        twice = np.intersect1d(values[counts > 1], names)
+        if len(twice):
+            raise ValueError(
+                f"adata.var_names has several features named {choices(twice)}, so it is open which of them the metric "
+                "means; call adata.var_names_make_unique() or leave the others out."
+            )
+    columns = np.array([position[name] for name in names], dtype=np.int64)
+    return Features(found.matrix, found.slot, names, columns, found.cells)
+
+
+def not_finite(block: Points, rows: Integers) -> list[tuple[int, int, int]]:
+    """Return (count, row, column) of the values that are not finite, with the first place."""
+    if np.isfinite(block).all():
+        return []
+    places = np.argwhere(~np.isfinite(block))
+    return [(len(places), int(rows[places[0, 0]]), int(places[0, 1]))]
+
+
+def check_finite(features: Features) -> None:
+    """Raise if any cell has a value that is not finite."""
+    faults: list[tuple[int, int, int]] = []
+    for rows, block in features.in_order():
+        faults += not_finite(block, np.arange(rows.start, rows.stop))
+    raise_faults(features, faults)
+
+
+def raise_faults(features: Features, faults: list[tuple[int, int, int]]) -> None:
+    """Raise if there are values that are not finite, with their number and the first place."""
+    if not faults:
+        return
+    count = sum(fault[0] for fault in faults)
+    _, row, column = min(faults, key=lambda fault: fault[1])
+    raise ValueError(
+        f"{features.slot} has {count} values that are NaN or infinite; the first is in cell "
+        f"{str(features.cells[row])!r}, feature {str(features.names[column])!r}. Leave such cells or features "
+        "out, or impute them."
+    )
+
+
+def embed_cells(features: Features, components: Floats) -> Floats:
+    """Return (n_obs, k), all cells in the learned space, a few thousand at a time."""
+    out = np.empty((len(features.cells), len(components)))
+    faults: list[tuple[int, int, int]] = []
+    for rows, block in features.in_order():
+        faults += not_finite(block, np.arange(rows.start, rows.stop))
+        out[rows] = block @ components.T
+    raise_faults(features, faults)
+    return out
+
+
+def warn_of_scales(features: Features, cohort: Cohort) -> None:
+    """Name features whose standard deviation is more than a hundred times that of the median feature."""
+    scales = np.sqrt(variances(cohort))
+    varying = scales[scales > 0]
+    if len(varying) < 3:
+        return
+    typical = float(np.median(varying))
+    large = np.flatnonzero(scales > UNLIKE * typical)
+    if len(large):
+        shown = ", ".join(f"{str(features.names[g])!r} ({scales[g]:.3g})" for g in large[:5])
+        shown += ", ..." if len(large) > 5 else ""
+        warn(
+            f"{len(large)} of the {len(scales)} features of {features.slot} have a standard deviation more than "
+            f"{UNLIKE:.0f} times that of the median feature ({typical:.3g}): {shown}. Distances are then mostly "
+            "theirs; scale the features (sc.pp.scale) unless that is meant."
+        )

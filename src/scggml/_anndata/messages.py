@@ -1,0 +1,59 @@
+"""What errors and warnings have in common."""
+
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
+
+PACKAGE = str(Path(__file__).parents[1])
+
+
+def choices(names: Iterable[Any]) -> str:
+    """Return the names that are there, for an error message."""
+    listed = [repr(str(name)) for name in names]
+    return ", ".join(listed[:20]) + (", ..." if len(listed) > 20 else "") if listed else "nothing"
+
+
+def check_adata(adata: object, argument: str = "adata") -> None:
+    """Raise unless it is an AnnData."""
+    if not isinstance(adata, AnnData):
+        raise TypeError(f"{argument} is a {type(adata).__name__}; an AnnData object is needed.")
+
+
+def columns(adata: AnnData) -> list[str]:
+    """Return the names of the columns of `.obs`."""
+    return list(adata.obs)
+
+
+def find_column(adata: AnnData, key: object, argument: str) -> pd.Series:
+    """Return a column of `.obs`; a missing one is answered with those that are there."""
+    if not isinstance(key, str):
+        raise TypeError(f"{argument}={key!r} is a {type(key).__name__}; pass the name of a column of adata.obs.")
+    if key not in adata.obs:
+        raise KeyError(f"{argument}={key!r} is not a column of adata.obs, which has {choices(adata.obs)}.")
+    column = adata.obs[key]
+    if isinstance(column, pd.DataFrame):
+        raise ValueError(f"adata.obs has {column.shape[1]} columns named {key!r} ({argument}); rename all but one.")
+    return column
+
+
+def check_key_added(key_added: object, argument: str = "key_added") -> None:
+    """Raise unless results can be stored under this name in any file."""
+    if not isinstance(key_added, str):
+        raise TypeError(f"{argument}={key_added!r} is a {type(key_added).__name__}; pass a name such as 'ggml'.")
+    if not key_added or "/" in key_added:
+        raise ValueError(f"{argument}={key_added!r} must be a name of at least one letter without '/'.")
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside of the package that called it."""
+    level = 2  # the caller of this function
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)

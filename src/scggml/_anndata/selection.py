@@ -1,0 +1,319 @@
+"""Which cells of which samples, decided once, and what `.obs` says about these samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scggml._anndata.features import Features, not_finite, raise_faults
+from scggml._anndata.messages import choices, find_column, warn
+from scggml._core.checks import check_whole
+from scggml._core.cohort import Cohort, Floats, Integers, Names, Origin, Points
+from scggml._core.samples import LabelKind, Target, make_target
+from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.products import project
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Cells of an AnnData, sample by sample, in order of first appearance.
+
+    Parameters
+    ----------
+    names, offsets
+        (P,) samples, and (P + 1,) where each begins in `rows`.
+    rows
+        (n_cells,) positions of the chosen cells, rising within each sample.
+    weights
+        (n_cells,) weight of each chosen cell, of sum 1 in each sample.
+    owner
+        (n_obs,) sample of each cell of the AnnData, chosen or not; -1 for samples that were left out.
+    """
+
+    adata: AnnData
+    sample_key: str
+    names: Names
+    offsets: Integers
+    rows: Integers
+    weights: Floats
+    owner: Integers
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples, P."""
+        return len(self.names)
+
+    @property
+    def sizes(self) -> Integers:
+        """(P,) number of chosen cells of each sample."""
+        return np.diff(self.offsets)
+
+    def take(self, samples: Integers) -> "Selection":
+        """Return the given samples only, in the given order."""
+        rows = np.concatenate([np.arange(self.offsets[p], self.offsets[p + 1]) for p in samples])
+        place = np.full(self.n_samples + 1, -1, dtype=np.int64)  # the last one is for samples that were left out
+        place[samples] = np.arange(len(samples))
+        return replace(
+            self,
+            names=self.names[samples],
+            offsets=np.concatenate([[0], np.cumsum(self.sizes[samples])]),
+            rows=self.rows[rows],
+            weights=self.weights[rows],
+            owner=place[self.owner],
+        )
+
+    def _cells(self, key: str, argument: str) -> tuple[pd.Series, Integers]:
+        """Return a column without missing values for all cells of the samples, and the sample of each."""
+        column = find_column(self.adata, key, argument)
+        inside = self.owner >= 0
+        column = column[inside]
+        missing = column.isna().to_numpy()
+        if missing.any():
+            raise ValueError(
+                f"adata.obs[{key!r}] ({argument}) is missing for {int(missing.sum())} of {self.adata.n_obs} cells (the "
+                f"first is {str(column.index[int(missing.argmax())])!r}); leave these cells out with "
+                f"adata[adata.obs[{key!r}].notna()], or fill the column."
+            )
+        return column, self.owner[inside]
+
+    def _per_sample(self, key: str, argument: str) -> tuple[pd.Series, Names]:
+        """Return the cells of a column that stand for their samples, and the (P,) text of each."""
+        column, owner = self._cells(key, argument)
+        text = as_text(column)
+        first = np.unique(owner, return_index=True)[1]
+        codes = pd.factorize(text)[0]
+        torn = np.flatnonzero(codes != codes[first][owner])
+        if len(torn):
+            sample = owner[torn[0]]
+            raise ValueError(
+                f"{len(np.unique(owner[torn]))} of {self.n_samples} samples have cells of more than one value in "
+                f"adata.obs[{key!r}] ({argument}): sample {str(self.names[sample])!r} of "
+                f"adata.obs[{self.sample_key!r}] has {choices(dict.fromkeys(text[owner == sample]))}. A sample has "
+                f"one; pass another {argument}, or split such samples by joining both columns into a new sample_key."
+            )
+        return column.iloc[first], text[first].astype(str)
+
+    def codes(self, key: str, argument: str) -> Integers:
+        """Return (P,) code of each sample's value, in order of first appearance."""
+        return pd.factorize(self._per_sample(key, argument)[1])[0].astype(np.int64)
+
+    def numbers(self, key: str, argument: str) -> Floats:
+        """Return (P,) number of each sample; what is no number is named."""
+        column, text = self._per_sample(key, argument)
+        found = as_numbers(column)
+        if found is None or not np.isfinite(found).all():
+            bad = str(text[0] if found is None else text[~np.isfinite(found)][0])
+            raise ValueError(
+                f"adata.obs[{key!r}] ({argument}) has {bad!r}; numbers are needed (of a category make one, such as "
+                f"adata.obs[{key!r}] == {bad!r})."
+            )
+        return found
+
+    def shares(self, key: str, argument: str) -> Floats:
+        """Return (P, n_types) share of the chosen cells of each sample that have each value."""
+        codes, names = self.categories(key, argument)
+        counts = np.zeros((self.n_samples, len(names)))
+        np.add.at(counts, (np.repeat(np.arange(self.n_samples), self.sizes), codes), self.weights)
+        return counts
+
+    def categories(self, key: str, argument: str) -> tuple[Integers, Names]:
+        """Return (n_cells,) code of each chosen cell, and the names of the codes in their order."""
+        column, _ = self._cells(key, argument)
+        names = value_order(column)
+        place = np.full(self.adata.n_obs, -1, dtype=np.int64)
+        place[self.owner >= 0] = pd.Index(names).get_indexer(pd.Index(as_text(column)))
+        return place[self.rows], names
+
+    def cells(self) -> pd.DataFrame:
+        """Return (n_cells,) rows of `.obs`, sample by sample."""
+        return self.adata.obs.iloc[self.rows]
+
+    def target(
+        self, label_key: str, label_kind: LabelKind | Literal["auto"] | Sequence[str], reference_class: str | None
+    ) -> Target:
+        """Return what is to be learned about the samples."""
+        if label_key == self.sample_key:
+            raise ValueError(
+                f"sample_key and label_key are both {label_key!r}; the label is the class of a sample, not its name."
+            )
+        column, text = self._per_sample(label_key, "label_key")
+        named = isinstance(column.dtype, pd.CategoricalDtype)  # whoever makes categories of numbers means names
+        ordered = named and bool(column.cat.ordered)
+        return make_target(
+            text,
+            None if named and label_kind != "numbers" else as_numbers(column),
+            [str(name) for name in value_order(column)],
+            kind=label_kind,
+            has_order=ordered,
+            reference=reference_class,
+            what=f"adata.obs[{label_key!r}] (label_key)",
+        )
+
+    def read(
+        self,
+        features: Features,
+        *,
+        summary: Coreset | None = None,
+        components: Floats | None = None,
+        rng: np.random.Generator,
+    ) -> Cohort:
+        """Read the chosen cells, one sample in memory at a time; labels are all 0.
+
+        With `components` (k, d) the points are the projected cells. A `summary` is taken of the points.
+        """
+        sizes = self.sizes
+        most = sizes if summary is None else np.minimum(sizes, summary.n_points)
+        width, dtype = (len(features.names), features.dtype) if components is None else (len(components), np.float64)
+        points: Points = np.empty((int(most.sum()), width), dtype=dtype)
+        weights = np.empty(len(points))
+        profiles = np.empty((self.n_samples, len(features.names)))
+        offsets = np.zeros(self.n_samples + 1, dtype=np.int64)
+        faults: list[tuple[int, int, int]] = []
+        for p in range(self.n_samples):
+            part = slice(self.offsets[p], self.offsets[p + 1])
+            rows, own = self.rows[part], self.weights[part]
+            block = features.rows(rows)
+            found = not_finite(block, rows)
+            faults += found
+            profiles[p] = own @ block
+            cells = block if components is None else project(block, components)
+            if summary is not None and not found:
+                cells, own = summary.summarize(cells, own, rng)
+            start, stop = offsets[p], offsets[p] + min(len(cells), most[p])
+            points[start:stop], weights[start:stop], offsets[p + 1] = cells[: most[p]], own[: most[p]], stop
+        raise_faults(features, faults)
+        n = int(offsets[-1])
+        return Cohort(
+            points[:n],
+            weights[:n],
+            offsets,
+            np.zeros(self.n_samples, dtype=np.int64),
+            self.names,
+            np.array(["unknown"]),
+            Origin(profiles, sizes),
+        )
+
+
+def select(
+    adata: AnnData,
+    sample_key: str,
+    *,
+    weights_key: str | None = None,
+    n_cells: int | None = None,
+    min_cells: int = 1,
+    rng: np.random.Generator,
+    quiet: bool = False,
+) -> Selection:
+    """Choose the cells of each sample; every fault of `.obs` is named before any cell is read."""
+    if not adata.obs_names.is_unique:
+        twice = adata.obs_names[adata.obs_names.duplicated()]
+        raise ValueError(
+            f"adata.obs_names has {len(twice)} duplicated names (the first is {twice[0]!r}); "
+            "call adata.obs_names_make_unique() first."
+        )
+    if adata.n_obs == 0:
+        raise ValueError("adata has 0 cells; at least one sample is needed.")
+    if n_cells is not None:
+        check_whole("n_cells", n_cells, 1)
+    check_whole("min_cells", min_cells, 1)
+    column = find_column(adata, sample_key, "sample_key")
+    missing = np.flatnonzero(column.isna())
+    if len(missing):
+        raise ValueError(
+            f"adata.obs[{sample_key!r}] (sample_key) is missing for {len(missing)} of {adata.n_obs} cells (the first "
+            f"is {adata.obs_names[missing[0]]!r}); leave these cells out with adata[adata.obs[{sample_key!r}].notna()]."
+        )
+    codes, found = pd.factorize(as_text(column))
+    names = np.asarray(found).astype(str)
+    weights = _cell_weights(adata, weights_key)
+    order = np.argsort(codes, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(codes, minlength=len(names)))[:-1])
+    kept = _large_enough(members, names, min_cells, quiet=quiet)
+    chosen = [_draw(members[p], n_cells, rng) for p in kept]
+    parts = []
+    for p, rows in zip(kept, chosen, strict=True):
+        total = weights[rows].sum()
+        if total <= 0:
+            raise ValueError(f"The weights of sample {str(names[p])!r} in adata.obs[{weights_key!r}] sum to 0.")
+        parts.append(weights[rows] / total)
+    place = np.full(len(names), -1, dtype=np.int64)
+    place[kept] = np.arange(len(kept))
+    return Selection(
+        adata=adata,
+        sample_key=sample_key,
+        names=names[kept],
+        offsets=np.concatenate([[0], np.cumsum([len(rows) for rows in chosen])]).astype(np.int64),
+        rows=np.concatenate(chosen),
+        weights=np.concatenate(parts),
+        owner=place[codes],
+    )
+
+
+def as_text(column: pd.Series) -> np.ndarray:
+    """Return (n_obs,) values of a column as text, the same for a category wherever it is asked for."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Series(column.cat.categories).astype(str).to_numpy()[column.cat.codes]
+    return column.astype(str).to_numpy()
+
+
+def as_numbers(column: pd.Series) -> Floats | None:
+    """Return the values of a column as numbers, None if they are none; categories of numbers are numbers."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        categories = column.cat.categories
+        numeric = pd.api.types.is_numeric_dtype(categories) and not pd.api.types.is_bool_dtype(categories)
+    else:
+        numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return np.asarray(column, dtype=np.float64) if numeric else None
+
+
+def value_order(column: pd.Series) -> Names:
+    """Return the different values as text: categories in their order, numbers and dates by value, others by letter."""
+    text = as_text(column)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        names = pd.Series(column.cat.categories).astype(str).to_numpy()
+    elif pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column):
+        names = np.sort(np.unique(text).astype(object))
+    else:
+        first = ~column.duplicated().to_numpy()
+        names = text[first][np.argsort(column[first].to_numpy(), kind="stable")]
+    used = set(text)
+    return np.array([name for name in dict.fromkeys(names) if name in used]).astype(str)
+
+
+def _cell_weights(adata: AnnData, weights_key: str | None) -> Floats:
+    if weights_key is None:
+        return np.ones(adata.n_obs)
+    column = find_column(adata, weights_key, "weights_key")
+    try:
+        weights = column.to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"adata.obs[{weights_key!r}] (weights_key) does not hold numbers.") from error
+    bad = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
+    if len(bad):
+        raise ValueError(
+            f"adata.obs[{weights_key!r}] (weights_key) is negative or not finite for {len(bad)} cells; the first is "
+            f"{adata.obs_names[bad[0]]!r} with {weights[bad[0]]}."
+        )
+    return weights
+
+
+def _large_enough(members: list[Integers], names: Names, min_cells: int, *, quiet: bool) -> Integers:
+    sizes = np.array([len(rows) for rows in members])
+    small = np.flatnonzero(sizes < min_cells)
+    if len(small) == len(members):
+        raise ValueError(
+            f"min_cells={min_cells}: none of the {len(members)} samples has as many; the largest has {sizes.max()}."
+        )
+    if len(small) and not quiet:
+        listed = ", ".join(f"{str(names[p])!r} ({sizes[p]})" for p in small)
+        warn(f"min_cells={min_cells} leaves out {len(small)} of {len(members)} samples (cells in brackets): {listed}.")
+    return np.flatnonzero(sizes >= min_cells)
+
+
+def _draw(rows: Integers, n_cells: int | None, rng: np.random.Generator) -> Integers:
+    if n_cells is None or len(rows) <= n_cells:
+        return rows
+    return np.sort(rng.choice(rows, n_cells, replace=False))

@@ -1,0 +1,311 @@
+"""Ridge and shrinkage of canonical variates, decided among few inside the training donors."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from scggml._core.cohort import Cohort, Floats, Integers
+from scggml._core.folds import Fold, make_folds
+from scggml._core.learn.canonical import (
+    Canonical,
+    RidgeScale,
+    Start,
+    canonical_variates,
+    euclidean_start,
+    shared_scatter,
+)
+from scggml._core.learn.pair_weights import weigh_pairs
+from scggml._core.learn.shrinkage import Shrinkage, batch_directions, shrink
+from scggml._core.samples import Samples, Target
+from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.ground import GroundMetric, cross_distances
+from scggml._core.transport.pairs import all_pairs
+from scggml._core.transport.plans import GroundCost
+from scggml._core.transport.solver import Solver
+
+N_SPLITS = 4
+NEIGHBORS = (1, 2, 3, 5)
+"""Numbers of neighbors whose votes are averaged."""
+
+LEAST = 0.025
+"""Least probability of a class: a single held-out sample must not decide."""
+
+ERRORS = 2.0
+"""Standard errors by which another setting must be better than the first one."""
+
+MOST_SAMPLES, MOST_CELLS = 60, 50
+"""Size of the cohort that the choice is made on; a larger one is drawn from, by class, and its samples summarized."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Ridge, what it is a share of, and share of the Euclidean metric."""
+
+    ridge: float
+    ridge_scale: RidgeScale
+    shrinkage: float
+
+
+SETTINGS = (
+    Setting(0.05, "mean", 0.4),
+    Setting(0.05, "mean", 0.7),
+    Setting(0.001, "feature", 0.0),
+    Setting(0.05, "feature", 0.2),
+    Setting(0.001, "feature", 0.2),
+)
+"""The first one is what predicts donors of real cohorts best; the others are for cohorts whose signal lies in a few
+features, be it small ones, and for cohorts with hardly any."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting with the reason for it.
+
+    Parameters
+    ----------
+    tried
+        Settings in the order in which they were preferred beforehand.
+    scores
+        (n_settings,) mean log score of held-out training donors (for ordered labels and numbers minus the mean absolute
+        error); NaN throughout if nothing was held out.
+    errors
+        (n_settings,) standard error of the difference to the first setting.
+    chosen
+        Position of the setting.
+    reason
+        The reason in words.
+    """
+
+    tried: tuple[Setting, ...]
+    scores: Floats
+    errors: Floats
+    chosen: int
+    reason: str
+
+    @property
+    def setting(self) -> Setting:
+        """Return the chosen setting."""
+        return self.tried[self.chosen]
+
+
+def settings_for(method: Canonical, shrinkage: Shrinkage) -> tuple[Setting, ...]:
+    """Return the settings that what was given leaves open."""
+    # What is given is the same in all settings, so that some become equal; a dict keeps the first of each, in order.
+    found = dict[Setting, None]()
+    for setting in SETTINGS:
+        given: dict[str, Any] = {}
+        if method.ridge != "auto":
+            given["ridge"] = float(method.ridge)
+        if method.ridge_scale != "auto":
+            given["ridge_scale"] = method.ridge_scale
+        if shrinkage != "auto":
+            given["shrinkage"] = float(shrinkage)
+        found[replace(setting, **given)] = None
+    return tuple(found)
+
+
+def choose(
+    method: Canonical,
+    shrinkage: Shrinkage,
+    samples: Samples,
+    target: Target,
+    n_comps: int,
+    *,
+    cost: GroundCost,
+    solver: Solver,
+    n_jobs: int | None,
+    rng: np.random.Generator,
+    start: Start | None = None,
+    members: Integers | None = None,
+) -> Choice:
+    """Keep the first setting unless another one predicts held-out training donors clearly better.
+
+    Donors are held out in four parts. Under the metric of the others each held-out sample gets the mean of the shares
+    of the votes of its 1, 2, 3 and 5 nearest samples, classes counting equally, and is scored by the logarithm of that
+    of its class. The best setting is taken if it is better than the first by two standard errors of the paired
+    difference.
+
+    Parameters
+    ----------
+    samples
+        Samples to choose among, and perhaps others.
+    target
+        What is known of the `members`.
+    start
+        Euclidean plans of all pairs of `samples`, where refits share them.
+    members
+        Positions of the training samples in `samples`; all by default.
+    """
+    tried = settings_for(method, shrinkage)
+    none = np.full(len(tried), np.nan)
+    if len(tried) == 1:
+        return Choice(tried, none, none, 0, "given")
+    members = np.arange(samples.n_samples) if members is None else members
+    # Too few donors are no error here: the usual setting needs none held out.
+    try:
+        folds = _folds(target, samples.groups[members], rng)
+    except ValueError:
+        return Choice(tried, none, none, 0, "too few donors to hold any out, so the usual setting is kept")
+    # Folds differ in the weights of pairs, settings in ridge and shrinkage. The Euclidean plans serve all of them, and
+    # hold no label that could leak from a held-out sample.
+    if start is None:
+        pairs = all_pairs(samples.n_samples)
+        start = euclidean_start(samples.cohort, pairs, solver=solver, n_jobs=n_jobs, max_features=method.max_features)
+    parts = [
+        _held_out(
+            tried,
+            samples,
+            target,
+            replace(fold, train=members[fold.train], test=members[fold.test]),
+            known_fold=fold,
+            n_comps=n_comps,
+            cost=cost,
+            solver=solver,
+            n_jobs=n_jobs,
+            start=start,
+        )
+        for fold in folds
+    ]
+    held_out = [part for part in parts if part is not None]
+    if not held_out:
+        return Choice(
+            tried, none, none, 0, "labels vary in too few donors to hold any out, so the usual setting is kept"
+        )
+    return _decide(tried, np.concatenate(held_out, axis=1))
+
+
+def _decide(tried: tuple[Setting, ...], scores: Floats) -> Choice:
+    """Choose by scores (n_settings, n)."""
+    # Paired: a sample that is hard to predict is hard under all settings, and cancels.
+    gains = scores - scores[0]
+    n = scores.shape[1]
+    means, errors = gains.mean(axis=1), gains.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(tried), np.inf)
+    # With few donors the best of five noisy scores is often best by chance: a free choice predicts real cohorts worse
+    # than the usual setting, this rule does not (docs/benchmarks.md). Settings that predict alike differ by rounding
+    # alone.
+    better = means > np.maximum(ERRORS * errors, 1e-12)
+    chosen = int(np.where(better, means, -np.inf).argmax()) if better.any() else 0
+    best = int(means.argmax())
+    reason = (
+        "predicts held-out training donors better than the usual setting by "
+        f"{means[chosen]:.3g} +- {errors[chosen]:.2g}"
+        if chosen
+        else "no other setting predicts held-out training donors clearly better"
+        + (f" (the best by {means[best]:.3g} +- {errors[best]:.2g})" if best else "")
+    )
+    return Choice(tried, scores.mean(axis=1), errors, chosen, reason)
+
+
+def _folds(target: Target, groups: Integers, rng: np.random.Generator) -> list[Fold]:
+    # By donor: another sample of the same donor is an easy neighbor, and would favor settings that recognize donors.
+    n_groups = len(np.unique(groups))
+    n_splits = min(N_SPLITS, n_groups)
+    if n_splits < 2:
+        raise ValueError("a single donor")
+    return make_folds(target, groups, n_splits=n_splits, n_repeats=1, rng=rng)
+
+
+def _held_out(
+    tried: tuple[Setting, ...],
+    samples: Samples,
+    target: Target,
+    fold: Fold,
+    *,
+    known_fold: Fold,
+    n_comps: int,
+    cost: GroundCost,
+    solver: Solver,
+    n_jobs: int | None,
+    start: Start,
+) -> Floats | None:
+    """Score the held-out samples of a fold under each setting, (n_settings, n_test); None if nothing can be learned.
+
+    `fold` has positions in `samples`, `known_fold` those of the same samples in `target`.
+    """
+    training, known = samples.take(fold.train), target.take(known_fold.train)
+    truth = target.take(known_fold.test)
+    test = samples.take(fold.test)
+    try:
+        weights = weigh_pairs(known, batch=training.batch)
+    except ValueError:  # the batches of these donors hold one class each
+        return None
+    if not weights.between.any():
+        return None
+    # Weights count within the training samples; plans are those of all samples.
+    weights = replace(weights, pairs=fold.train[weights.pairs])
+    kept_out = None if training.batch is None else batch_directions(training.cohort, known, training.batch)
+    S_b, S_w = (shared_scatter(start, weights.pairs, part) for part in (weights.between, weights.within))
+    # The share of the variance per feature stays the same, as in `canonical_metric`.
+    reduced = 1.0 if start.axes is None else len(start.axes) / samples.cohort.n_features
+    out = np.empty((len(tried), len(fold.test)))
+    for i, setting in enumerate(tried):
+        # one alternation tells settings apart as well as three do, and needs no transport of its own
+        W = canonical_variates(S_b, S_w, n_comps, setting.ridge * reduced, setting.ridge_scale)[0]
+        W = shrink(W if start.axes is None else W @ start.axes, setting.shrinkage, training.cohort, kept_out=kept_out)
+        metric = GroundMetric(W, cost)
+        D = cross_distances(metric, test.cohort, training.cohort, solver=solver, n_jobs=n_jobs, among=False)
+        out[i] = _scores(D, known, truth.values)
+    if target.kind == "classes":  # classes count equally
+        counts = np.bincount(target.codes, minlength=target.n_classes)
+        out *= len(target.values) / ((counts > 0).sum() * counts[truth.codes])
+    return out
+
+
+def _scores(D: Floats, known: Target, truth: Floats) -> Floats:
+    """Score (n,) predictions by distances (n, P) to known samples: log probability, or minus the absolute error."""
+    # Votes of one number of neighbors take few values, and so would the score; the mean over several is finer.
+    nearest = np.argsort(D, axis=1, kind="stable")
+    ks = [min(k, D.shape[1]) for k in NEIGHBORS]
+    if known.kind != "classes":
+        guesses = np.mean([known.values[nearest[:, :k]].mean(axis=1) for k in ks], axis=0)
+        return -np.abs(guesses - truth)
+    codes = known.codes[nearest]
+    counts = np.bincount(known.codes, minlength=known.n_classes)
+    votes = np.zeros((len(D), known.n_classes))
+    for k in ks:
+        part = np.zeros_like(votes)
+        np.add.at(part, (np.arange(len(D))[:, None], codes[:, :k]), 1.0 / counts[codes[:, :k]])
+        votes += part / part.sum(axis=1, keepdims=True) / len(ks)
+    # The logarithm of a share of 0 would outweigh all other samples. Clipped shares are brought back to sum 1.
+    p = np.clip(votes, LEAST, 1 - LEAST)
+    out: Floats = np.log((p / p.sum(axis=1, keepdims=True))[np.arange(len(D)), truth.astype(np.int64)])
+    return out
+
+
+def smaller(samples: Samples, rng: np.random.Generator, target: Target | None = None) -> tuple[Integers, Samples]:
+    """Draw samples of a large cohort, of each class alike, and summarize large samples.
+
+    Returns
+    -------
+    Positions of the samples that are kept, and these samples.
+    """
+    # Without a target all samples count as one class: work that refits share must not know labels.
+    kept = np.arange(samples.n_samples)
+    small = samples
+    if samples.n_samples > MOST_SAMPLES:
+        order = rng.permutation(samples.n_samples)
+        codes = np.zeros(samples.n_samples, dtype=np.int64) if target is None else target.codes
+        rank = np.empty(samples.n_samples, dtype=np.int64)
+        for code in np.unique(codes):  # how many of its class come first
+            own = order[codes[order] == code]
+            rank[own] = np.arange(len(own))
+        kept = np.sort(order[np.argsort(rank[order], kind="stable")][:MOST_SAMPLES])
+        small = samples.take(kept)
+    if np.median(small.cohort.sizes) > MOST_CELLS:
+        small = replace(small, cohort=summarize(small.cohort, Coreset(MOST_CELLS), rng))
+    return kept, replace(small, everything=None)
+
+
+def summarize(cohort: Cohort, coreset: Coreset, rng: np.random.Generator) -> Cohort:
+    """Return the cohort with a coreset in place of each sample."""
+    parts = [
+        coreset.summarize(cohort.points[own], cohort.weights[own], rng)
+        for own in cohort.spans(np.arange(cohort.n_samples))
+    ]
+    return replace(
+        cohort,
+        points=np.concatenate([points for points, _ in parts]),
+        weights=np.concatenate([weights for _, weights in parts]),
+        offsets=np.concatenate([[0], np.cumsum([len(weights) for _, weights in parts])]),
+    )

@@ -1,0 +1,80 @@
+"""Work that no label enters, done once for all refits of the same cells."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scggml._core.cohort import Cohort, Integers
+from scggml._core.learn.canonical import Canonical, Start, euclidean_start
+from scggml._core.learn.choice import smaller
+from scggml._core.samples import Samples
+from scggml._core.transport.pairs import all_pairs
+from scggml._core.transport.solver import Solver
+
+
+@dataclass(frozen=True)
+class Work:
+    """Euclidean plans of a cohort, and of the smaller one that settings are decided on.
+
+    Folds, permuted labels and bootstraps of donors differ in the weights of the pairs alone.
+
+    Parameters
+    ----------
+    cohort, start
+        All samples, and their Euclidean plans.
+    drawn
+        Samples among which settings are decided.
+    small, small_start
+        These samples, summarized, and their Euclidean plans.
+    max_features
+        The reduction that the plans were computed with.
+    """
+
+    cohort: Cohort
+    start: Start
+    drawn: Integers
+    small: Samples
+    small_start: Start
+    max_features: int
+
+    def counts(self, positions: Integers) -> Integers:
+        """Return (P,) how often each sample of the cohort is among the given ones."""
+        return np.bincount(positions, minlength=self.cohort.n_samples)
+
+    def small_members(self, positions: Integers) -> tuple[Integers, Integers]:
+        """Return where the samples that settings are decided on stand in `small`, and where in `positions`."""
+        place = np.full(self.cohort.n_samples, -1, dtype=np.int64)
+        place[self.drawn] = np.arange(len(self.drawn))
+        # A sample that a bootstrap drew twice decides once: its copy would be its nearest neighbor, at distance 0.
+        found, first = np.unique(positions, return_index=True)
+        kept = place[found] >= 0
+        return place[found[kept]], first[kept]
+
+
+def with_work(
+    samples: Samples,
+    canonical: Canonical | None,
+    *,
+    solver: Solver,
+    rng: np.random.Generator,
+    n_jobs: int | None = None,
+) -> Samples:
+    """Return the samples with the work that their refits share; without it where they cannot share any.
+
+    They cannot where covariates move the cells by what the labels say, where pairs are drawn by label, and where a
+    method does not start from canonical variates.
+    """
+    pairs = all_pairs(samples.n_samples)
+    # Whatever follows labels would leak into the folds, so nothing below may see them.
+    if samples.covariates is not None or canonical is None or len(pairs) > canonical.max_pairs:
+        return samples
+    m = canonical.max_features
+    start = euclidean_start(samples.cohort, pairs, solver=solver, n_jobs=n_jobs, max_features=m)
+    drawn, small = smaller(samples, rng)
+    # Neither drawn from nor summarized: the plans are there already.
+    small_start = start
+    if small.cohort is not samples.cohort:
+        own = all_pairs(small.n_samples)
+        small_start = euclidean_start(small.cohort, own, solver=solver, n_jobs=n_jobs, max_features=m)
+    work = Work(samples.cohort, start, drawn, replace(small, work=None, positions=None), small_start, m)
+    return replace(samples, work=work, positions=np.arange(samples.n_samples))

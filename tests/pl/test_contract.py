@@ -1,0 +1,479 @@
+"""What every plot promises. A plot is entered in `PLOTS`, with calls that between them draw all that it can draw."""
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, get_type_hints
+
+import anndata as ad
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from _slots import assert_same, slots
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.collections import Collection
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+from seaborn.matrix import ClusterGrid
+from zarr.storage import MemoryStore
+
+import scggml as sg
+
+Options = Mapping[str, Any]
+Drawn = Axes | list[Axes] | ClusterGrid
+Artists = list[tuple[str, list[np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that draws: the fixture of the data, the options, and the number of panels that they ask for."""
+
+    data: str
+    options: Options = field(default_factory=dict)
+    panels: int = 1
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A call without a slot: the message names the slot, what there is instead, and the next step."""
+
+    data: str
+    options: Options
+    says: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The table's entry of a plot. `refused` are options of the first call that end in a KeyError or ValueError."""
+
+    calls: tuple[Call, ...]
+    missing: tuple[Missing, ...]
+    refused: tuple[Options, ...] = ()
+    takes_ax: bool = True
+    fills: float = 0.9
+    """Share of the width and the height of the figure that a saved file has at least."""
+
+
+OTHER = {"key": "other"}
+NO_METRIC = ("adata.uns['other']", "'ggml'", "sg.tl.ggml(adata")
+NO_EVALUATION = ("adata.uns['other']", "'cross_validation'", "sg.tl.cross_validate(adata")
+
+PLOTS = {
+    "attribution": Plot(
+        calls=(
+            Call("attributed", panels=2),
+            Call("attributed", {"classes": ("class1", "class0"), "components": (2, 1)}, panels=2),
+            Call("attributed_without_types"),
+        ),
+        missing=(
+            Missing("attributed", OTHER, NO_METRIC),
+            Missing("learned", {}, ("'ggml_excess'", "adata.obs", "sg.tl.attribute(adata, key='ggml')")),
+        ),
+        refused=({"components": (1, 9)}, {"classes": ("class0", "class9")}),
+    ),
+    "clustermap": Plot(
+        calls=(
+            Call("embedded"),
+            Call("embedded", {"color": ["label", "stage", "age"], "linkage_method": "complete"}),
+        ),
+        missing=(
+            Missing("embedded", OTHER, ("'other_distances'", "samples.obsp", "'ggml'", "Pass one of these as key")),
+            Missing("learned", {}, ("'ggml_distances'", "samples.obsp", "samples = sg.tl.distances(adata)")),
+        ),
+        refused=({"color": "sex"}, {"color": ["label", "sex"]}, {"linkage_method": "closest"}),
+        takes_ax=False,  # a clustermap is a figure of several axes, laid out by seaborn
+    ),
+    "confusion": Plot(
+        calls=(Call("evaluated"), Call("evaluated", {"method": "majority"})),
+        missing=(Missing("evaluated", OTHER, NO_EVALUATION),),
+        refused=({"method": "other"},),
+        fills=0.8,  # its cells are squares
+    ),
+    "cross_validation": Plot(
+        calls=(Call("evaluated"), Call("evaluated", {"metric": "seconds"})),
+        missing=(Missing("evaluated", OTHER, NO_EVALUATION),),
+        refused=({"metric": "other"},),
+    ),
+    "embedding": Plot(
+        calls=(
+            Call("embedded"),
+            Call("embedded", {"color": "label"}),
+            Call("embedded", {"color": "stage", "size_by_cells": False}),
+            Call("embedded", {"color": "age", "components": (2, 1)}),
+        ),
+        missing=(
+            Missing("embedded", {"basis": "umap"}, ("'X_umap'", "samples.obsm", "'X_mds'", "sg.tl.neighbors(samples)")),
+            Missing("learned", {}, ("'X_mds'", "samples.obsm", "'X_ggml'", "sg.tl.mds(samples)")),
+        ),
+        refused=({"color": "sex"}, {"components": (1, 9)}),
+    ),
+    "enrichment": Plot(
+        calls=(Call("enriched"), Call("enriched", {"n_terms": 1, "max_p_adjusted": 1e-4})),
+        missing=(
+            Missing("enriched", OTHER, ("'other_enrichment'", "adata.uns", "sg.ext.gprofiler(adata, key='other')")),
+        ),
+        refused=({"n_terms": 0}, {"max_p_adjusted": -1.0}, {"sources": ["other"]}),
+    ),
+    "gene_stability": Plot(
+        calls=(
+            Call("stable", panels=2),
+            Call("stable_with_rates", {"component": 1, "gene_symbols": "symbol"}, panels=2),
+        ),
+        missing=(
+            Missing("stable", OTHER, NO_METRIC),
+            Missing("learned", {}, ("'ggml_stability'", "adata.uns", "sg.tl.gene_stability(adata, key='ggml'")),
+        ),
+        refused=({"component": 9}, {"n_genes": 0}, {"gene_symbols": "name"}),
+    ),
+    "history": Plot(
+        calls=(Call("learned", panels=2), Call("refined", panels=3)),
+        missing=(Missing("learned", OTHER, NO_METRIC),),
+    ),
+    "loadings": Plot(
+        calls=(
+            Call("learned", panels=2),
+            Call("learned", {"n_genes": 1, "gene_symbols": "symbol"}, panels=2),
+            Call("stable", {"components": [2]}),
+            Call("learned_on_features", panels=2),
+        ),
+        missing=(Missing("learned", OTHER, NO_METRIC),),
+        refused=({"components": [9]}, {"n_genes": 0}, {"gene_symbols": "name"}),
+    ),
+    "permutation_test": Plot(
+        calls=(Call("permuted"),),
+        missing=(
+            Missing("permuted", OTHER, ("adata.uns['other']", "'permutation_test'", "sg.tl.permutation_test(adata")),
+        ),
+    ),
+    "plan": Plot(
+        calls=(
+            Call("coupled", {"cell_type_key": "mode"}),
+            Call("coupled", {"cell_type_key": "mode", "min_mass": 0.5}),
+        ),
+        missing=(
+            Missing("coupled", {"cell_type_key": "other"}, ("'other'", "plan.obs", "'mode'")),
+            Missing("learned", {"cell_type_key": "mode"}, ("'plan'", "plan.uns", "plan = sg.tl.plan(adata, ")),
+        ),
+    ),
+    "predictions": Plot(
+        calls=(Call("predicted"),),
+        missing=(
+            Missing("embedded", {}, ("'prediction'", "samples.uns", "samples = sg.tl.predict(adata, reference)")),
+        ),
+    ),
+    "tuning": Plot(
+        calls=(Call("tuned"),),
+        missing=(
+            Missing("tuned", OTHER, ("adata.uns['other']", "sg.tl.tune(adata")),
+            Missing("evaluated", {"key": "cross_validation"}, ("adata.uns['cross_validation']", "sg.tl.tune")),
+        ),
+    ),
+}
+
+CALLS = [(name, call) for name, plot in PLOTS.items() for call in plot.calls]
+FIRST = [(name, plot.calls[0]) for name, plot in PLOTS.items()]
+ON_AXES = [(name, call) for name, call in CALLS if PLOTS[name].takes_ax]
+FIRST_ON_AXES = [(name, call) for name, call in FIRST if PLOTS[name].takes_ax]
+
+
+def over(argument: str, entries: list[tuple[str, Any]]) -> pytest.MarkDecorator:
+    """Run a test over entries of the table, each under the name of its plot and a number."""
+    counts: dict[str, int] = {}
+    ids = []
+    for name, _ in entries:
+        counts[name] = counts.get(name, 0) + 1
+        ids.append(f"{name}-{counts[name]}")
+    return pytest.mark.parametrize(("name", argument), entries, ids=ids)
+
+
+@pytest.fixture
+def data(request) -> Callable[[str], AnnData]:
+    """What a fixture holds, as a copy that a test may change."""
+    return lambda name: request.getfixturevalue(name).copy()
+
+
+@pytest.fixture(scope="module")
+def reread(request, tmp_path_factory) -> Callable[[str, str], AnnData]:
+    """What comes back of a fixture from a file of a kind."""
+
+    @cache
+    def reread(name: str, kind: str) -> AnnData:
+        store = MemoryStore() if kind == "zarr" else tmp_path_factory.mktemp("stored") / f"{name}.h5ad"
+        getattr(request.getfixturevalue(name).copy(), f"write_{kind}")(store)  # writing turns text into categories
+        return getattr(ad, f"read_{kind}")(store)
+
+    return reread
+
+
+@pytest.fixture(scope="module")
+def picture(request) -> Callable[[str, Call], "Picture"]:
+    """What a call draws in a figure of its own."""
+
+    known: dict[tuple[str, int], Picture] = {}
+
+    def picture(name: str, call: Call) -> Picture:
+        at = name, PLOTS[name].calls.index(call)
+        if at not in known:
+            known[at] = take(draw(name, request.getfixturevalue(call.data).copy(), call.options))
+        return known[at]
+
+    return picture
+
+
+def draw(name: str, adata: AnnData, options: Options, **more: Any) -> Any:
+    return getattr(sg.pl, name)(adata, **options, **more)
+
+
+def axes_of(drawn: Drawn) -> list[Axes]:
+    """The axes that a plot returned."""
+    if isinstance(drawn, ClusterGrid):
+        return [drawn.ax_heatmap]
+    return drawn if isinstance(drawn, list) else [drawn]
+
+
+def figure_of(drawn: Drawn) -> Figure:
+    (figure,) = {axes.figure for axes in axes_of(drawn)}
+    return figure
+
+
+def artists(part: Figure | Axes) -> Artists:
+    """Texts, numbers and colors of all that is drawn, in order."""
+    found = []
+    for artist in part.findobj():
+        match artist:
+            case Text():
+                values = [artist.get_text(), artist.get_color(), artist.get_fontweight(), artist.get_visible()]
+            case Line2D():
+                values = [artist.get_xydata(), artist.get_color(), artist.get_linestyle(), artist.get_marker()]
+            case Patch():
+                values = [artist.get_path().vertices, artist.get_patch_transform().get_matrix(), artist.get_facecolor()]
+            case Collection():
+                values = [artist.get_offsets(), artist.get_sizes() if hasattr(artist, "get_sizes") else 0.0]
+                values += [artist.get_array(), artist.get_facecolor(), *(path.vertices for path in artist.get_paths())]
+            case AxesImage():
+                values = [artist.get_array()]
+            case Axes():
+                values = [artist.get_xlim(), artist.get_ylim(), artist.get_xscale(), artist.get_yscale()]
+            case _:
+                continue
+        found.append((type(artist).__name__, [np.ma.getdata(value) for value in values]))
+    return found
+
+
+def data_artists(axes: Axes) -> Artists:
+    """Artists inside the axes, titles and entries of the legend, but nothing that depends on the size of the axes."""
+    inside = [*axes.collections, *axes.lines, *axes.patches, *axes.images, *axes.texts]
+    texts = [axes.title, axes.xaxis.label, axes.yaxis.label]
+    if axes.get_legend() is not None:
+        texts += axes.get_legend().get_texts()
+    return [each for artist in [*inside, *texts] for each in artists(artist)]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as plain values: all its artists, those inside each of the returned axes, and the image."""
+
+    artists: Artists
+    inside: list[Artists]
+    pixels: np.ndarray
+
+
+def take(drawn: Drawn) -> Picture:
+    figure = figure_of(drawn)
+    figure.canvas.draw()  # from here on ticks have labels
+    inside = [data_artists(axes) for axes in axes_of(drawn)]
+    found = Picture(artists(figure), inside, np.array(figure.canvas.buffer_rgba()))
+    plt.close(figure)
+    return found
+
+
+def assert_alike(found: Artists, truth: Artists) -> None:
+    assert [kind for kind, _ in found] == [kind for kind, _ in truth]
+    for (kind, values), (_, others) in zip(found, truth, strict=True):
+        assert len(values) == len(others)
+        for value, other in zip(values, others, strict=True):
+            np.testing.assert_array_equal(value, other, err_msg=kind)
+
+
+def assert_same_picture(found: Picture, truth: Picture) -> None:
+    assert_alike(found.artists, truth.artists)
+    np.testing.assert_array_equal(found.pixels, truth.pixels)
+
+
+@contextmanager
+def untouched(adata: AnnData) -> Iterator[None]:
+    """Within the block nothing is written into the data, and no setting or state of another package changes."""
+    before = slots(adata)
+    settings = dict(mpl.rcParams)
+    state = np.random.get_state(legacy=False)  # noqa: NPY002
+    yield
+    assert_same(slots(adata), before)
+    assert dict(mpl.rcParams) == settings
+    np.testing.assert_equal(np.random.get_state(legacy=False), state)  # noqa: NPY002
+
+
+# The table
+
+
+def test_every_plot_is_in_the_table():
+    assert sorted(PLOTS) == sorted(sg.pl.__all__)
+
+
+@pytest.mark.parametrize("name", sg.pl.__all__)
+def test_options_that_all_plots_share_look_the_same(name):
+    found = inspect.signature(getattr(sg.pl, name)).parameters
+    shared = {option: found[option] for option in ("ax", "show", "save") if option in found}
+    assert list(found)[-len(shared) :] == list(shared)
+    assert {option: p.default for option, p in shared.items() if option != "ax"} == {"show": False, "save": None}
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in shared.values())
+    assert ("ax" in shared) == PLOTS[name].takes_ax
+    assert "ax" not in shared or shared["ax"].default is None
+
+
+# What is drawn
+
+
+@over("call", CALLS)
+def test_the_axes_are_returned_and_nothing_else_changes(name, call, data):
+    adata = data(call.data)
+    with untouched(adata):
+        drawn = draw(name, adata, call.options)
+    promised = get_type_hints(getattr(sg.pl, name))["return"]
+    assert isinstance(drawn, list if promised == list[Axes] else promised)
+    assert len(axes_of(drawn)) == call.panels
+    assert all(axes.has_data() for axes in axes_of(drawn))
+    assert plt.get_fignums() == [figure_of(drawn).number]
+
+
+@over("call", FIRST)
+def test_a_view_stays_a_view(name, call, data):
+    view = data(call.data)[:]
+    with untouched(view):
+        draw(name, view, call.options)
+    assert view.is_view
+
+
+@over("call", CALLS)
+def test_what_comes_back_from_h5ad_is_drawn_the_same(name, call, reread, picture):
+    assert_same_picture(take(draw(name, reread(call.data, "h5ad"), call.options)), picture(name, call))
+
+
+@over("call", FIRST)
+def test_what_comes_back_from_zarr_is_drawn_the_same(name, call, reread, picture):
+    assert_same_picture(take(draw(name, reread(call.data, "zarr"), call.options)), picture(name, call))
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_each_call_draws_a_picture_of_its_own(name, picture):
+    pictures = [picture(name, call).artists for call in PLOTS[name].calls]
+    for one, other in itertools.combinations(pictures, 2):
+        with pytest.raises(AssertionError):  # else the tests above could not tell them apart
+            assert_alike(one, other)
+
+
+# Given axes
+
+
+@over("call", ON_AXES)
+def test_given_axes_are_drawn_on_and_handed_back(name, call, data, picture):
+    own = picture(name, call).inside
+    figure = plt.figure(figsize=(4.0 * call.panels, 4.0))
+    *given, spare = figure.subplots(1, call.panels + 1)
+    elsewhere = plt.figure()  # the current one
+    drawn = draw(name, data(call.data), call.options, ax=given if call.panels > 1 else given[0])
+    assert axes_of(drawn) == given
+    figure.canvas.draw()
+    for axes, truth in zip(given, own, strict=True):
+        assert_alike(data_artists(axes), truth)
+    assert not spare.has_data()
+    assert elsewhere.axes == []
+    assert plt.gcf() is elsewhere
+    assert plt.get_fignums() == [figure.number, elsewhere.number]
+
+
+@over("call", FIRST_ON_AXES)
+def test_a_wrong_number_of_axes_is_refused(name, call, data):
+    for n in {1, call.panels - 1, call.panels + 1} - {0, call.panels}:
+        figure, given = plt.subplots(1, n)
+        with pytest.raises(ValueError, match=rf"^ax has {n} axes; this plot has {call.panels} panels\.$"):
+            draw(name, data(call.data), call.options, ax=given)
+        assert not any(axes.has_data() for axes in figure.axes)
+        assert plt.get_fignums() == [figure.number]
+        plt.close(figure)
+
+
+@over("call", FIRST_ON_AXES)
+def test_axes_of_a_part_of_a_figure_are_drawn_on_and_the_whole_is_saved(name, call, data, tmp_path):
+    whole = plt.figure(figsize=(2.5 * call.panels + 1.0, 2.5))
+    beside, part = whole.subfigures(1, 2, width_ratios=(1.0, 2.5 * call.panels))
+    beside.text(0.5, 0.5, "beside", color="#FF00FF", fontsize="xx-large")
+    given = np.ravel(part.subplots(1, call.panels)).tolist()
+    drawn = draw(name, data(call.data), call.options, ax=given, save=tmp_path / "plot.png")
+    assert axes_of(drawn) == given
+    assert isinstance(given[0].figure, SubFigure)
+    assert all(axes.has_data() for axes in given)
+    image = plt.imread(tmp_path / "plot.png")[..., :3]
+    assert (image == (1.0, 0.0, 1.0)).all(axis=2).any()
+    assert plt.get_fignums() == [whole.number]
+
+
+# Showing and saving: either leaves open the figure that was handed back, and none but that
+
+
+@over("call", FIRST)
+def test_the_plot_is_saved_in_its_size(name, call, data, tmp_path):
+    adata = data(call.data)
+    with untouched(adata):
+        drawn = draw(name, adata, call.options, save=tmp_path / "plot.png")
+    figure = figure_of(drawn)
+    assert plt.get_fignums() == [figure.number]
+    image = plt.imread(tmp_path / "plot.png")
+    assert image[..., :3].std() > 0.1  # something is on it
+    shares = np.array(image.shape[:2]) / (200 * figure.get_size_inches()[::-1])
+    assert shares.min() > PLOTS[name].fills
+    assert shares.max() < 1.1  # nothing lies far outside
+    box = 200 * (figure.get_tightbbox().size[::-1] + 0.2)  # padded by 0.1 inch
+    np.testing.assert_allclose(image.shape[:2], box, rtol=0.03)
+
+
+@over("call", FIRST)
+def test_the_plot_is_shown_once_when_the_file_is_written(name, call, data, tmp_path, monkeypatch):
+    path = tmp_path / "plot.pdf"
+    written = []
+    monkeypatch.setattr(plt, "show", lambda: written.append(path.read_bytes()))
+    drawn = draw(name, data(call.data), call.options, show=True, save=str(path))
+    (content,) = written
+    assert content.startswith(b"%PDF")
+    assert len(content) > 2000
+    assert all(axes.has_data() for axes in axes_of(drawn))
+    assert plt.get_fignums() == [figure_of(drawn).number]
+
+
+# What is refused
+
+
+@over("call", [(name, each) for name, plot in PLOTS.items() for each in plot.missing])
+def test_a_missing_slot_is_answered_with_its_name_and_the_next_step(name, call, data):
+    adata = data(call.data)
+    with untouched(adata), pytest.raises(KeyError) as error:
+        draw(name, adata, call.options)
+    message = error.value.args[0]
+    assert [part for part in call.says if part not in message] == [], message
+    assert plt.get_fignums() == []
+
+
+@over("options", [(name, each) for name, plot in PLOTS.items() for each in plot.refused])
+def test_a_refused_call_leaves_no_figure_behind(name, options, data):
+    first = PLOTS[name].calls[0]
+    adata = data(first.data)
+    with untouched(adata), pytest.raises((KeyError, ValueError)):
+        draw(name, adata, {**first.options, **options})
+    assert plt.get_fignums() == []
