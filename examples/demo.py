@@ -1,8 +1,8 @@
 """The main job on an embedded cohort: learn a metric, judge it on samples that it has not seen, draw what it found.
 
 Thirty samples of three classes to learn from and thirty new ones to judge by, with 200 features each. Only the first
-feature tells the classes apart; in the other 199 samples differ for reasons that have nothing to do with their class,
-and these dominate the Euclidean metric.
+feature tells the classes apart; in the other 199 samples differ for reasons that have nothing to do with their class.
+These are ten times as large, so they dominate the Euclidean metric.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import scggml as sg
 
 N_NEIGHBORS = 5
+RIDGES = {"mean": "the mean within-class variance", "feature": "the within-class variance of each feature"}
 
 
 def cohort(name, seed):
@@ -27,6 +28,12 @@ def cohort(name, seed):
     adata.obs["cohort"] = name
     adata.obs_names = [f"{name}_{cell}" for cell in adata.obs_names]
     return adata
+
+
+def setting(choice, i):
+    """A setting that was tried, in words."""
+    ridge, scale, shrinkage = (choice[name][i] for name in ("ridge", "ridge_scale", "shrinkage"))
+    return f"ridge {ridge:g} of {RIDGES[scale]}, shrinkage {shrinkage:g}"
 
 
 def held_out_accuracy(samples, key):
@@ -44,9 +51,12 @@ def main(folder):
     print(f"Cohort to learn from: 30 samples of 3 classes, {learned.n_obs} cells, {learned.n_vars} features")
 
     sg.tl.ggml(learned, "sample_id", "label")
-    result, importance = learned.uns["ggml"], sg.get.metric(learned).gene_importance
-    print(f"Learning: {result['stop']}, {result['history']['active'][-1]:.0%} of the triplets are still active")
-    print(f"Share of the metric on the feature with signal: {importance['signal'] / importance.sum():.1%}")
+    result = learned.uns["ggml"]
+    choice = result["choice"]
+    print(f'Method "canonical": {result["stop"]}, {len(result["components"])} components')
+    print(f"  usual setting: {setting(choice, 0)}")
+    print(f"  chosen:        {setting(choice, choice['chosen'])}")
+    print(f"  since it {choice['reason']} (log score)")
 
     sg.tl.project(new, learned)
     both = ad.concat([learned, new], uns_merge="first", merge="same")
@@ -55,14 +65,17 @@ def main(folder):
     print(f"Held-out {N_NEIGHBORS}-NN accuracy, 30 samples that the metric has not seen (chance 33 %)")
     for key, name in (("euclidean", "Euclidean"), ("ggml", "learned")):
         print(f"  {name:<10}{held_out_accuracy(samples, key):6.1%}")
+    importance = sg.get.metric(learned).gene_importance
+    print(f"Most important feature: {importance.idxmax()!r}, {importance.max() / importance.sum():.1%} of the metric")
 
     sg.tl.mds(samples)
     sg.tl.neighbors(samples)
     with warnings.catch_warnings():  # UMAP says that a seed makes it use one thread
         warnings.simplefilter("ignore", UserWarning)
         sc.tl.umap(samples)
-    sg.pl.clustermap(samples, color=["label", "cohort"], save=folder / "clustermap.png")
-    sg.pl.embedding(samples, color="label", save=folder / "embedding.png")
+    held_out = samples[samples.obs["cohort"] == "new"].copy()  # the others separate whatever their labels are
+    sg.pl.clustermap(held_out, color="label", save=folder / "clustermap_held_out.png")
+    sg.pl.embedding(held_out, color="label", save=folder / "embedding_held_out.png")
     sg.pl.loadings(learned, n_genes=5, save=folder / "loadings.png")
     samples.write_h5ad(folder / "samples.h5ad")
     print(f"Written to {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
