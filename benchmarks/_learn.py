@@ -13,7 +13,7 @@ from _worker import Gate, Memory, stop_at_passes
 import scggml as sg
 from scggml._core.cohort import Cohort, from_clouds
 from scggml._core.learn.objective import Objective
-from scggml._core.learn.triplets import Fit, Schedule, fit
+from scggml._core.learn.triplets import Descent, Schedule, fit
 
 
 def value(text: str) -> Any:
@@ -23,18 +23,25 @@ def value(text: str) -> Any:
     except (ValueError, SyntaxError):
         pass
     try:
-        call = ast.parse(text, mode="eval").body
+        found = ast.parse(text, mode="eval").body
     except SyntaxError:
         return text
-    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and hasattr(sg.tl, call.func.id)):
-        return text
-    positional = [ast.literal_eval(argument) for argument in call.args]
-    named = {argument.arg: ast.literal_eval(argument.value) for argument in call.keywords}
-    return getattr(sg.tl, call.func.id)(*positional, **named)
+    return _object(found) if isinstance(found, ast.Call) else text
+
+
+def _object(node: ast.expr) -> Any:
+    """A literal, or an object of `sg.tl` whose options are such."""
+    if not isinstance(node, ast.Call):
+        return ast.literal_eval(node)
+    if not (isinstance(node.func, ast.Name) and hasattr(sg.tl, node.func.id)):
+        raise ValueError(f"{ast.unparse(node.func)} is no object of sg.tl.")
+    positional = [_object(argument) for argument in node.args]
+    named = {argument.arg: _object(argument.value) for argument in node.keywords if argument.arg is not None}
+    return getattr(sg.tl, node.func.id)(*positional, **named)
 
 
 def arguments(texts: list[str]) -> dict[str, Any]:
-    """`["lr=0.1", "solver=Exact()"]` as keyword arguments."""
+    """`["n_comps=2", "method=Triplets(lr=0.1)"]` as keyword arguments."""
     pairs = [text.partition("=") for text in texts]
     return {name: value(written) for name, _, written in pairs}
 
@@ -64,7 +71,7 @@ def objective_of(config: Mapping[str, Any]) -> Objective:
     )
 
 
-def train(cohort: Cohort, W0: np.ndarray, config: Mapping[str, Any], steps: int) -> Fit:
+def train(cohort: Cohort, W0: np.ndarray, config: Mapping[str, Any], steps: int) -> Descent:
     """Plain Adam on all samples, as the reference does it."""
     schedule = Schedule(lr=config["lr"], max_iter=steps, tol=0.0, batch_size=None)
     rng = np.random.default_rng(0)

@@ -1,8 +1,8 @@
 """Whole jobs, phase by phase: a real cohort of 634 biopsies, and a cohort of a million cells on disk.
 
 `kidney_igan` standardizes the features and runs `sg.tl.ggml` and `sg.tl.distances` with their defaults. `disk` writes a
-cohort sample by sample, opens it backed and does the same; the phase "read and embed" is `sg.tl.ggml` without a step
-(a given start and `max_iter=0`): reading, summaries of the samples where there are any, and coordinates of the cells.
+cohort sample by sample, opens it backed and does the same; the phase "read and embed" is what `sg.tl.ggml` does besides
+learning: reading, summaries of the samples where there are any, and coordinates of the cells.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,17 @@ from _report import Row, add_csv_option, append_csv, heading, print_table
 from _worker import HERE, Gate, Memory, run
 
 import scggml as sg
+from scggml._anndata.features import embed_cells, read_features
+from scggml._anndata.reading import Reading
 
 DOWNLOADS = HERE.parents[1] / "shared" / "data" / "downloads"
 """Where the file of the real cohort is taken from if `SCGGML_DATA` does not say."""
 
 ASIDE = ("write", "read and embed")
 """Phases that a user's job does not have."""
+
+PASSES = {"eigenvalues": "alternations", "loss": "passes"}
+"""What the history of a metric counts."""
 
 ARRAY = {"encoding-type": "array", "encoding-version": "0.2.0"}
 
@@ -61,7 +67,19 @@ def learn(adata: ad.AnnData, sample_key: str, label_key: str, **options: Any) ->
         warnings.filterwarnings("ignore", message="Learning reached max_iter")  # the note says so
         sg.tl.ggml(adata, sample_key, label_key, **({"progress": False} | options))
     entry = adata.uns[options.get("key_added", "ggml")]
-    return f"{entry['stop']}, {len(entry['history']['loss'])} passes"
+    taken = {unit: entry["history"][name] for name, unit in PASSES.items() if name in entry["history"]}
+    return ", ".join([str(entry["stop"]), *(f"{len(values)} {unit}" for unit, values in taken.items())])
+
+
+def read_and_embed(adata: ad.AnnData, k: int, **options: Any) -> None:
+    """Read the samples as `sg.tl.ggml` does, and take all cells through some metric."""
+    known = {field.name for field in fields(Reading)}
+    given = {name: value for name, value in options.items() if name in known}
+    reading = Reading(**({"sample_key": "sample_id", "label_key": "label", "summary": "auto"} | given))
+    features = read_features(adata, use_rep=reading.use_rep, layer=reading.layer)
+    selection = reading.select(adata)
+    reading.settled(selection).samples(selection, features)
+    embed_cells(features, start(k, len(features.names)))
 
 
 def kidney_igan(config: dict[str, Any], gate: Gate) -> list[Row]:
@@ -142,10 +160,8 @@ def disk(config: dict[str, Any], gate: Gate) -> list[Row]:
         row["note"] = f"{P} samples x {n} cells x {d} dimensions, {path.suffix[1:]}"
     with phase("open"):
         adata = open_cohort(path)
-    k = options.get("n_comps", 5)
     with phase("read and embed"):
-        at_start = {"init": start(k, d), "max_iter": 0, "n_jobs": config["threads"]}
-        learn(adata, "sample_id", "label", **(options | at_start))
+        read_and_embed(adata, options.get("n_comps") or 5, **options)
     with phase("learn") as row:
         row["note"] = learn(adata, "sample_id", "label", n_jobs=config["threads"], **options)
     with phase("distances") as row:

@@ -26,27 +26,34 @@ COHORTS = (
     "onek1k_scdesignpop",
     "kidney_igan_pilot",
 )
-Canonical, Learned = sg.tl.Canonical, sg.tl.LearnedMetric
+Learner, Triplets = sg.tl.Learner, sg.tl.Triplets
 
-DEFAULT = {"ggml": "ggml"}
-RIVALS = {name: name for name in ("canonical", "euclidean", "cosine", "pseudobulk", "composition", "majority")}
+
+def usual(ridge=0.05, shrinkage=0.4, **options):
+    """The default without a choice: a ridge that is a share of the mean scatter, and a fixed shrinkage."""
+    return Learner(method=sg.tl.Canonical(ridge=ridge, ridge_scale="mean"), shrinkage=shrinkage, **options)
+
+
+DEFAULT = {"canonical": "canonical", "canonical, fixed pair": usual()}
+RIVALS = {name: name for name in ("euclidean", "cosine", "pseudobulk", "composition", "majority")}
 AROUND = {
-    "ggml, shrinkage 0.2": Learned(shrinkage=0.2),
-    "ggml, shrinkage 0.6": Learned(shrinkage=0.6),
-    "ggml, ridge 0.01": Learned(init=Canonical(ridge=0.01)),
-    "ggml, ridge 0.1": Learned(init=Canonical(ridge=0.1)),
-    "ggml, ridge 0.3": Learned(init=Canonical(ridge=0.3)),
-    "ggml, 2 components": Learned(n_comps=2),
-    "ggml, 10 components": Learned(n_comps=10),
+    "fixed pair, not shrunk": usual(shrinkage=0.0),
+    "fixed pair, shrinkage 0.2": usual(shrinkage=0.2),
+    "fixed pair, shrinkage 0.6": usual(shrinkage=0.6),
+    "fixed pair, ridge 0.01": usual(ridge=0.01),
+    "fixed pair, ridge 0.1": usual(ridge=0.1),
+    "fixed pair, ridge 0.3": usual(ridge=0.3),
+    "canonical, 2 components": Learner(n_comps=2),
+    "canonical, 10 components": Learner(n_comps=10),
     "blend of Euclidean, cosine and canonical": "blend",
-    "blend of cosine and ggml": sg.tl.Blend(["cosine", "ggml"]),
+    "blend of cosine and canonical": sg.tl.Blend(["cosine", "canonical"]),
 }
-# the defaults of the reference implementation: absolute margin, random start, 30 steps of plain Adam
-REFERENCE = {"reference": Learned(margin=1.0, reg=0.001, lr=0.05, max_iter=30, tol=0.0, init="orthonormal")}
+# the paper as published, and the reference implementation: absolute margins and random starts
+REFERENCE = {"paper": "paper", "ggml-ot": Learner(method=Triplets.ggml_ot())}
 STEPS = {
-    "ggml, 20 gradient steps": Learned(max_iter=20, tol=0.0),
-    "ggml, gradient steps to convergence": Learned(max_iter=300),
-    "ggml, gradient steps to convergence, not shrunk": Learned(max_iter=300, shrinkage=0.0),
+    "triplets, 20 gradient steps": Learner(method=Triplets(max_iter=20, tol=0.0)),
+    "triplets": "triplets",
+    "triplets, not shrunk": Learner(method="triplets", shrinkage=0.0),
 }
 GROUPS = {"default": DEFAULT, "rivals": RIVALS, "around": AROUND, "reference": REFERENCE, "steps": STEPS}
 

@@ -1,7 +1,7 @@
 """Do significant genes and cell types come out where they were planted, and nowhere else?
 
-Cohorts of counts in which the answer is known are prepared as usual (scaled log counts, PCA) and learned from
-canonically. `planted` rows count the genes at a false discovery rate of 5 %; `nothing planted` counts the cohorts that
+Cohorts of counts in which the answer is known are prepared as usual (scaled log counts, PCA) and learned from by the
+default. `planted` rows count the genes at a false discovery rate of 5 %; `nothing planted` counts the cohorts that
 report any.
 """
 
@@ -35,7 +35,7 @@ NOTHING = {"n_genes": 60, "n_planted": 0, "n_samples": 8, "n_cells": 8, "n_types
 
 
 def learn(seed: int, sizes: Mapping[str, Any], n_axes: int) -> AnnData:
-    """A cohort with a canonical metric of two components."""
+    """A cohort with the default metric of two components."""
     adata = sg.datasets.synthetic_counts(**sizes, rng=seed)
     adata.X = adata.X.toarray()
     sc.pp.normalize_total(adata, target_sum=1e4)
@@ -91,13 +91,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="cohorts of each design")
     parser.add_argument("--nothing", type=int, default=300, help="cohorts in which nothing is planted")
     parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
-    parser.add_argument("--n-perm", type=int, default=50, help="deals of labels, at least 19")
+    parser.add_argument("--n-perm", type=int, default=50, help="permutations of labels, at least 19")
     parser.add_argument("--n-jobs", type=int, default=1)
     add_csv_option(parser)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
 
-    heading(f"Genes at a false discovery rate of 5 %, {options.n_perm} deals of labels")
+    heading(f"Genes at a false discovery rate of 5 %, {options.n_perm} permutations of labels")
     rows = [
         planted(name, seed, options.n_perm, options.n_jobs) for name in options.designs for seed in range(options.seeds)
     ]

@@ -36,19 +36,21 @@ def cohort(setting: Setting) -> ad.AnnData:
     return ad.AnnData(X, obs=obs)
 
 
-def learn(adata: ad.AnnData, **options: Any) -> None:
-    """Plain steps from the default start, without the warning that they are few."""
-    sg.tl.ggml(adata, "sample_id", "label", **({"tol": 0.0, "progress": False} | options))
+def learn(adata: ad.AnnData, steps: int, init: Any = "canonical", **options: Any) -> None:
+    """Plain steps on the triplet objective, or whatever method the options name."""
+    method = sg.tl.Triplets(init=init, max_iter=steps, tol=0.0)
+    sg.tl.ggml(adata, "sample_id", "label", **({"method": method, "progress": False} | options))
 
 
 def learning(config: dict[str, Any], gate: Gate) -> dict[str, float]:
     """Peak extra memory of a few steps of learning."""
     setting = Setting(**config["setting"])
-    learn(cohort(Setting(4, 8, setting.d, 2)), n_comps=2, max_iter=1)  # imports and compiled code
+    options = arguments(config["options"])
+    learn(cohort(Setting(4, 8, setting.d, 2)), 1, n_comps=2, **options)  # imports and compiled code
     adata = cohort(setting)
     gate()
     memory = Memory()
-    learn(adata, n_comps=setting.k, max_iter=config["steps"], n_jobs=config["threads"], **arguments(config["options"]))
+    learn(adata, config["steps"], n_comps=setting.k, n_jobs=config["threads"], **options)
     return {"before": memory.before, "extra": memory.extra}
 
 
@@ -57,7 +59,7 @@ def distances(config: dict[str, Any], gate: Gate) -> dict[str, float]:
     setting = Setting(**config["setting"])
     small, adata = cohort(Setting(4, 8, setting.d, 2)), cohort(setting)
     for cells in (small, adata):
-        learn(cells, n_comps=setting.k, max_iter=0, init=start(setting.k, setting.d), batch_size=None)
+        learn(cells, 1, start(setting.k, setting.d), n_comps=setting.k)
     sg.tl.distances(small, progress=False)
     gate()
     memory = Memory()
