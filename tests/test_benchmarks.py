@@ -126,7 +126,7 @@ def test_options_are_literals_or_objects(monkeypatch):
     assert given == {"shrinkage": 0.5, "method": "paper", "solver": sg.tl.Exact(max_iter=9), "summary": None}
     found = _learn.value("Triplets(init=Canonical(ridge=0.2), max_iter=3)")
     assert (found.init, found.max_iter) == (sg.tl.Canonical(ridge=0.2), 3)
-    with pytest.raises(ValueError, match="open is no object of sg.tl"):
+    with pytest.raises(ValueError, match=r"open is no object of sg\.tl"):
         _learn.value("open('x')")
 
 

@@ -41,7 +41,15 @@ def on_cluster():
 @pytest.mark.parametrize("squared", [False, True])
 def test_distances_are_those_of_threads_to_the_bit(client, small_tiles, squared):
     adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
-    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, max_iter=3, tol=0, squared=squared, progress=False)
+    sg.tl.ggml(
+        adata,
+        "sample_id",
+        "label",
+        method=sg.tl.Triplets(max_iter=3, tol=0),
+        n_comps=2,
+        squared=squared,
+        progress=False,
+    )
     truth = sg.tl.distances(adata, n_jobs=2, progress=False).obsp["ggml_distances"]
     with on_cluster():
         found = sg.tl.distances(adata, progress=False).obsp["ggml_distances"]

@@ -73,9 +73,9 @@ def test_the_grid_has_every_entry():
 
 
 def test_a_reading_survives_files(tmp_path):
-    readings = {f"r{i}": reading for i, reading in enumerate(grid())}
-    adata = AnnData(np.zeros((2, 1)), uns={name: reading.to_params() for name, reading in readings.items()})
-    for kind in ("h5ad", "zarr"):
+    for kind, step in (("h5ad", 1), ("zarr", 7)):  # zarr takes 30 ms for each value
+        readings = {f"r{i}": reading for i, reading in enumerate(list(grid())[::step])}
+        adata = AnnData(np.zeros((2, 1)), uns={name: reading.to_params() for name, reading in readings.items()})
         getattr(adata, f"write_{kind}")(tmp_path / f"readings.{kind}")
         read = getattr(ad, f"read_{kind}")(tmp_path / f"readings.{kind}")
         for name, reading in readings.items():

@@ -183,7 +183,7 @@ def test_a_refit_is_the_stored_metric(small, options, shared):
 
 def test_a_metric_of_coresets_is_learned_again_on_the_same_coresets(small):
     learn(small, rng=2, summary=sg.tl.Coreset(4, max_iter=3))
-    stored, refit = read_refit(small)
+    _, refit = read_refit(small)
     assert refit.samples.cohort.sizes.tolist() == [4] * 10
     assert refit.samples.everything is None
     learn(small, rng=2, summary=sg.tl.Coreset(4), method=sg.tl.Triplets(max_iter=2, tol=0.0, refine=1))

@@ -120,7 +120,7 @@ def test_a_batch_that_is_the_label_is_refused():
 @pytest.mark.real
 @pytest.mark.slow
 def test_kidney_function_is_an_ordered_label(data_dir):
-    """The categories of the column are alphabetical; with the levels, ordered learning ranks donors at least as well."""
+    """Categories of the column are alphabetical; with the levels, ordered learning ranks donors at least as well."""
     adata = ad.read_h5ad(data_dir / "kidney_igan_pilot.h5ad")
     order = ["eGFR<30", "eGFR30-60", "eGFR>60"]
     samples = adata.obs.groupby("sample_id", observed=True)["label"].agg(["first", "size"])

@@ -21,7 +21,7 @@ def run(adata, **options):
 
 
 def planted_cohort(n_cells):
-    adata = sg.datasets.synthetic(n_noise=9, n_samples=5, n_cells=n_cells)
+    adata = sg.datasets.synthetic(n_noise=9, noise_scale=1.0, n_samples=5, n_cells=n_cells)
     adata.obs = adata.obs.rename(columns={"sample_id": "sample"})
     return adata
 

@@ -127,10 +127,10 @@ METHODS = [
     ),
 ]
 OTHERS = {
-    "n_comps": (None, 3, np.int32(4)),
-    "squared": (False, True, np.True_),
-    "shrinkage": ("auto", 0, 0.4, np.float32(1.0)),
-    "solver": ("exact", sg.tl.Exact(), sg.tl.Exact(max_iter=10, backend="pot", cache_size=0.5)),
+    "n_comps": (None, np.int32(4)),
+    "squared": (False, np.True_),
+    "shrinkage": ("auto", 0, np.float32(1.0)),
+    "solver": ("exact", sg.tl.Exact(max_iter=10, backend="pot", cache_size=0.5)),
 }
 
 
@@ -143,7 +143,7 @@ def learners():
 def test_the_grid_has_every_option():
     assert {"method", *OTHERS} == {field.name for field in fields(sg.tl.Learner)}
     for kind in (sg.tl.Canonical, sg.tl.Triplets, sg.tl.Exact):
-        objects = [*METHODS, *OTHERS["solver"]]
+        objects = [*METHODS, *OTHERS["solver"], sg.tl.Exact()]
         for field in fields(kind):
             found = {repr(getattr(each, field.name)) for each in objects if isinstance(each, kind)}
             assert len(found) > 1, (kind, field.name)
@@ -163,20 +163,18 @@ def test_every_learner_comes_back_from_its_params():
         assert found == learner
         assert found.to_params().keys() == learner.to_params().keys()
         seen.append(repr(learner.to_params()))
-    assert len(seen) == len(METHODS) * 3 * 3 * 4 * 3
-    assert len(set(seen)) > 9000  # some are the same in other types
+    assert len(seen) == len(METHODS) * 2 * 2 * 3 * 2
+    assert len(set(seen)) >= len(seen) - 24  # one recipe has two names
 
 
 def test_learners_survive_files(tmp_path):
-    """Every fifth method and every fourth combination of the others, in which each value occurs; files take their time."""
+    """Every fifth method, and each combination of the others; files take their time."""
     others = [dict(zip(OTHERS, values, strict=True)) for values in itertools.product(*OTHERS.values())]
     some = [sg.tl.Learner(method=METHODS[i], **others[i % len(others)]) for i in range(0, len(METHODS), 5)]
-    some += [sg.tl.Learner(method=METHODS[i % 4], **others[i]) for i in range(0, len(others), 4)]
-    for name, values in OTHERS.items():
-        assert len({repr(getattr(each, name)) for each in some}) >= len({repr(value) for value in values}) - 1
-    adata = AnnData(np.zeros((2, 1)), uns={f"m{i}": learner.to_params() for i, learner in enumerate(some)})
-    for kind in ("h5ad", "zarr"):
+    some += [sg.tl.Learner(method=METHODS[i % 4], **others[i]) for i in range(len(others))]
+    for kind, kept in (("h5ad", some), ("zarr", some[::5])):  # zarr takes 30 ms for each value
+        adata = AnnData(np.zeros((2, 1)), uns={f"m{i}": learner.to_params() for i, learner in enumerate(kept)})
         getattr(adata, f"write_{kind}")(tmp_path / f"learners.{kind}")
         read = getattr(ad, f"read_{kind}")(tmp_path / f"learners.{kind}")
-        for i, learner in enumerate(some):
+        for i, learner in enumerate(kept):
             assert sg.tl.Learner.from_params(read.uns[f"m{i}"]) == learner
