@@ -28,7 +28,7 @@ def planted_cohort(n_cells):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("method", "n_cells", "n"), [(None, 5, 119), (sg.tl.Learner(method=USUAL, shrinkage=0.4), 8, 199)]
+    ("method", "n_cells", "n"), [(None, 5, 119), (sg.tl.Learner(method=USUAL, shrinkage=0.4), 12, 199)]
 )
 def test_a_planted_signal_is_found(method, n_cells, n):
     found = run(planted_cohort(n_cells), n_permutations=n, n_splits=3, method=method)
