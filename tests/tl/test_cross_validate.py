@@ -355,6 +355,16 @@ def test_the_same_seed_gives_the_same_result_on_any_backend(signal):
     assert not other.predictions["sample"].equals(truth.predictions["sample"])
 
 
+def test_seeds_may_be_of_numpy_and_generators(signal):
+    truth = evaluate(signal, ["canonical"], rng=5, n_repeats=1)
+    found = evaluate(signal, ["canonical"], rng=np.int64(5), n_repeats=1)
+    pd.testing.assert_frame_equal(found.predictions, truth.predictions)
+    drawn = [evaluate(signal, ["canonical"], rng=np.random.default_rng(3), n_repeats=1) for _ in range(2)]
+    pd.testing.assert_frame_equal(drawn[0].predictions, drawn[1].predictions)
+    again = evaluate(signal, ["canonical"], rng=signal.uns["cross_validation"]["params"]["seed"], n_repeats=1)
+    pd.testing.assert_frame_equal(again.predictions, drawn[0].predictions)
+
+
 def test_processes_give_the_same_result(signal):
     truth = evaluate(signal, ["canonical"], n_repeats=1)
     found = evaluate(signal, ["canonical"], n_repeats=1, n_jobs=2)

@@ -116,6 +116,18 @@ def test_the_same_seed_gives_the_same_null_on_any_backend():
     assert not np.array_equal(run(null_cohort(2), n_permutations=9, rng=1)["null"], truth["null"])
 
 
+@pytest.mark.parametrize("seeds", [(np.int64(4), 4), (np.random.default_rng(7), np.random.default_rng(7))])
+def test_the_same_seed_gives_the_same_result_whatever_its_type(seeds):
+    truth, found = (
+        run(null_cohort(2), n_permutations=9, rng=seed, n_jobs=n_jobs)
+        for seed, n_jobs in zip(seeds, (1, 2), strict=True)
+    )
+    np.testing.assert_array_equal(found["null"], truth["null"])
+    assert (found["observed"], found["p_value"]) == (truth["observed"], truth["p_value"])
+    again = run(null_cohort(2), n_permutations=9, rng=truth["params"]["seed"])  # what was drawn is stored
+    np.testing.assert_array_equal(again["null"], truth["null"])
+
+
 def test_preprocessing_is_fitted_anew_for_each_labeling():
     adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=10, n_genes=80, n_planted=20)
     sg.tl.permutation_test(

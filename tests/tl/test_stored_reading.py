@@ -140,14 +140,14 @@ def of_permutation_test(adata: AnnData, new: AnnData) -> list:
 USES = {
     of_distances: {"weights", "min_cells", "n_cells", "seed", "summary", "squared", "covariates"},
     of_project: {"covariates"},
-    of_attribute: {"weights", "min_cells", "n_cells", "seed", "summary", "squared", "covariates"} | {"order", "batch"},
+    of_attribute: {"weights", "min_cells", "n_cells", "seed", "summary", "squared", "covariates"}
+    | {"order", "batch", "label"},
     of_plan: {"weights", "min_cells", "n_cells", "seed", "squared", "covariates"},
 }
 EVERYTHING = {"weights", "min_cells", "n_cells", "seed", "summary", "squared", "covariates", "order", "batch", "groups"}
 EVERYTHING |= {"label", "components", "method", "shrinkage"}
-for function in (of_predict, of_gene_stability, of_cross_validate, of_permutation_test):
-    USES[function] = EVERYTHING
-USES[of_attribute] = USES[of_attribute] | {"label"}
+SLOW = (of_predict, of_gene_stability, of_cross_validate, of_permutation_test)
+USES |= dict.fromkeys(SLOW, EVERYTHING)
 
 CHANGES: dict[str, Callable[[Reading, Learner], tuple[Reading, Learner]]] = {
     "weights": lambda reading, learner: (replace(reading, weights_key=None), learner),
@@ -182,6 +182,10 @@ def changed(adata: AnnData, name: str) -> AnnData:
     return adata
 
 
+def name_of(function: Callable[[AnnData, AnnData], list]) -> str:
+    return function.__name__.removeprefix("of_")
+
+
 def same(found: list, truth: list) -> bool:
     return all(
         np.shape(one) == np.shape(other) and np.allclose(one, other, rtol=1e-9, equal_nan=True)
@@ -196,7 +200,9 @@ def call(function: Callable[[AnnData, AnnData], list], adata: AnnData, new: AnnD
         return function(adata, new)
 
 
-@pytest.mark.parametrize("function", USES, ids=lambda function: function.__name__.removeprefix("of_"))
+@pytest.mark.parametrize(
+    "function", [pytest.param(f, marks=pytest.mark.slow) if f in SLOW else f for f in USES], ids=name_of
+)
 def test_what_follows_uses_all_that_was_stored_and_nothing_else(function, learned, new):
     truth = call(function, learned, new)
     assert same(call(function, learned, new), truth)
@@ -204,7 +210,7 @@ def test_what_follows_uses_all_that_was_stored_and_nothing_else(function, learne
     assert uses == USES[function]
 
 
-@pytest.mark.parametrize("function", USES, ids=lambda function: function.__name__.removeprefix("of_"))
+@pytest.mark.parametrize("function", USES, ids=name_of)
 def test_what_follows_uses_the_stored_solver(function, learned, new, monkeypatch):
     used = []
     for name in ("solve", "distances", "transport"):

@@ -163,13 +163,15 @@ def gene_stability(
     generator = np.random.default_rng(seed)
     options: dict[str, Any] = {"n_jobs": n_jobs, "generator": generator, "progress": progress}
     found: dict[str, Any] = {}
+    shared: Samples | None = None
     if n_boot:
-        shared = stored.settled.with_work(samples, rng=generator, n_jobs=n_jobs)
+        shared = stored.learner.with_work(samples, rng=generator, n_jobs=n_jobs)
         refit = Refit(shared, target, stored.learner, stored.settled, axes)
         found |= _spread(refit, genes.loadings.T, n_boot, n_top=n_top, level=level, **options)
     if n_perm:
         small = _smaller(samples, generator)
-        shared = stored.learner.with_work(small, rng=generator, n_jobs=n_jobs)
+        if shared is None or small is not samples:
+            shared = stored.learner.with_work(small, rng=generator, n_jobs=n_jobs)
         strata = np.zeros(samples.n_samples, dtype=np.int64) if samples.batch is None else samples.batch
         refit = Refit(shared, target, stored.learner, stored.settled, axes)
         found |= _significance(refit, strata, n_perm, **options)

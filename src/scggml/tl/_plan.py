@@ -28,6 +28,9 @@ def plan(
 
     .. math:: \min_{T \in U(a, b)} \sum_{ij} T_{ij}\, d_W(x_i, y_j)
 
+    The cells are those that the metric was learned from (`n_cells`, `min_cells` and seed as then); all of these are
+    coupled where it was learned on a summary.
+
     Parameters
     ----------
     adata
