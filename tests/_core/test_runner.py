@@ -196,6 +196,22 @@ def test_the_filters_of_the_caller_decide(backend):
             run(grumble, [(0,), (1,)])
 
 
+_KEPT = []
+
+
+def grow(i):
+    _KEPT.append(np.ones(50_000_000))  # from 300 MB on, loky replaces a process
+    time.sleep(1.1)  # it looks once a second
+    return i
+
+
+@pytest.mark.slow
+def test_a_replaced_process_of_loky_is_not_a_warning_to_the_user():
+    with parallel_config("loky"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(grow, [(i,) for i in range(8)]) == list(range(8))
+
+
 def quiet(_):
     time.sleep(0.02)
     with warnings.catch_warnings():

@@ -22,6 +22,9 @@ Result = TypeVar("Result")
 Said = tuple[type[Warning], str]
 """Category and text of a warning: what can travel between processes, and what makes two warnings the same."""
 
+_HOUSEKEEPING = "A worker stopped while some jobs were given to the executor"
+"""What loky warns of when it replaces a process that has waited long or grown: nothing is lost, and nobody can act."""
+
 _MEMORY = uuid4().hex
 """Tells processes apart together with their number, which processes on two machines can share."""
 
@@ -222,6 +225,8 @@ def _libraries(n_modules: int) -> Any:
 def _warn_once(said: Iterable[Said]) -> None:
     """Issue every different warning once."""
     for category, text in dict.fromkeys(said):
+        if text.startswith(_HOUSEKEEPING):
+            continue
         warnings.warn(text, category, stacklevel=_level_outside())
 
 
