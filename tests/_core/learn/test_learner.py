@@ -175,11 +175,11 @@ def plan_and_slope(x, a, y, b, W):
     return float((plan * cost).sum()), gradient
 
 
-def steps_by_hand(cohort, triplets, W, *, margin, reg, lr, steps):
-    """Mean hinge and Frobenius norm, with Adam (Kingma and Ba) written out; loss of each step."""
+def steps_by_hand(cohort, steps, W, *, margin, reg, lr):
+    """Mean hinge of the triplets of each step and Frobenius norm, with Adam (Kingma and Ba) written out."""
     clouds = [cloud(cohort, p) for p in range(cohort.n_samples)]
     mean, square, losses, active = np.zeros_like(W), np.zeros_like(W), [], []
-    for step in range(1, steps + 1):
+    for step, triplets in enumerate(steps, start=1):
         pairs = {}
         for q in range(cohort.n_samples):
             pairs[q, q] = 0.0, np.zeros_like(W)
@@ -207,7 +207,7 @@ def test_the_method_of_the_paper_is_the_paper_written_out(labels, scale):
     cohort = replace(cohort, points=scale * cohort.points)
     rng = np.random.default_rng(7)
     drawn = dealt_triplets(cohort.labels, 5, rng)
-    W, losses, active = steps_by_hand(cohort, drawn, random_start(3, 5, rng), margin=10, reg=0.1, lr=0.01, steps=30)
+    W, losses, active = steps_by_hand(cohort, 30 * [drawn], random_start(3, 5, rng), margin=10, reg=0.1, lr=0.01)
     found = learn(Learner(method="paper", n_comps=3), cohort, seed=7)
     assert relative_error(theta(found.components), theta(W)) < 1e-6
     np.testing.assert_allclose(found.history["loss"], losses, rtol=1e-8)
@@ -218,12 +218,26 @@ def test_the_method_of_the_paper_is_the_paper_written_out(labels, scale):
     assert relative_error(theta(W), theta(random_start(3, 5, np.random.default_rng(7)))) > 0.1
 
 
+def test_an_epoch_of_the_paper_takes_each_triplet_once_128_in_a_step():
+    cohort = random_cohort((3, 4, 2, 3, 4, 3, 3, 2, 4, 3, 3, 4, 2, 3), d=4, labels=(0, 1) * 7)
+    cohort = replace(cohort, points=15.0 * cohort.points)
+    rng = np.random.default_rng(3)
+    drawn = np.array(dealt_triplets(cohort.labels, 10, rng))
+    start = random_start(2, 4, rng)
+    orders = [drawn[rng.permutation(140)] for _ in range(30)]
+    steps = [part for order in orders for part in (order[:128], order[128:])]
+    W, losses, active = steps_by_hand(cohort, steps, start, margin=10, reg=0.1, lr=0.01)
+    found = learn(Learner(method=replace(Triplets.paper(), n_triplets=10), n_comps=2), cohort, seed=3)
+    assert relative_error(theta(found.components), theta(W)) < 1e-6
+    np.testing.assert_allclose(found.history["loss"], np.reshape(losses, (30, 2)).mean(axis=1), rtol=1e-8)
+    np.testing.assert_allclose(found.history["active"], np.reshape(active, (30, 2)).mean(axis=1), atol=1e-12)
+
+
 def test_the_recipe_of_the_package_is_its_loop_written_out():
     cohort = random_cohort((4, 5, 3, 4, 5), d=5, labels=(0, 1, 2, 0, 1))
     start = random_start(3, 5, np.random.default_rng(7))
-    W, losses, active = steps_by_hand(
-        cohort, every_triplet(cohort.labels), start, margin=1, reg=0.001, lr=0.1, steps=30
-    )
+    steps = 30 * [every_triplet(cohort.labels)]
+    W, losses, active = steps_by_hand(cohort, steps, start, margin=1, reg=0.001, lr=0.1)
     found = learn(Learner(method=Triplets.ggml_ot(), n_comps=3), cohort, seed=7)
     assert relative_error(theta(found.components), theta(W)) < 1e-6
     np.testing.assert_allclose(found.history["loss"], losses, rtol=1e-8)

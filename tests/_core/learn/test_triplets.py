@@ -177,9 +177,9 @@ def test_a_run_converges_when_passes_with_smaller_and_smaller_steps_bring_no_pro
 def test_steps_become_small_before_a_run_converges(monkeypatch):
     places, evaluate = [], Problem.evaluate
 
-    def watched(self, objective, W, samples):
+    def watched(self, objective, W, samples, triplets):
         places.append(W.copy())
-        return evaluate(self, objective, W, samples)
+        return evaluate(self, objective, W, samples, triplets)
 
     monkeypatch.setattr(Problem, "evaluate", watched)
     found = learn(lr=0.1)
@@ -400,8 +400,8 @@ def test_the_record_of_a_pass_is_the_mean_over_its_batches():
     hand_over = []
     evaluate = Problem.evaluate
 
-    def watched(self, objective, W, samples):
-        hand_over.append(evaluate(self, objective, W, samples))
+    def watched(self, objective, W, samples, triplets):
+        hand_over.append(evaluate(self, objective, W, samples, triplets))
         return hand_over[-1]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -647,9 +647,9 @@ def test_the_steps_of_a_refinement_are_an_eighth(scale_free, size, monkeypatch):
     first = learn(few_cells(cohort), "pca", scale_free=True, lr=0.1, reg=0.1)
     places, evaluate = [], Problem.evaluate
 
-    def watched(self, objective, W, samples):
+    def watched(self, objective, W, samples, triplets):
         places.append(W.copy())
-        return evaluate(self, objective, W, samples)
+        return evaluate(self, objective, W, samples, triplets)
 
     monkeypatch.setattr(Problem, "evaluate", watched)
     refine(
@@ -756,7 +756,7 @@ def test_the_published_recipes_are_those_of_the_sources():
     paper, package = Triplets.paper(), Triplets.ggml_ot()
     names = ("margin", "penalty", "reg", "anchors", "n_triplets", "init", "lr", "max_iter", "tol", "batch_size")
     assert [getattr(paper, name) for name in names] == [
-        10.0, "fro", 0.1, "all", 5, "orthonormal", 0.01, 30, 0.0, None,
+        10.0, "fro", 0.1, "all", 5, "orthonormal", 0.01, 30, 0.0, 128,
     ]  # fmt: skip
     assert [getattr(package, name) for name in names] == [
         1.0, "fro", 0.001, "all", None, "orthonormal", 0.1, 30, 0.0, None,

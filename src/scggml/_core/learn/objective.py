@@ -117,12 +117,16 @@ class Problem:
         values = self.transport.solve(self._project(W, samples), members[pairs], self.cost)
         return square(values, pairs, len(members))
 
-    def evaluate(self, objective: Objective, W: Floats, samples: Integers | None = None) -> Evaluation:
+    def evaluate(
+        self, objective: Objective, W: Floats, samples: Integers | None = None, triplets: Integers | None = None
+    ) -> Evaluation:
         """Return value and gradient (k, d) for all samples, or for some: one projection, plans, one product back.
 
-        With all samples, pairs that provably are in no active triplet are not solved; that changes no result.
+        With all samples, pairs that provably are in no active triplet are not solved; that changes no result. Where
+        triplets are listed, `triplets` (n, 3) are those of them that count now; None for all.
         """
         members = np.arange(self.cohort.n_samples) if samples is None else samples
+        triplets = self._listed_among(members) if triplets is None else triplets
         labels, pairs = self.cohort.labels[members], all_pairs(len(members))
         batch = None if self.batch is None else self.batch[members]
         Z = self._project(W, samples)
@@ -136,14 +140,14 @@ class Problem:
             pairs = pairs[needed[pairs[:, 0], pairs[:, 1]]]
         else:
             D = np.zeros((len(members), len(members)))
-            if self.listed is not None:
-                pairs = self._listed_pairs(members)
+            if triplets is not None:
+                pairs = _compared(triplets)
         # Each pair goes on from its last tree, so pairs that were solved in the last step are quick.
         values = self.transport.solve(Z, members[pairs], self.cost)
         D[pairs[:, 0], pairs[:, 1]] = D[pairs[:, 1], pairs[:, 0]] = values
         if pruned:
             self._bounds.learn(pairs, values)
-        hinge = self.hinge(D, objective, members)
+        hinge = self.hinge(D, objective, members, triplets)
         # The slope of a pair that was not solved is 0, as no active triplet has it. By the envelope theorem the plans
         # count as constants, so dL/dZ needs their entries only, and one product turns it into dL/dW.
         slopes = hinge.slopes[pairs[:, 0], pairs[:, 1]]
@@ -151,30 +155,33 @@ class Problem:
         norm, direction = penalize(W, objective.penalty)
         return Evaluation(hinge.value + objective.reg * norm, gradient + objective.reg * direction, hinge.active)
 
-    def hinge(self, D: Floats, objective: Objective, members: Integers) -> Hinge:
+    def hinge(self, D: Floats, objective: Objective, members: Integers, triplets: Integers | None = None) -> Hinge:
         """Return the mean hinge over the triplets among some samples, out of their distances (n, n)."""
         # No list of the O(P^3) triplets: sorting and prefix sums take O(P^2 log P) (see `triplet_hinge`).
         batch = None if self.batch is None else self.batch[members]
-        if self.listed is not None:
-            return listed_hinge(D, self._listed_among(members), objective.margin)
+        triplets = self._listed_among(members) if triplets is None else triplets
+        if triplets is not None:
+            return listed_hinge(D, triplets, objective.margin)
         if self.values is not None:
             return ordered_hinge(D, self.values[members], objective.margin, objective.anchors, batch)
         return triplet_hinge(D, self.cohort.labels[members], objective.margin, objective.anchors, batch)
 
-    def _listed_among(self, members: Integers) -> Integers:
-        """Return the listed triplets that lie among some samples, as positions there."""
-        # A mini-batch uses those of the listed triplets whose three samples it holds.
+    def _listed_among(self, members: Integers) -> Integers | None:
+        """Return the listed triplets that lie among some samples, as positions there; None where none are listed."""
+        if self.listed is None:
+            return None
         place = np.full(self.cohort.n_samples, -1, dtype=np.int64)
         place[members] = np.arange(len(members))
         found = place[self.listed]
         return found[(found >= 0).all(axis=1)]
 
-    def _listed_pairs(self, members: Integers) -> Integers:
-        """Return the pairs of different samples that the listed triplets compare."""
-        i, j, k = self._listed_among(members).T
-        # In one direction, as trees are kept by ordered pair. With i = j the distance is 0 and needs no solver.
-        pairs = np.sort(np.concatenate([np.stack([i, j], axis=1), np.stack([j, k], axis=1)]), axis=1)
-        return np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
+
+def _compared(triplets: Integers) -> Integers:
+    """Return the pairs of different samples that some triplets compare."""
+    i, j, k = triplets.T
+    # In one direction, as trees are kept by ordered pair. With i = j the distance is 0 and needs no solver.
+    pairs = np.sort(np.concatenate([np.stack([i, j], axis=1), np.stack([j, k], axis=1)]), axis=1)
+    return np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
 
 
 def typical_distance(distances: Floats, values: np.ndarray, batch: Integers | None = None) -> float:

@@ -78,7 +78,7 @@ class Triplets:
         taken and the last W is kept.
     batch_size
         Samples per step. A larger cohort is learned in mini-batches with classes in proportion; None always takes all
-        samples in one step.
+        samples in one step. With `n_triplets` it counts triplets.
     refine
         Passes over all cells after learning on a summary; the best metric by its objective on all cells is kept.
 
@@ -135,10 +135,13 @@ class Triplets:
 
     @classmethod
     def paper(cls) -> "Triplets":
-        """Return the published recipe: random start, margin 10, 5 random triplets per anchor and class, 30 epochs."""
-        # tol=0 for exactly 30 plain steps: the published method neither stops early nor lowers its step.
+        """Return the published recipe: random start, margin 10, 5 random triplets per anchor and class, 30 epochs.
+
+        An epoch takes all of its triplets once, 128 in each step.
+        """
+        # tol=0 for exactly 30 epochs of plain steps: the published method neither stops early nor lowers its step.
         return cls(
-            margin=10.0, reg=0.1, n_triplets=5, init="orthonormal", lr=0.01, max_iter=30, tol=0.0, batch_size=None
+            margin=10.0, reg=0.1, n_triplets=5, init="orthonormal", lr=0.01, max_iter=30, tol=0.0, batch_size=128
         )
 
     @classmethod
@@ -192,7 +195,7 @@ class Schedule:
         Progress is a fall of the objective by more than this share. 0 switches the stopping rule off: `max_iter` steps
         of plain Adam are taken.
     batch_size
-        Samples per step; None for all of them.
+        Samples per step, or triplets where these are listed; None for all of them.
     """
 
     lr: float
@@ -462,6 +465,22 @@ def _rescale(
     return W * np.exp(best.x), objective
 
 
+def _parts(
+    problem: Problem, strata: Integers, batch_size: int | None, rng: np.random.Generator
+) -> list[tuple[Integers | None, Integers | None]]:
+    """Return samples and triplets of each step of a pass; None for all of them."""
+    listed = problem.listed
+    if listed is not None:
+        # A listed triplet is drawn once, so a pass takes each one once, whichever samples it compares.
+        if batch_size is None or batch_size >= len(listed):
+            return [(None, None)]
+        order = rng.permutation(len(listed))
+        return [(None, listed[order[start : start + batch_size]]) for start in range(0, len(order), batch_size)]
+    # None instead of all positions: only then pairs in no active triplet are left out.
+    batches = stratified_batches(strata, batch_size, rng)
+    return [(None if len(batch) == len(strata) else batch, None) for batch in batches]
+
+
 def _minimize(
     problem: Problem,
     V: Floats,
@@ -490,9 +509,8 @@ def _minimize(
         # Without steps the start is still evaluated once: the history is never empty.
         for _ in range(max(schedule.max_iter, 1)):
             before, steps = V, list[Evaluation]()
-            # None instead of all positions: only then pairs in no active triplet are left out.
-            for batch in stratified_batches(strata, schedule.batch_size, rng):
-                steps.append(problem.evaluate(objective, V * unit, None if len(batch) == len(strata) else batch))
+            for some, triplets in _parts(problem, strata, schedule.batch_size, rng):
+                steps.append(problem.evaluate(objective, V * unit, some, triplets))
                 if schedule.max_iter > 0:
                     # Chain rule: dL/dV = unit * dL/dW.
                     V = adam.update(V, steps[-1].gradient * unit)
