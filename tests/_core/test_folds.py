@@ -36,9 +36,9 @@ def test_classes_are_in_proportion():
 
 
 def test_numbers_are_spread_over_their_range():
-    target = Target("numbers", np.arange(40.0), np.array([]))
+    target = Target("numbers", np.arange(45.0), np.array([]))
     for fold in folds(target, n_splits=5):
-        assert np.bincount((target.values[fold.test] // 10).astype(int), minlength=4).tolist() == [2, 2, 2, 2]
+        assert np.bincount((target.values[fold.test] // 15).astype(int), minlength=3).tolist() == [3, 3, 3]
 
 
 def test_repeats_differ_and_the_seed_decides():
@@ -92,15 +92,24 @@ def test_a_class_of_a_single_batch_cannot_be_held_out():
         folds(classes(4, 4), split="leave_one_batch_out", batch=np.arange(8) // 4)
 
 
-def test_strata_are_classes_or_quarters_of_the_range_of_numbers():
+def test_strata_are_classes_or_thirds_of_the_range_of_numbers():
     assert strata_of(classes(2, 1)).tolist() == [0, 0, 1]
     ordered = Target("ordered", np.array([2.0, 0, 1]), np.array(["a", "b", "c"]))
     assert strata_of(ordered).tolist() == [2, 0, 1]
     values = np.random.default_rng(0).normal(size=18)
     found = strata_of(Target("numbers", values, np.array([])))
-    assert len(np.unique(found)) == BINS == 4
+    assert len(np.unique(found)) == BINS == 3
     assert max(np.bincount(found)) - min(np.bincount(found)) <= 1
     assert (np.diff(found[np.argsort(values)]) >= 0).all()
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 12, 25])
+def test_numbers_give_the_same_folds_from_either_end(n):
+    values = np.round(np.random.default_rng(n).normal(size=n), 1)  # with ties
+    up, down = (Target("numbers", sign * values, np.array([])) for sign in (1, -1))
+    np.testing.assert_array_equal(strata_of(up), BINS - 1 - strata_of(down))
+    for one, other in zip(folds(up, n_splits=2), folds(down, n_splits=2), strict=True):
+        np.testing.assert_array_equal(one.test, other.test)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_the_result_reads_as_a_cross_validation_and_survives_a_file(tmp_path):
     [
         ({"space": {"magic": [1]}}, ValueError, "space has an option 'magic' that is not known; choose from 'method'"),
         ({"space": {"n_comps": []}}, ValueError, r"space\['n_comps'\] is \[\]; a list of values to try"),
+        ({"space": {"n_comps": [2, 8, 99]}}, ValueError, r"n_comps'\] has \[8, 99\], but the features have rank 4"),
         ({"space": {"n_comps": [0]}}, ValueError, "n_comps=0 must be at least 1"),
         ({"space": {}}, ValueError, "space is empty"),
         ({"space": {"ridge": [-1.0]}}, ValueError, "ridge=-1.0 must be"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
 from scggml._core.checks import check_whole
@@ -14,8 +15,8 @@ from scggml._core.samples import Target
 Split = Literal["stratified", "leave_one_group_out", "leave_one_batch_out"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-BINS = 4
-"""Ranges of equal size that numbers are stratified by."""
+BINS = 3
+"""Ranges of equal size that numbers are stratified by; an odd number, so that the middle has one of its own."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Fold:
     fold: int
     train: Integers
     test: Integers
+
+
+class TooFewDonorsError(ValueError):
+    """There are fewer donors, of a class or of all, than folds need."""
 
 
 def make_folds(
@@ -63,7 +68,7 @@ def make_folds(
         rounds = [list(LeaveOneGroupOut().split(blank, strata, _whole_batches(groups, batch)))]
     else:
         if n_splits > n_groups:
-            raise ValueError(
+            raise TooFewDonorsError(
                 f"n_splits={n_splits} is more than the {n_groups} groups (donors) of the cohort; pass "
                 f"n_splits={n_groups} or fewer."
             )
@@ -82,8 +87,11 @@ def strata_of(target: Target) -> Integers:
     """Return (P,) classes, or ranges of numbers of equal size, that splits keep in proportion."""
     if target.kind != "numbers":
         return target.codes
-    ranks = np.argsort(np.argsort(target.values, kind="stable"), kind="stable")
-    return ranks * BINS // len(ranks)
+    # Seen from both ends alike: a reversed label must give the same folds, as statistics take it for the same label.
+    n = len(target.values)
+    twice = np.rint(2 * rankdata(target.values)).astype(np.int64)  # ties share their mean rank
+    low, high = (twice - 1) * BINS // (2 * n), (2 * n + 1 - twice) * BINS // (2 * n)
+    return np.where(twice <= n, low, BINS - 1 - high)
 
 
 def _whole_batches(groups: Integers, batch: Integers | None) -> Integers:
@@ -122,7 +130,7 @@ def _check_training(target: Target, folds: list[Fold]) -> None:
     for fold in folds:
         missing = np.setdiff1d(target.codes, target.codes[fold.train])
         if len(missing):
-            raise ValueError(
+            raise TooFewDonorsError(
                 f"Class {str(target.classes[missing[0]])!r} has too few groups (donors): all of its samples are held "
                 "out at once, so nothing can be learned about it. Leave the class out, merge it with another, or "
                 "raise n_splits."

@@ -19,7 +19,7 @@ from scggml._core.evaluate.methods import ByDistance, Learned, Majority, Method
 from scggml._core.evaluate.run import HeldOut
 from scggml._core.evaluate.tuned import SEARCHES, Search, Setting, Tuned, setting_name
 from scggml._core.folds import make_folds
-from scggml._core.learn.learner import Learner
+from scggml._core.learn.learner import Learner, usable_rank
 from scggml._core.samples import LabelKind
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Summary
@@ -80,7 +80,7 @@ def tune(
     space
         Values to try of each option: fields of `Learner`, of its method (`Canonical` or `Triplets`), and
         `"n_neighbors"`. By default `n_comps` 2, 5, 10, `shrinkage` 0, 0.4 and, for canonical variates, `ridge` 0.03,
-        0.3. Among equally good settings the first is taken.
+        0.3, as far as the features can carry so many components. Among equally good settings the first is taken.
     search
         `"grid"` tries all combinations, `"random"` some, `"optuna"` lets the package Optuna pick them.
     n_trials
@@ -117,7 +117,7 @@ def tune(
     Raises
     ------
     KeyError, ValueError
-        As `cross_validate`; also for an option that is not known.
+        As `cross_validate`; also for an option that is not known, or `n_comps` above the rank of the features.
     ImportError
         `search="optuna"` without Optuna.
 
@@ -166,13 +166,15 @@ def tune(
     build = Build(subject.learner)
     values = _check_space(_usual_space(subject.learner) if space is None else space, build)
     evaluation = read_evaluation(adata, subject)
+    everyone = evaluation.samples(None)
+    values = _within_rank(values, usable_rank(everyone.cohort), given=space is not None)
     generator = np.random.default_rng([seed, 3])
     tuned = Tuned(values, build, search, n_trials, n_inner_splits, n_inner_repeats)
     first = {name: options[0] for name, options in values.items()}
     methods: dict[str, Method] = {"tuned": tuned, "untuned": build(first), "majority": Majority()}
     folds = make_folds(evaluation.target, evaluation.groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
     results = run_folds(evaluation, folds, methods, seed, n_jobs=n_jobs, progress="tuning" if progress else None)
-    best, inner = tuned.choose(evaluation.samples(None), evaluation.target, rng=generator)
+    best, inner = tuned.choose(everyone, evaluation.target, rng=generator)
     arguments = evaluation.params() | params(
         search=search,
         n_trials=n_trials,
@@ -236,6 +238,19 @@ def _check_space(space: Mapping[str, Sequence[Any]], build: Build) -> dict[str, 
             "Canonical(ridge=0.3)."
         )
     return {name: tuple(values) for name, values in space.items()}
+
+
+def _within_rank(values: dict[str, tuple[Any, ...]], rank: int, *, given: bool) -> dict[str, tuple[Any, ...]]:
+    """Return the space without numbers of components that the features cannot carry; raise if such were asked for."""
+    beyond = [n_comps for n_comps in values.get("n_comps", ()) if n_comps is not None and n_comps > rank]
+    if not beyond:
+        return values
+    if given:
+        raise ValueError(
+            f"space['n_comps'] has {beyond}, but the features have rank {rank}: all of these would be {rank}."
+        )
+    fewer = [n_comps for n_comps in values["n_comps"] if n_comps <= rank]
+    return values | {"n_comps": tuple(fewer or [rank])}
 
 
 def _check_search(search: str, n_trials: int | None) -> None:

@@ -733,7 +733,7 @@ def test_starts_have_names_options_or_numbers():
 def test_a_canonical_start_weighs_pairs_by_labels_and_batches_and_draws_them_where_there_are_many():
     target, batch = Target("numbers", np.array([0.0, 1, 2, 3, 1, 2]), np.array([])), np.array([0, 0, 0, 1, 1, 1])
     np.testing.assert_array_equal(start("canonical", target=target, batch=batch), canonical(target, batch))
-    strata = np.array([0, 0, 2, 3, 1, 2])  # quarters of the range
+    strata = np.array([0, 1, 1, 2, 1, 1])  # thirds of the range
     pairs = some_pairs(strata, 8, np.random.default_rng(4))
     assert 6 <= len(pairs) < 15
     found = start(Canonical(max_pairs=8), seed=4, target=target)

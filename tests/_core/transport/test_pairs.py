@@ -274,6 +274,15 @@ def test_cells_at_the_same_place_pull_at_nothing(cohort):
         np.testing.assert_array_equal(plan_gradient(place, plans, np.ones(len(PAIRS)), squared=squared), 0.0)
 
 
+@pytest.mark.parametrize("backend", ["simplex", "pot"])
+@pytest.mark.parametrize("cost", ["cosine", "cityblock", "chebyshev"])
+def test_a_cost_without_gradient_is_refused_one(cohort, backend, cost):
+    transport = Exact(backend=backend).transport(cohort, n_jobs=1)
+    transport.solve(cohort.points, PAIRS, cost)
+    with pytest.raises(NotImplementedError, match=f"No gradient of the ground cost '{cost}'"):
+        transport.gradient(np.ones(len(PAIRS)))
+
+
 def test_pairs_without_slope_give_no_gradient(cohort):
     plans = solve_plans(cohort, cohort.points, PAIRS, "euclidean", solver=Exact())
     found = plan_gradient(cohort.points, plans, np.zeros(len(PAIRS)), squared=False)

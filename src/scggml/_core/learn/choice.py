@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.folds import Fold, make_folds
+from scggml._core.folds import Fold, TooFewDonorsError, make_folds
 from scggml._core.learn.canonical import (
     Canonical,
     RidgeScale,
@@ -15,7 +15,7 @@ from scggml._core.learn.canonical import (
     euclidean_start,
     shared_scatter,
 )
-from scggml._core.learn.pair_weights import weigh_pairs
+from scggml._core.learn.pair_weights import ConfoundedError, weigh_pairs
 from scggml._core.learn.shrinkage import Shrinkage, batch_directions, shrink
 from scggml._core.samples import Samples, Target
 from scggml._core.transport.coreset import Coreset
@@ -145,7 +145,7 @@ def choose(
     # Too few donors are no error here: the usual setting needs none held out.
     try:
         folds = _folds(target, samples.groups[members], rng)
-    except ValueError:
+    except TooFewDonorsError:
         return Choice(tried, none, none, 0, "too few donors to hold any out, so the usual setting is kept")
     # Folds differ in the weights of pairs, settings in ridge and shrinkage. The Euclidean plans serve all of them, and
     # hold no label that could leak from a held-out sample.
@@ -202,7 +202,7 @@ def _folds(target: Target, groups: Integers, rng: np.random.Generator) -> list[F
     n_groups = len(np.unique(groups))
     n_splits = min(N_SPLITS, n_groups)
     if n_splits < 2:
-        raise ValueError("a single donor")
+        raise TooFewDonorsError("a single donor")
     return make_folds(target, groups, n_splits=n_splits, n_repeats=1, rng=rng)
 
 
@@ -228,7 +228,7 @@ def _held_out(
     test = samples.take(fold.test)
     try:
         weights = weigh_pairs(known, batch=training.batch)
-    except ValueError:  # the batches of these donors hold one class each
+    except ConfoundedError:  # the batches of these donors hold one class each
         return None
     if not weights.between.any():
         return None

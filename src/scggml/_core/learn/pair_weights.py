@@ -8,10 +8,15 @@ from scggml._core.cohort import Floats, Integers
 from scggml._core.samples import Target
 from scggml._core.transport.pairs import all_pairs
 
-CONFOUNDED = (
-    "No batch of batch_key holds training samples with different labels, so batch and label cannot be told apart. Pass "
-    "another batch_key or None, and do not trust a separation of these labels."
-)
+
+class ConfoundedError(ValueError):
+    """No batch holds samples with different labels."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No batch of batch_key holds training samples with different labels, so batch and label cannot be told "
+            "apart. Pass another batch_key or None, and do not trust a separation of these labels."
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def weigh_pairs(
         if target.kind == "ordered":
             between = between * gaps**2
     if batch is not None and not between.any():
-        raise ValueError(CONFOUNDED)
+        raise ConfoundedError
     used = (within > 0) | (between > 0)
     within, between = within[used], between[used]
     tiny = np.finfo(float).tiny
@@ -83,7 +88,7 @@ def weigh_pairs(
 def check_batches(target: Target, batch: Integers) -> None:
     """Raise unless some batch holds samples with different labels, which alone teach how to tell labels apart."""
     if not any(len(np.unique(target.values[batch == code])) > 1 for code in np.unique(batch)):
-        raise ValueError(CONFOUNDED)
+        raise ConfoundedError
 
 
 def _balanced(codes: Integers, pairs: Integers, drawn: Floats) -> Floats:

@@ -62,6 +62,12 @@ class Transport(Protocol):
         ...
 
 
+def check_differentiable(cost: GroundCost) -> None:
+    """Raise unless gradients by the cells are known for a ground cost."""
+    if cost not in ("euclidean", "sqeuclidean"):
+        raise NotImplementedError(f"No gradient of the ground cost {cost!r}; only of 'euclidean' and 'sqeuclidean'.")
+
+
 def ground_cost(x: Points, y: Points, metric: GroundCost) -> Floats:
     """Return (n, m) cost of moving each point of `x` (n, d) to each point of `y` (m, d).
 

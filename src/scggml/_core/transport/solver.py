@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.threads import in_threads
-from scggml._core.transport.plans import GroundCost, Plan, Plans, Transport, ground_cost
+from scggml._core.transport.plans import GroundCost, Plan, Plans, Transport, check_differentiable, ground_cost
 
 CHUNK = 64
 """Pairs that a thread solves at a time."""
@@ -69,6 +69,7 @@ class Cold:
     def gradient(self, slopes: Floats) -> Floats:
         """dL/dpoints at the remembered plans."""
         points, *_, cost = self._last
+        check_differentiable(cost)
         return plan_gradient(points, self.plans(), slopes, squared=cost == "sqeuclidean")
 
     def plans(self, part: slice = slice(None)) -> Plans:

@@ -9,7 +9,7 @@ from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
 from scggml._core.threads import in_threads, n_threads, split
 from scggml._core.transport import simplex
 from scggml._core.transport.masses import Clouds, Scaled, clouds_of, directions, scaled
-from scggml._core.transport.plans import GroundCost, Plans
+from scggml._core.transport.plans import GroundCost, Plans, check_differentiable
 
 MODES: dict[GroundCost, int] = {
     "euclidean": simplex.EUCLIDEAN,
@@ -101,6 +101,7 @@ class Warm:
     def gradient(self, slopes: Floats) -> Floats:
         """dL/dpoints at the remembered trees, the same to the bit for any number of threads."""
         points, pairs, starts, _, cost = self._last
+        check_differentiable(cost)
         clouds, kept = self._clouds, self._clouds.kept
         # Plans count as constants (envelope theorem), so that only costs of their entries are differentiated.
         points = np.ascontiguousarray(clouds.rows(points))
