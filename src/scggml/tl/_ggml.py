@@ -101,8 +101,9 @@ def ggml(
     shrinkage
         s in [0, 1], the share of the Euclidean metric in the variance of the cells:
         :math:`\theta = (1 - s)\, W^T W + s\, v_W / v_I\; I`, where v is the total variance of the cells under each. Of
-        this the k principal axes of the cells are kept. `"auto"` decides inside the training donors; it is 0 where a
-        method has a margin in units of the data, as the paper's. With batches the Euclidean part leaves out the
+        this the k principal axes of the cells are kept. `"auto"` decides inside the training donors; it is 0
+        where `Triplets` has a penalty that selects (any but `"fro"`), or a margin in units of the data as in the
+        paper. With batches the Euclidean part leaves out the
         directions in which batches differ.
     solver
         Solver of optimal transport, by name or as an object with options.

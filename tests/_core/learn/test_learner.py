@@ -233,6 +233,17 @@ def test_an_epoch_of_the_paper_takes_each_triplet_once_128_in_a_step():
     np.testing.assert_allclose(found.history["active"], np.reshape(active, (30, 2)).mean(axis=1), atol=1e-12)
 
 
+@pytest.mark.parametrize("init", ["canonical", "pca"])
+@pytest.mark.parametrize(("penalty", "share"), [("fro", 0.4), ("l1", 0.0), ("l21", 0.0), ("nuc", 0.0)])
+def test_what_a_penalty_selected_is_not_filled_again(penalty, share, init):
+    if init == "canonical":
+        init = Canonical(ridge=0.05, ridge_scale="mean")
+    method = Triplets(penalty=penalty, init=init, max_iter=2)
+    cohort = random_cohort((4, 5, 4), d=5, labels=(0, 1, 0))  # too few to decide anything
+    assert learn(Learner(method=method, n_comps=2), cohort).shrinkage == share
+    assert learn(Learner(method=method, n_comps=2, shrinkage=0.3), cohort).shrinkage == 0.3
+
+
 def test_the_recipe_of_the_package_is_its_loop_written_out():
     cohort = random_cohort((4, 5, 3, 4, 5), d=5, labels=(0, 1, 2, 0, 1))
     start = random_start(3, 5, np.random.default_rng(7))

@@ -70,7 +70,8 @@ class Learner:
         Use the squared distance :math:`\|W(x-y)\|^2` as ground cost.
     shrinkage
         s in [0, 1], the share of the Euclidean metric in the variance of the cells; `"auto"` decides inside the
-        training donors (0 where a method has a margin in units of the data, as the paper's).
+        training donors (0 where `Triplets` has a penalty that selects, or a margin in units of the data as in the
+        paper).
     solver
         Solver of optimal transport, by name or as an object with options.
 
@@ -310,6 +311,12 @@ class Learner:
             raise TypeError(f"method is a {type(recipe).__name__}, not a Triplets.")
         return recipe
 
+    @property
+    def _may_shrink(self) -> bool:
+        """Return whether `shrinkage="auto"` shrinks: it would fill the zeros of a penalty and blur given units."""
+        recipe = self.recipe
+        return not isinstance(recipe, Triplets) or (recipe.scale_free and recipe.penalty == "fro")
+
     def rank(self, cohort: Cohort) -> int:
         """Return the number of components, by default up to 5."""
         return min(N_COMPS, usable_rank(cohort)) if self.n_comps is None else self.n_comps
@@ -337,8 +344,7 @@ class Learner:
         canonical = self.canonical
         if canonical is None:
             return None
-        absolute = isinstance(self.recipe, Triplets) and not self.recipe.scale_free
-        shrinkage = 0.0 if self.shrinkage == "auto" and absolute else self.shrinkage
+        shrinkage = 0.0 if self.shrinkage == "auto" and not self._may_shrink else self.shrinkage
         given: dict[str, Any] = {"cost": self.cost, "solver": self.engine, "n_jobs": n_jobs}
         # a generator of its own: what is drawn here must not move what is drawn later
         own = np.random.default_rng(rng.integers(2**63))
@@ -365,7 +371,7 @@ class Learner:
             return float(self.shrinkage)
         if choice is not None:
             return choice.setting.shrinkage
-        return USUAL if self._triplets.scale_free else 0.0
+        return USUAL if self._may_shrink else 0.0
 
     def _descend(
         self,
