@@ -10,7 +10,8 @@ os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib: no test 
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has a core. Libraries read these when they load; the threads of the package itself stay as they are.
-    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    # Processes begin where a test asks for more than one, not wherever a default is "all cores".
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
         os.environ.setdefault(_name, "1")
 
 

@@ -276,7 +276,8 @@ def test_the_cells_that_were_handed_in_are_left_alone():
     cohort = hard_cohort("normal", "some zero", (9, 12, 7), 3, 2)
     points = cohort.points.copy()
     transport = warm(cohort)
-    transport.solve(points, all_pairs(3), "cosine")
+    for cost in ("cosine", "euclidean"):
+        transport.solve(points, all_pairs(3), cost)
     transport.gradient(np.ones(3))
     np.testing.assert_array_equal(points, cohort.points)
     assert clouds_of(cohort).kept is not None
