@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._core.checks import check_number
+from scggml._docs import documented
 from scggml.datasets._layout import cell_table, check_sizes
 
 SIGNAL_SCALE = 1.25  # of dimension 0, as in the reference; `noise_scale` is that of the others
@@ -15,6 +16,7 @@ SD = 1.5  # of the normal modes, before scaling
 WIDTH = 5.0  # of the uniform mode, before scaling
 
 
+@documented
 def synthetic(
     *,
     n_classes: int = 3,
@@ -48,7 +50,7 @@ def synthetic(
     Parameters
     ----------
     n_classes
-        Number of classes.
+        %(n_classes)s
     n_samples
         Number of samples in each class.
     n_modes
@@ -60,7 +62,7 @@ def synthetic(
     noise_scale
         s, the factor of the noise dimensions.
     rng
-        Seed, or a generator, which is advanced. The same seed gives the same bytes.
+        %(rng_synthetic)s
 
     Returns
     -------

@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from scggml._docs import documented
 from scggml.datasets._layout import cell_table, check_sizes
 
 DISPERSION = 0.3  # phi of the negative binomial: variance = mean + phi * mean^2
@@ -18,6 +19,7 @@ MARKER_FOLD = 8.0  # of a type's marker genes over the other types
 CONCENTRATION = 8.0  # Dirichlet weight of each type: proportions vary, no type dies out
 
 
+@documented
 def synthetic_counts(
     *,
     n_classes: int = 2,
@@ -48,7 +50,8 @@ def synthetic_counts(
     Parameters
     ----------
     n_classes
-        Number of classes. The effect grows by one dose from each class to the next.
+        %(n_classes)s
+        The effect grows by one dose from each class to the next.
     n_samples
         Number of samples (donors) in each class.
     n_cells
@@ -62,7 +65,7 @@ def synthetic_counts(
     log_fold_change
         Effect of a planted gene, as log2 of the fold change between one class and the next.
     rng
-        Seed, or a generator, which is advanced. The same seed gives the same bytes.
+        %(rng_synthetic)s
 
     Returns
     -------

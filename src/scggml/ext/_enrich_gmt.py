@@ -14,6 +14,7 @@ from scggml._anndata.messages import choices
 from scggml._core.checks import check_number, check_whole
 from scggml._core.explain.enrichment import over_representation
 from scggml._core.explain.significance import benjamini_hochberg
+from scggml._docs import documented
 from scggml.ext._gmt import GeneSet, read_gene_sets
 from scggml.ext._query import Question, plain_name, read_question, unique, write_answer
 
@@ -21,6 +22,7 @@ Method = Literal["hypergeometric", "ulm", "gsea"]
 Scope = Literal["custom", "custom_annotated"]
 
 
+@documented
 def enrich_gmt(
     adata: AnnData,
     gene_sets: str | Path | Mapping[str, Iterable[str]],
@@ -59,40 +61,41 @@ def enrich_gmt(
     Parameters
     ----------
     adata
-        AnnData that `tl.ggml` has written to.
+        %(adata_metric)s
     gene_sets
         GMT file, or a dict from names to lists of genes, named as the genes of `adata` are (Ensembl ids without or with
         versions).
     key
-        Key of the metric.
+        %(key_metric)s
     method
         `"hypergeometric"`, `"ulm"` or `"gsea"`.
     components
-        Components, from 1. By default those that carry at least 3 % of the metric
-        (what is below is for the most part the share of the Euclidean metric).
+        %(components)s
     n_genes
-        Most genes of each side of a component.
+        %(n_genes_sides)s
     max_p_adjusted
-        Ask about genes with at most this false discovery rate (from `tl.gene_stability`). Only `"hypergeometric"`.
+        %(max_p_adjusted_genes)s
+        Only `"hypergeometric"`.
     gene_symbols
-        Column of `.var` with the names of the genes instead of `.var_names`.
+        %(gene_symbols)s
     background
-        Names of the genes to compare with. None for those that the metric could have used. Only `"hypergeometric"`.
+        %(background)s
+        Only `"hypergeometric"`.
     domain_scope
         `"custom"` counts the background, `"custom_annotated"` those of its genes that are in any set. Only
         `"hypergeometric"`.
     min_size, max_size
         Test sets with this many genes in the background.
     user_threshold
-        Largest adjusted p-value that is significant.
+        %(user_threshold)s
     all_results
-        Return sets that are not significant, too.
+        %(all_results)s
     n_perm
         Permutations of `"gsea"`.
     rng
         Seed of `"gsea"`.
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------

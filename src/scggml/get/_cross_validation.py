@@ -8,6 +8,7 @@ from anndata import AnnData
 
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.results import read_entry
+from scggml._docs import documented
 
 HIGHER = ("balanced_accuracy", "spearman")
 """The main scores: the first one that is there leads a summary."""
@@ -109,6 +110,7 @@ class CrossValidation:
         return f"{method}: {strength} signal {said}"
 
 
+@documented
 def cross_validation(adata: AnnData, *, key: str = CROSS_VALIDATION) -> CrossValidation:
     """Return a stored cross-validation as tidy tables with a summary and a verdict in words.
 
@@ -117,7 +119,7 @@ def cross_validation(adata: AnnData, *, key: str = CROSS_VALIDATION) -> CrossVal
     adata
         AnnData that `tl.cross_validate` (or `tl.tune`) has written to.
     key
-        Slot of `.uns`.
+        %(key_result)s
 
     Returns
     -------

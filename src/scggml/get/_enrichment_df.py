@@ -6,10 +6,12 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._anndata.genes import read_enrichment
+from scggml._docs import documented
 
 Side = Literal["up", "down"]
 
 
+@documented
 def enrichment_df(
     adata: AnnData,
     *,
@@ -27,7 +29,7 @@ def enrichment_df(
     adata
         AnnData that one of them has written to.
     key
-        Key of the metric.
+        %(key_metric)s
     component
         Component, from 1; None for all.
     side
@@ -35,7 +37,7 @@ def enrichment_df(
     source
         Such as `"GO:BP"`; None for all.
     max_p_adjusted
-        Keep sets with at most this adjusted p-value.
+        %(max_p_adjusted_sets)s
     n_terms
         Keep at most this many sets of each side of each component, after all other filters.
 

@@ -12,11 +12,13 @@ from scggml._anndata.drawn import attributed_cells, attributed_types
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import read_metric
 from scggml._core.metric import shares
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 SAME, OTHER = OKABE_ITO[0], OKABE_ITO[4]
 
 
+@documented
 def attribution(
     adata: AnnData,
     *,
@@ -38,7 +40,7 @@ def attribution(
     adata
         AnnData that `tl.attribute` has written to.
     key
-        Key of the metric.
+        %(key_metric)s
     components
         Which two components to draw, from 1. (A metric of one component is drawn over the excess itself.)
     classes
@@ -46,9 +48,9 @@ def attribution(
     ax
         Axes to draw on: two where cell types are known, else one.
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

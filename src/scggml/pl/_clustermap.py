@@ -16,6 +16,7 @@ from scipy.spatial.distance import squareform
 
 from scggml._anndata.drawn import obs_column
 from scggml._anndata.samples import read_distances
+from scggml._docs import documented
 from scggml.pl._figure import (
     MISSING,
     NUMBERS,
@@ -34,6 +35,7 @@ NAMES = 60
 """Samples up to which their names are written."""
 
 
+@documented
 def clustermap(
     samples: AnnData,
     *,
@@ -50,9 +52,9 @@ def clustermap(
     Parameters
     ----------
     samples
-        AnnData of samples from `tl.distances`.
+        %(samples)s
     key
-        Distances in `.obsp`: `"ggml"` for `"ggml_distances"`.
+        %(key_distances)s
     color
         One or several columns of `.obs`: groups (ordered ones on a scale), or numbers.
     linkage_method
@@ -62,9 +64,9 @@ def clustermap(
     figsize
         Width and height in inches; chosen by the number of samples if None.
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

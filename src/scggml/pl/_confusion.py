@@ -11,9 +11,11 @@ from matplotlib.axes import Axes
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import choices
 from scggml._anndata.results import read_entry
+from scggml._docs import documented
 from scggml.pl._figure import finish, panels
 
 
+@documented
 def confusion(
     adata: AnnData,
     *,
@@ -32,13 +34,13 @@ def confusion(
     method
         Which method; by default the first one.
     key
-        Slot of `.uns`.
+        %(key_result)s
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

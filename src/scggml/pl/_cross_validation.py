@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import choices
 from scggml._anndata.results import read_entry
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 LABELS = {
@@ -30,6 +31,7 @@ SPREAD = 0.22
 """Height over which the points of one method are spread, in rows."""
 
 
+@documented
 def cross_validation(
     adata: AnnData,
     *,
@@ -46,16 +48,16 @@ def cross_validation(
     adata
         AnnData that `tl.cross_validate` has written to.
     key
-        Slot of `.uns`.
+        %(key_result)s
     metric
         Which score to draw; by default the balanced accuracy, or the rank correlation for numbers. Scores of single
         folds are averaged over the folds of a repeat.
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from scggml._anndata.drawn import cell_counts, is_mds, mds_shares, obs_column, sample_coordinates
+from scggml._docs import documented
 from scggml.pl._figure import (
     MISSING,
     NUMBERS,
@@ -36,6 +37,7 @@ CROWD = 100
 """Samples above which all points become smaller."""
 
 
+@documented
 def embedding(
     samples: AnnData,
     *,
@@ -64,11 +66,11 @@ def embedding(
     size_by_cells
         Let the area of a point grow with the number of cells (`.obs["n_cells"]`).
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from scggml._anndata.genes import read_enrichment
 from scggml._anndata.messages import choices
+from scggml._docs import documented
 from scggml.pl._figure import NUMBERS, embolden, finish, heading, panels
 
 LONGEST = 48
@@ -22,6 +23,7 @@ SMALLEST, LARGEST = 20.0, 190.0
 """Areas of the dots of the smallest and the largest intersection, in square points."""
 
 
+@documented
 def enrichment(
     adata: AnnData,
     *,
@@ -40,19 +42,19 @@ def enrichment(
     adata
         AnnData that `ext.gprofiler` or `ext.enrich_gmt` has written to.
     key
-        Key of the metric.
+        %(key_metric)s
     n_terms
         Most sets that each side of a component brings in; each is then drawn for all sides where it is significant.
     max_p_adjusted
-        Draw sets with at most this adjusted p-value.
+        %(max_p_adjusted_sets)s
     sources
         Such as `["GO:BP"]`; None for all.
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

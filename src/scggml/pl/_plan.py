@@ -12,6 +12,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Curve
 
 from scggml._anndata.drawn import plan_ends, plan_entries, plan_info
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, groups, panels
 
 WIDTH = 0.06
@@ -21,6 +22,7 @@ SPACE = 0.015
 """Space between the bars of two types, as a share of all mass."""
 
 
+@documented
 def plan(
     plan: AnnData,
     cell_type_key: str,
@@ -44,11 +46,11 @@ def plan(
     min_mass
         Leave out flows of less mass than this share.
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from scggml._anndata.drawn import predicted_classes
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 UNLIKE = "unlike_reference"
@@ -17,6 +18,7 @@ WIDE = 8
 """Most classes that have colors of their own."""
 
 
+@documented
 def predictions(
     samples: AnnData,
     *,
@@ -31,11 +33,11 @@ def predictions(
     samples
         AnnData of samples from `tl.predict`.
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

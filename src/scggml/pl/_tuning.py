@@ -9,12 +9,14 @@ from matplotlib.axes import Axes
 
 from scggml._anndata.keys import TUNING
 from scggml._anndata.results import read_entry
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 MOST = 20
 """Most settings that are drawn."""
 
 
+@documented
 def tuning(
     adata: AnnData,
     *,
@@ -33,13 +35,13 @@ def tuning(
     adata
         AnnData that `tl.tune` has written to.
     key
-        Slot of `.uns`.
+        %(key_result)s
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

@@ -22,11 +22,13 @@ from scggml._core.transport.coreset import Coreset, Summary, centers_of
 from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.pairs import solve_plans
 from scggml._core.transport.solver import Solver
+from scggml._docs import documented
 
 PAIRS = 2048
 """Pairs of samples that are solved at a time."""
 
 
+@documented
 def attribute(
     adata: AnnData,
     *,
@@ -63,31 +65,33 @@ def attribute(
     Parameters
     ----------
     adata
-        AnnData that `ggml` (or `project`) has written to.
+        %(adata_metric)s
     key
-        Key of the metric.
+        %(key_metric)s
     cell_type_key
         Column of `.obs` with the type of each cell, for the tables of types.
     sample_key, label_key, weights_key
-        Columns of `.obs`: sample of each cell, class of each sample, weights of the cells. By default those that the
-        metric was learned with.
+        %(keys_cells)s
     n_cells
-        Draw this many cells of each sample at random; None takes all of them. By default as the metric was learned.
+        %(n_cells)s
+        By default as the metric was learned.
     min_cells
-        Leave out samples with fewer cells, with a warning that lists them. By default as the metric was learned.
+        %(min_cells)s
+        By default as the metric was learned.
     summary
         `None` takes all cells, `Coreset(n_points)` few weighted points of each sample and cell type, whose contribution
         is shared among their cells. By default as the metric was learned.
     solver
-        Solver of optimal transport, by name or as an object with options. By default that of the metric.
+        %(solver)s
+        By default that of the metric.
     rng
-        Seed or generator for `n_cells` and `summary`; by default the seed of the metric.
+        %(rng_cells)s
     n_jobs
-        Threads; None for all cores.
+        %(n_jobs_threads)s
     progress
-        Show a progress bar in pairs per second.
+        %(progress)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------

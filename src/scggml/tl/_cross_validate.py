@@ -22,11 +22,13 @@ from scggml._core.runner import run_tasks
 from scggml._core.samples import LabelKind
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Summary
+from scggml._docs import documented
 from scggml.tl._methods import as_methods
 
 CONFIDENCE = 0.95
 
 
+@documented
 def cross_validate(
     adata: AnnData,
     sample_key: str | None = None,
@@ -75,16 +77,17 @@ def cross_validate(
     Parameters
     ----------
     adata
-        Cells x genes.
+        %(adata_cells)s
     sample_key, label_key
         Columns of `.obs`: sample of each cell, and what is to be predicted of each sample. **Without them the metric
         that is stored as `key` is evaluated**: its learner, its cells and its study design; other arguments replace
         parts of these.
     key
-        Metric in `.uns`, for a call without `sample_key` and `label_key`.
+        %(key_metric)s
+        It is read in a call without `sample_key` and `label_key`.
     groups_key
-        Column of `.obs` with the donor of each sample. Samples of one donor are never split. By default each sample is
-        a donor of its own.
+        %(groups_key)s
+        Samples of one donor are never split. By default each sample is a donor of its own.
     methods
         Names, or a dict from names of your own to methods: the `key` of the stored metric; learned metrics
         (`"canonical"`, `"triplets"`, `"paper"`, see `ggml`, or a `Learner(...)`); transport with a fixed cost
@@ -120,21 +123,23 @@ def cross_validate(
         On distances: class-balanced `"knn"` with this many neighbors, or `"kernel_logistic"` (logistic regression on
         :math:`\exp(-D^2 / 2 h^2)`, h the median distance of training samples).
     n_cells
-        Draw this many cells of each sample at random, once for all methods; None takes all. `"auto"` is that of the
-        stored metric, or else 100. Random draws add noise to every distance, most where cells fall into groups that are
-        far apart: take as many as time allows.
+        %(n_cells)s
+        They are drawn once for all methods. `"auto"` is that of the stored metric, or else 100. Random draws add noise
+        to every distance, most where cells fall into groups that are far apart: take as many as time allows.
     min_cells
-        Leave out samples with fewer cells, with a warning that lists them; None for that of the stored metric, or 1.
+        %(min_cells)s
+        None for that of the stored metric, or 1.
     key_added
-        Slot of the result.
+        %(key_result)s
     rng
-        Seed or generator; the same seed gives the same folds, cells and results.
+        %(rng)s
     n_jobs
-        Processes, each with a fold at a time; None for what `joblib.parallel_config` says, or else all cores.
+        %(n_jobs_processes)s
+        Each has one fold at a time.
     progress
-        Show a progress bar.
+        %(progress)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------

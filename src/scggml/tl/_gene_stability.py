@@ -23,11 +23,13 @@ from scggml._core.runner import run_tasks
 from scggml._core.samples import Samples
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Coreset
+from scggml._docs import documented
 
 POINTS = 100
 """Points that stand for a sample in refits under permuted labels; the true labels are refitted on the same points."""
 
 
+@documented
 def gene_stability(
     adata: AnnData,
     n_boot: int = 100,
@@ -82,10 +84,10 @@ def gene_stability(
     n_boot
         Draws of donors; 0 for none, else at least 2 (intervals need 50 or more).
     groups_key
-        Column of `.obs` with the donor of each sample. By default that of the metric, or else each sample is a donor of
-        its own.
+        %(groups_key)s
+        By default that of the metric, or else each sample is a donor of its own.
     key
-        Key of the metric.
+        %(key_metric)s
     n_perm
         Permutations of labels; 0 for none. No rate can be below 1 / (n_perm + 1), nor below 1 / (number of different
         labelings).
@@ -94,13 +96,13 @@ def gene_stability(
     level
         Coverage of the intervals.
     rng
-        Seed or generator; the same seed gives the same result for any `n_jobs`.
+        %(rng)s
     n_jobs
-        Processes; None for all cores.
+        %(n_jobs_processes)s
     progress
-        Show progress bars in fits per second.
+        %(progress)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------

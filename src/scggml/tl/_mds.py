@@ -7,8 +7,10 @@ from scggml._anndata.results import write_obsm, write_uns
 from scggml._anndata.samples import read_distances
 from scggml._core.checks import check_whole
 from scggml._core.mds import classical_mds
+from scggml._docs import documented
 
 
+@documented
 def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = False) -> AnnData | None:
     r"""Compute coordinates of the samples by classical multidimensional scaling (principal coordinates).
 
@@ -18,13 +20,13 @@ def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = F
     Parameters
     ----------
     samples
-        AnnData of samples from `distances`.
+        %(samples)s
     key
-        Distances in `.obsp`: `"ggml"` for `"ggml_distances"`.
+        %(key_distances)s
     n_comps
         Number of coordinates.
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------

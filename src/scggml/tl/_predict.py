@@ -25,6 +25,7 @@ from scggml._core.runner import run_tasks
 from scggml._core.samples import Samples, Target
 from scggml._core.transport.ground import GroundMetric, cross_distances, own_distances
 from scggml._core.transport.solver import Solver
+from scggml._docs import documented
 
 UNLIKE = 3.5
 """Robust z-score from which on a sample counts as unlike the reference (Iglewicz and Hoaglin)."""
@@ -33,6 +34,7 @@ COVERED = 0.9
 """Share of held-out donors that the interval of a predicted number holds."""
 
 
+@documented
 def predict(
     adata: AnnData,
     reference: AnnData,
@@ -73,14 +75,14 @@ def predict(
     n_splits, n_repeats
         Folds of the calibration.
     n_cells
-        Draw this many cells of each sample at random; None takes all. By default as the metric was learned, as are
-        weights, `min_cells`, summary, batches and covariates.
+        %(n_cells)s
+        By default as the metric was learned, as are weights, `min_cells`, summary, batches and covariates.
     rng
         Seed or generator of draws and folds; by default the seed of the metric.
     n_jobs
-        Processes for the folds; None for what `joblib.parallel_config` says, or else all cores.
+        %(n_jobs_processes)s
     progress
-        Show a progress bar.
+        %(progress)s
 
     Returns
     -------

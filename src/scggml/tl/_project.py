@@ -19,8 +19,10 @@ from scggml._anndata.metric import (
 )
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Floats
+from scggml._docs import documented
 
 
+@documented
 def project(
     adata: AnnData, reference: AnnData, *, key: str = "ggml", layer: str | None = None, copy: bool = False
 ) -> AnnData | None:
@@ -43,7 +45,7 @@ def project(
         Layer of both AnnData with the genes on the scale of the PCA, instead of `.X`. Only for a metric on a PCA that
         the new data lack.
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------

@@ -23,12 +23,14 @@ from scggml._core.learn.learner import Learner, usable_rank
 from scggml._core.samples import LabelKind
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Summary
+from scggml._docs import documented
 from scggml.tl._cross_validate import CONFIDENCE, entry, run_folds
 
 SPACE: dict[str, Sequence[Any]] = {"n_comps": (2, 5, 10), "ridge": (0.03, 0.3), "shrinkage": (0.0, 0.4)}
 """Values that are tried if nothing is said: canonical variates."""
 
 
+@documented
 def tune(
     adata: AnnData,
     sample_key: str | None = None,
@@ -71,12 +73,13 @@ def tune(
     Parameters
     ----------
     adata
-        Cells x genes.
+        %(adata_cells)s
     sample_key, label_key, groups_key
-        Columns of `.obs`: sample of each cell, label and donor of each sample. Without `sample_key` and `label_key` the
-        learner, the cells and the study design of the metric that is stored as `key` are the point of departure.
+        %(keys_donors)s
+        Without `sample_key` and `label_key` the learner, the cells and the study design of the metric that is stored as
+        `key` are the point of departure.
     key
-        Metric in `.uns`.
+        %(key_metric)s
     space
         Values to try of each option: fields of `Learner`, of its method (`Canonical` or `Triplets`), and
         `"n_neighbors"`. By default `n_comps` 2, 5, 10, `shrinkage` 0, 0.4 and, for canonical variates, `ridge` 0.03,
@@ -94,15 +97,16 @@ def tune(
     n_cells, min_cells
         As in `cross_validate`.
     key_added
-        Slot of the result.
+        %(key_result)s
     rng
-        Seed or generator of draws, folds and search.
+        %(rng)s
     n_jobs
-        Processes, each with an outer fold at a time; None for what `joblib.parallel_config` says, or else all cores.
+        %(n_jobs_processes)s
+        Each has one outer fold at a time.
     progress
-        Show a progress bar.
+        %(progress)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------

@@ -25,6 +25,7 @@ from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.solver import Solver
+from scggml._docs import documented
 
 MethodName = Literal["canonical", "triplets", "paper"]
 Method = Canonical | Triplets
@@ -55,6 +56,7 @@ def as_method(method: object) -> Method:
     raise TypeError(f"method is {kind}; pass a name of {get_args(MethodName)}, a Canonical(...) or a Triplets(...).")
 
 
+@documented
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Learner:
     r"""How a metric is learned: a method, and what all methods have in common.
@@ -65,15 +67,13 @@ class Learner:
         `"canonical"` (closed form), `"triplets"` (gradient steps on the triplet objective to convergence), `"paper"`
         (Kühn and Schaub as published), or an object with options: `Canonical(...)`, `Triplets(...)`.
     n_comps
-        k, the number of components; by default up to 5, as many as the features can carry.
+        %(n_comps)s
     squared
-        Use the squared distance :math:`\|W(x-y)\|^2` as ground cost.
+        %(squared)s
     shrinkage
-        s in [0, 1], the share of the Euclidean metric in the variance of the cells; `"auto"` decides inside the
-        training donors (0 where `Triplets` has a penalty that selects, or a margin in units of the data as in the
-        paper).
+        %(shrinkage)s
     solver
-        Solver of optimal transport, by name or as an object with options.
+        %(solver)s
 
     Examples
     --------
@@ -126,6 +126,7 @@ class Learner:
             raise ValueError(f"learner holds options of a {type(found).__name__}; those of a Learner are needed.")
         return found
 
+    @documented
     def fit(
         self,
         clouds: Sequence[ArrayLike],
@@ -154,9 +155,9 @@ class Learner:
         rng
             Seed or generator.
         n_jobs
-            Threads; None for all cores.
+            %(n_jobs_threads)s
         progress
-            Show a progress bar.
+            %(progress)s
 
         Returns
         -------
