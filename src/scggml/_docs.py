@@ -27,6 +27,7 @@ PLACE = re.compile(r"^( *)%\((\w+)\)s$", re.MULTILINE)
 
 TEXTS = {
     "adata_cells": "Cells x genes.",
+    "adata_enrichment": "AnnData that `ext.gprofiler` or `ext.enrich_gmt` has written to.",
     "adata_metric": "AnnData that `tl.ggml` (or `tl.project`) has written to.",
     "all_results": "Return sets that are not significant, too.",
     "ax": "Axes to draw on.",

@@ -1,4 +1,4 @@
-"""The synthetic cohort of the paper, in which one dimension tells classes apart and all others mislead."""
+"""The synthetic cohort of the paper, in which one dimension separates classes and all others mislead."""
 
 from itertools import product
 
@@ -27,7 +27,7 @@ def synthetic(
     noise_scale: float = 10.0,
     rng: int | np.random.Generator = 0,
 ) -> AnnData:
-    r"""Draw the paper's cohort: one dimension tells the classes apart, all others mislead.
+    r"""Draw the paper's cohort: one dimension separates the classes, all others mislead.
 
     A sample of class :math:`c = 0, 1, \dots` with the offset :math:`o_s` is a mixture of `n_modes` clouds of `n_cells`
     cells each. The first one (mode "specific") depends on class and offset,

@@ -1,4 +1,4 @@
-"""Enrichment in gene sets of one's own, offline."""
+"""Enrichment in given gene sets, offline."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -113,7 +113,7 @@ def enrich_gmt(
     KeyError
         No such metric or column.
     ValueError
-        Genes and sets that have no name in common, a faulty file, arguments that do not go together.
+        Genes and sets that have no name in common, an invalid file, arguments that do not go together.
     ImportError
         `"ulm"` and `"gsea"` without the package `decoupler`.
 
@@ -193,7 +193,7 @@ def _check(method: str, scope: str, background: object, max_p_adjusted: object) 
 def _within(
     adata: AnnData, sets: list[GeneSet], universe: list[str], min_size: int, max_size: int | None
 ) -> list[GeneSet]:
-    """Sets cut down to the background, of those sizes that are to be tested."""
+    """Return the sets restricted to the background, those of the sizes to be tested."""
     known = set(universe)
     cut = [GeneSet(s.name, s.description, [gene for gene in s.genes if gene in known]) for s in sets]
     if not any(s.genes for s in cut):
@@ -216,7 +216,7 @@ def _within(
 
 
 def _over(sets: list[GeneSet], component: str, side: str, genes: list[str], domain: set[str]) -> list[dict[str, Any]]:
-    """Rows of one query, all sets."""
+    """Return the rows of one query, all sets."""
     query = [gene for gene in genes if gene in domain]
     inside = set(query)
     members = [domain.intersection(s.genes) for s in sets]
@@ -249,7 +249,7 @@ def _over(sets: list[GeneSet], component: str, side: str, genes: list[str], doma
 def _ranked(
     sets: list[GeneSet], question: Question, method: str, *, min_size: int, n_perm: int, rng: int
 ) -> list[dict[str, Any]]:
-    """Rows of the tests on all loadings: a t-value or a normalized enrichment score for each component and set."""
+    """Return the rows of the tests on all loadings: a t-value or normalized enrichment score by component and set."""
     try:
         import decoupler as dc  # noqa: PLC0415 - optional and slow to load
     except ImportError as error:

@@ -222,14 +222,14 @@ def gprofiler(
         asked = len(unique(gene for query in question.queries for gene in query.genes))
         warnings.warn(
             f"g:Profiler ({organism}) does not know {len(unmapped)} of the {asked} genes: {choices(unmapped)}. They "
-            "count for nothing; check organism, or pass gene_symbols.",
+            "are ignored; check organism, or pass gene_symbols.",
             stacklevel=2,
         )
     return adata if copy else None
 
 
 def _check(domain_scope: str, method: str, background: Sequence[str] | None) -> None:
-    """Arguments that the service would refuse or, worse, ignore."""
+    """Raise for arguments that the service would refuse or, worse, ignore."""
     for name, value, known in (
         ("domain_scope", domain_scope, get_args(DomainScope)),
         ("significance_threshold_method", method, get_args(ThresholdMethod)),
@@ -246,7 +246,7 @@ def _check(domain_scope: str, method: str, background: Sequence[str] | None) -> 
 def _read_answer(
     answer: dict[str, Any], question: Question, method: str, url: str
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of the table, and what the service says about its answer."""
+    """Return the rows of the table, and what the service says about its answer."""
     queries = {query.name: query for query in question.queries}
     try:
         meta = dict(answer["meta"])

@@ -19,7 +19,7 @@ STRONG = 0.6
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CrossValidation:
-    """What held-out donors say about the methods.
+    """Scores, predictions and differences of methods on held-out donors.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class CrossValidation:
 
     @property
     def verdict(self) -> str:
-        """What may be said about each method but the majority, one line each.
+        """Conclusion about each method but the majority, one line each.
 
         For classes the interval is that of the difference to the majority class, whose balanced accuracy is chance; "no
         evidence" means that the interval holds chance.
@@ -128,7 +128,7 @@ def cross_validation(adata: AnnData, *, key: str = CROSS_VALIDATION) -> CrossVal
     Raises
     ------
     KeyError
-        No such result; those that are there are named.
+        No such result; the message lists the stored ones.
 
     Examples
     --------

@@ -22,12 +22,12 @@ def enrichment_df(
     max_p_adjusted: float | None = None,
     n_terms: int | None = None,
 ) -> pd.DataFrame:
-    """Gene sets that `ext.gprofiler` or `ext.enrich_gmt` found, most significant first within a side of a component.
+    """Return the gene sets of `ext.gprofiler` or `ext.enrich_gmt`, most significant first on each side of a component.
 
     Parameters
     ----------
     adata
-        AnnData that one of them has written to.
+        %(adata_enrichment)s
     key
         %(key_metric)s
     component
@@ -48,7 +48,7 @@ def enrichment_df(
     Raises
     ------
     KeyError
-        Nothing was asked yet.
+        No gene sets were computed yet.
     ValueError
         A side or source that is not there.
 

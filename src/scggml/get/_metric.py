@@ -25,7 +25,7 @@ class Metric(ArrayMetric):
     singular_values
         (k,) norms of the rows.
     squared
-        Whether distances are squared.
+        True if distances are squared.
     features
         (d,) names of the features that `transform` and `distance` take.
     loadings
@@ -77,7 +77,7 @@ def metric(adata: AnnData, *, key: str = "ggml") -> Metric:
     Raises
     ------
     KeyError
-        No such metric; those that are there are named.
+        No such metric; the message lists the stored ones.
 
     Examples
     --------

@@ -25,7 +25,7 @@ def rank_genes_df(
     min_frequency: float | None = None,
     gene_symbols: str | None = None,
 ) -> pd.DataFrame:
-    """Genes of a component or of the whole metric, strongest first, filtered as asked for.
+    """Return the genes of a component or of the whole metric, strongest first, and filtered.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where the gap between classes comes from."""
+"""Draw which cells and cell types contribute to the gap between classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ def attribution(
     show: bool = False,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Cells in the learned space by what they add to the gap between classes, and the same for cell types.
+    """Draw the contributions of cells, in the learned space, and of cell types to the gap between classes.
 
     Left, orange cells are farther from other classes than from their own, violet ones nearer. Right, bars of cell types
     are split by where the mass goes: to the same type (the type looks different) or to another one (its abundance
@@ -59,7 +59,7 @@ def attribution(
     Raises
     ------
     KeyError
-        Nothing was attributed yet.
+        `tl.attribute` has not run for this metric.
     ValueError
         Components or classes that are not there.
 

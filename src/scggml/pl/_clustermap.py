@@ -1,4 +1,4 @@
-"""Distances between samples, clustered."""
+"""Draw distances between samples, clustered."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ def clustermap(
     show: bool = False,
     save: str | Path | None = None,
 ) -> sns.matrix.ClusterGrid:
-    """Heatmap of the distances with a dendrogram and the labels of the samples as colors.
+    """Draw a heatmap of the distances with a dendrogram and the labels of the samples as colors.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _legend_at_right(grid: sns.matrix.ClusterGrid, entries: list[Line2D]) -> Non
 
 
 def color_table(samples: AnnData, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Line2D]]:
-    """Hex colors of each sample (rows) and key (columns), and the entries of the legend, a heading before each key."""
+    """Return hex colors of each sample (row) and key (column), and the entries of the legend with a heading by key."""
     table = pd.DataFrame(index=samples.obs_names)
     legend: list[Line2D] = []
     used = 0
@@ -162,7 +162,7 @@ def color_table(samples: AnnData, keys: Sequence[str]) -> tuple[pd.DataFrame, li
 
 
 def _number_colors(values: pd.Series) -> tuple[list[str], dict[str, str]]:
-    """Colors of numbers on a scale, and those of its ends."""
+    """Return colors of numbers on a scale, and those of its ends."""
     low, high = values.min(), values.max()
     scale = Normalize(low, high)
     colors = [MISSING if np.isnan(v) else to_hex(mpl.colormaps[NUMBERS](scale(v))) for v in values]

@@ -1,4 +1,4 @@
-"""Methods side by side on held-out donors."""
+"""Draw the scores of methods on held-out donors."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def cross_validation(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Scores of all methods on held-out donors: a point per repeat, a bar at the mean, and where chance lies.
+    """Draw the scores of all methods on held-out donors: a point per repeat, a bar at the mean, and chance.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Gene sets of the components."""
+"""Draw gene sets of the components."""
 
 import re
 from collections.abc import Sequence
@@ -35,12 +35,12 @@ def enrichment(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Most significant gene sets of each side of each component, as dots.
+    """Draw the most significant gene sets of each side of each component, as dots.
 
     Parameters
     ----------
     adata
-        AnnData that `ext.gprofiler` or `ext.enrich_gmt` has written to.
+        %(adata_enrichment)s
     key
         %(key_metric)s
     n_terms
@@ -64,7 +64,7 @@ def enrichment(
     Raises
     ------
     KeyError
-        Nothing was asked yet.
+        No gene sets were computed yet.
     ValueError
         No set is significant.
 
@@ -175,7 +175,7 @@ def shortened(name: str) -> str:
 
 
 def areas(sizes: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Areas of dots that grow linearly from the smallest to the largest intersection drawn."""
+    """Return areas of dots that grow linearly from the smallest to the largest intersection drawn."""
     low, high = of.min(), of.max()
     if low == high:
         return np.full(len(sizes), (SMALLEST + LARGEST) / 2)
@@ -183,7 +183,7 @@ def areas(sizes: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 
 def _sizes(sizes: np.ndarray) -> list[Line2D]:
-    """Legend entries: the smallest, a middle and the largest intersection."""
+    """Return legend entries: the smallest, a middle and the largest intersection."""
     steps = np.unique([sizes.min(), int((sizes.min() + sizes.max()) // 2), sizes.max()])
     dots = [
         Line2D([], [], marker="o", linestyle="", color="#888888", markersize=np.sqrt(area), label=str(step))

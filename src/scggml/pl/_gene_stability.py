@@ -1,4 +1,4 @@
-"""How sure the genes are."""
+"""Draw the stability of the genes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def gene_stability(
     show: bool = False,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Loadings of the strongest genes with their intervals, and how often each was in the top.
+    """Draw the loadings of the strongest genes with their intervals, and how often each was in the top.
 
     Parameters
     ----------

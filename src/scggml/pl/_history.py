@@ -1,4 +1,4 @@
-"""How learning went."""
+"""Draw the history of learning."""
 
 from collections.abc import Sequence
 from pathlib import Path

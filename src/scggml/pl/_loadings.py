@@ -1,4 +1,4 @@
-"""Genes that carry the components of a metric."""
+"""Draw the genes that carry the components of a metric."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ def loadings(
     show: bool = False,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Genes with the largest loadings of each sign on each component, strongest first.
+    """Draw the genes with the largest loadings of each sign on each component, strongest first.
 
     The sign of a component is arbitrary (the largest loading is made positive); that two genes have the same or
     opposite signs is not.

@@ -1,4 +1,4 @@
-"""The flow between the cell types of two samples."""
+"""Draw the flow between the cell types of two samples."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def plan(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Mass that the optimal plan of two samples moves from cell type to cell type.
+    """Draw the mass that the optimal plan of two samples moves from cell type to cell type.
 
     Bands are as thick as their mass and have the color of the type where they start, darker where the type stays
     itself.
@@ -134,7 +134,7 @@ def plan_table(plan: AnnData, cell_type_key: str) -> pd.DataFrame:
 
 
 def _colors(n: int) -> list[str]:
-    """Colors of types that stay apart, as far as there are such."""
+    """Return colors of types, distinct as far as there are enough."""
     if n <= len(OKABE_ITO):
         return list(OKABE_ITO[:n])
     return [to_hex(color) for color in mpl.colormaps["turbo"](np.linspace(0.05, 0.95, n))]

@@ -1,4 +1,4 @@
-"""What is predicted for each new sample, and how surely."""
+"""Draw the predicted class probabilities of new samples."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def predictions(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Class probabilities of each new sample as a stacked bar; samples unlike the reference are marked and pale.
+    """Draw the class probabilities of each new sample as a bar; samples unlike the reference are marked and pale.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def predictions(
     table = predictions_table(samples)
     classes = [name for name in table.columns if name != UNLIKE]
     if len(classes) > WIDE:
-        raise ValueError(f"There are {len(classes)} classes, but only {WIDE} colors that can be told apart.")
+        raise ValueError(f"There are {len(classes)} classes, but only {WIDE} distinct colors.")
     rows = np.arange(len(table))
     (ax,) = panels(1, ax, (4.6, 1.1 + 0.24 * len(table)))
     left = np.zeros(len(table))

@@ -1,4 +1,4 @@
-"""What was tried, what was chosen, and what it was worth."""
+"""Draw the settings that were tried and chosen, with their scores."""
 
 from pathlib import Path
 
@@ -25,10 +25,10 @@ def tuning(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Inner scores of each setting, how often it was chosen, and the outer score of the whole procedure.
+    """Draw the inner scores of each setting, how often it was chosen, and the outer score of the whole procedure.
 
     A point is the inner score of a setting in one outer fold, filled where it was chosen there. The dashed line is the
-    outer score, on donors that had no part in any choice: the one to report.
+    outer score, on donors that no choice has used: the one to report.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which cells, and which cell types, make the classes differ."""
+"""Attribute the gap between classes to cells and cell types."""
 
 from dataclasses import replace
 from typing import Any
@@ -60,7 +60,7 @@ def attribute(
 
     With cell types, what a type adds is split by where its mass goes: to the same type of the other sample (the type
     itself looks different) or to another one (there is more or less of it). Plans are optimal for samples, not for
-    cells: with many equal cells another plan may be as good. Sums over types are sturdier than single cells.
+    cells: with many equal cells another plan may be as good. Sums over types are more stable than single cells.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def attribute(
         n_jobs=n_jobs,
         progress=progress,
     )
-    # a cell gets the share of its center that its weight is
+    # a cell gets a share of its center's contribution in proportion to its weight
     mass = np.append(cohort.weights, 1.0)
     shared = np.append(contributions, 0.0)[owner] * cells.weights / mass[owner]
     given = reading.to_params() | ({} if cell_type_key is None else {"cell_type_key": cell_type_key})
@@ -243,7 +243,7 @@ def _add_up(
     n_jobs: int | None,
     progress: bool,
 ) -> tuple[Floats, Floats, list[Floats]]:
-    """Distances of all pairs, contributions of the cells, and flows between types, some pairs at a time."""
+    """Return distances of all pairs, contributions of the cells, and flows between types, some pairs at a time."""
     values, contributions, flows = np.empty(len(pairs)), np.zeros(len(Z)), list[Floats]()
     with tqdm(total=len(pairs), desc="plans", unit="pair", disable=not progress, leave=False) as bar:
         for start in range(0, len(pairs), PAIRS):

@@ -1,4 +1,4 @@
-"""Is it real? Methods side by side on donors that they have not seen."""
+"""Compare methods on donors that they have not seen."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -64,7 +64,7 @@ def cross_validate(
 ) -> AnnData | None:
     r"""Predict the labels of held-out donors, by learned metrics and by their rivals, on identical folds.
 
-    A learned metric separates whatever labels it is shown, even random ones; only donors that it has not seen can tell
+    A learned metric separates whatever labels it is shown, even random ones; only donors that it has not seen can show
     whether a difference is real. Donors are split into folds again and again. In each fold every step that learns
     (choice of genes, scaling, principal components, metric, classifier) sees the training donors alone; held-out
     samples are handed over without their labels. With the distances to its training samples q under the metric of that
@@ -115,7 +115,7 @@ def cross_validate(
         Columns of `.obs` with numbers of samples, such as age. Their effect on the cells, estimated within the classes
         of the training donors, is taken off all samples, for all methods alike.
     technical_keys
-        Technical columns that held-out distances should know nothing of; see `batch_removal` below.
+        Technical columns that held-out distances should not reflect; see `batch_removal` below.
     split, n_splits, n_repeats
         `"stratified"` K-fold by donor with classes in proportion, repeated with donors shuffled, or
         `"leave_one_group_out"` (donor), or `"leave_one_batch_out"` (site; needs `batch_key`).
@@ -165,8 +165,8 @@ def cross_validate(
     KeyError
         A key is not in its slot.
     ValueError
-        Missing or torn ids, one class only, a class with too few donors, copies of a sample under two donors, values
-        that are not finite, arguments out of range.
+        Missing ids, a sample with two labels, one class only, a class with too few donors, copies of a sample under two
+        donors, values that are not finite, arguments out of range.
 
     Examples
     --------

@@ -221,7 +221,7 @@ def _reading(adata: AnnData, stored: StoredMetric | None, key: str, **given: Any
     if stored is None:
         if given["sample_key"] is None:
             raise ValueError(
-                f"sample_key is needed: adata.uns[{key!r}] holds no learned metric that could tell it. Pass the column "
+                f"sample_key is needed: adata.uns[{key!r}] holds no learned metric to take it from. Pass the column "
                 f"of adata.obs with the samples ({choices(columns(adata))})."
             )
         usual = {"n_cells": None, "min_cells": 1, "summary": "auto", "seed": 0}

@@ -31,7 +31,7 @@ def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = F
     Returns
     -------
     None, or the copy if `copy`. Written are `.obsm["X_mds"]` (P, n_comps) float64, in units of the distances, and
-    `.uns["mds"]`: `eigenvalues` (P,), falling (negative ones tell how far the distances are from Euclidean),
+    `.uns["mds"]`: `eigenvalues` (P,), falling (negative ones show how far the distances are from Euclidean),
     `variance_ratio` (n_comps,), share of the sum of the positive ones, and `key`.
 
     Raises

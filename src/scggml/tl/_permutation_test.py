@@ -1,4 +1,4 @@
-"""Could random labels of the donors have done as well?"""
+"""Test whether the labels are predicted better than random ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -192,7 +192,7 @@ def permutation_test(
     observed, null = float(scores[0, 0]), scores[1:, 0]
     order = ranked(scores)
     least = smallest_p(possible, n_permutations)
-    p = max(p_value(float(order[0]), order[1:]), least)  # permutations may happen to miss the true labeling
+    p = max(p_value(float(order[0]), order[1:]), least)  # permutations may miss the true labeling by chance
     metric = "balanced_accuracy" if evaluation.target.kind == "classes" else "spearman"
     found = {
         "kind": "permutation_test",

@@ -67,7 +67,7 @@ def plan(
     KeyError
         No such metric or column.
     ValueError
-        No such sample, or twice the same.
+        No such sample, or the same one twice.
 
     Examples
     --------

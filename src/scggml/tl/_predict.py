@@ -1,4 +1,4 @@
-"""Labels of new samples, with probabilities, neighbors that explain them, and a warning where nothing is alike."""
+"""Predict labels of new samples, with probabilities, the nearest neighbors, and a warning about unlike samples."""
 
 from dataclasses import replace
 from functools import partial
@@ -54,8 +54,8 @@ def predict(
 
     With :math:`m_c` the mean distance to the k nearest reference samples of class c under the learned metric, the class
     probabilities are a logistic function of the :math:`m_c`, relative to their mean. That function is learned inside
-    the reference from held-out donors: the metric is refitted without them, since on its own training samples it is
-    always sure. All classes count as equally likely beforehand. The number of donors bounds the confidence: if the
+    the reference from held-out donors: the metric is refitted without them, since on its training samples it is
+    always confident. All classes count as equally likely beforehand. The number of donors bounds the confidence: if the
     smallest class of the reference has n of them, no probability is above (n + 1/2) / (n + 1).
 
     Parameters
@@ -223,7 +223,7 @@ def _hold_out(samples: Samples, target: Target, fold: Fold, *, learner: Learner,
 
     Returns
     -------
-    (n_test, C) reach of the classes, or (n_test, 1) numbers.
+    (n_test, C) relative nearness of the classes, or (n_test, 1) numbers.
     """
     training, known, test = samples.take(fold.train), target.take(fold.train), samples.take(fold.test)
     # Effects are estimated within labels, so held-out labels must not be among them.
@@ -242,8 +242,8 @@ def _hold_out(samples: Samples, target: Target, fold: Fold, *, learner: Learner,
 
 
 def _novelty(new: Cohort, known: Samples, n_neighbors: int, *, solver: Solver, n_jobs: int | None) -> Floats:
-    """Return novelty under the Euclidean distance: what a learned metric overlooks can be strange, too."""
-    # A learned metric keeps few directions, and a sample that is strange in all others looks usual to it.
+    """Return novelty under the Euclidean distance: what a learned metric overlooks can be unusual, too."""
+    # A learned metric keeps few directions, and a sample that is unusual in all others looks usual to it.
     metric = GroundMetric(None, "euclidean")
     to_known = cross_distances(metric, new, known.cohort, solver=solver, n_jobs=n_jobs, among=False)
     among = own_distances(metric, known.cohort, solver=solver, n_jobs=n_jobs)

@@ -1,4 +1,4 @@
-"""Genes in the order of what they weigh."""
+"""Rank genes by their weight in a metric."""
 
 from anndata import AnnData
 

@@ -1,4 +1,4 @@
-"""Options chosen inside the training donors, and judged outside."""
+"""Tune options inside the training donors, and score them outside."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -63,7 +63,7 @@ def tune(
     progress: bool = True,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Choose the options of a learned metric in nested folds: by inner scores, judged by outer ones.
+    r"""Choose the options of a learned metric in nested folds: by inner scores, evaluated by outer ones.
 
     The best of many settings looks better than it is, since the score that chose it is the largest of many noisy ones.
     So the choice is repeated inside the training donors of each outer fold, and only the outer score, on donors that
@@ -77,7 +77,7 @@ def tune(
     sample_key, label_key, groups_key
         %(keys_donors)s
         Without `sample_key` and `label_key` the learner, the cells and the study design of the metric that is stored as
-        `key` are the point of departure.
+        `key` are the starting point.
     key
         %(key_metric)s
     space
@@ -198,7 +198,7 @@ def tune(
 
 @dataclass(frozen=True)
 class Build:
-    """Makes a method from a setting: the given options in place of those of a learner or of its method."""
+    """A builder of methods from settings: the given options in place of those of a learner or of its method."""
 
     learner: Learner
 

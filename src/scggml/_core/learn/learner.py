@@ -1,4 +1,4 @@
-"""How a metric is learned, as one object that learns from samples or from plain arrays."""
+"""The learner of a metric: one object that learns from samples or from plain arrays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -59,7 +59,7 @@ def as_method(method: object) -> Method:
 @documented
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Learner:
-    r"""How a metric is learned: a method, and what all methods have in common.
+    r"""A learner of metrics: a method, and the options that all methods share.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ class Learner:
             )
         P, at = work.cohort.n_samples, samples.positions
         values, batch = np.zeros(P), None
-        values[at] = target.values  # those of samples that are not among these count for nothing
+        values[at] = target.values  # other samples have count 0 below, so their value does not matter
         if samples.batch is not None:
             batch = np.zeros(P, dtype=np.int64)
             batch[at] = samples.batch
@@ -323,7 +323,7 @@ class Learner:
         return min(N_COMPS, usable_rank(cohort)) if self.n_comps is None else self.n_comps
 
     def settled(self, found: Fit) -> "Learner":
-        """Return the learner with what `found` decided, for refits that ask how steady that metric is."""
+        """Return the learner with what `found` decided, for refits that assess how stable that metric is."""
         method = self.recipe
         if isinstance(method, Canonical):
             method = decided(method, found.choice)
