@@ -270,6 +270,7 @@ def _write_classes(
     probabilities = model.probabilities(class_reach(D, codes, target.n_classes, n_neighbors))
     # Not the class of the nearest sample, with which the probability might disagree.
     best = probabilities.argmax(axis=1)
+    # All classes are categories, predicted or not, so that results of several calls can be compared and joined.
     predicted = pd.Categorical(target.classes[best], categories=list(target.classes), ordered=target.kind == "ordered")
     write_obs(out, {"prediction": predicted, "probability": probabilities.max(axis=1)})
     write_obsm(out, PREDICTION, probabilities)
