@@ -121,8 +121,8 @@ def permutation_test(
     Returns
     -------
     None, or the copy if `copy`. Written is `.uns["permutation_test"]`, a dict: `observed` (T), `null` (B,), `p_value`,
-    `n_labelings` (how many labelings can differ in their score), `smallest_p` (the smallest p-value that so many
-    labelings and permutations allow), `metric`, `verdict` (a sentence), `features`, `params`.
+    `n_labelings` (how many labelings can differ in their score), `smallest_p` (the smallest p-value that these
+    numbers of labelings and permutations allow), `metric`, `verdict` (a sentence), `features`, `params`.
 
     Raises
     ------

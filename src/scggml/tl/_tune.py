@@ -83,7 +83,7 @@ def tune(
     space
         Values to try of each option: fields of `Learner`, of its method (`Canonical` or `Triplets`), and
         `"n_neighbors"`. By default `n_comps` 2, 5, 10, `shrinkage` 0, 0.4 and, for canonical variates, `ridge` 0.03,
-        0.3, as far as the features can carry so many components. Among equally good settings the first is taken.
+        0.3, as far as the features can carry that many components. Among equally good settings the first is taken.
     search
         `"grid"` tries all combinations, `"random"` some, `"optuna"` lets the package Optuna pick them.
     n_trials
