@@ -401,8 +401,8 @@ def test_a_metric_may_replace_a_metric_and_nothing_else(cells):
     for where, name, value in (("uns", "a", {}), ("obsm", "X_b", np.ones((20, 2))), ("varm", "c", np.ones((3, 2)))):
         getattr(cells, where)[name] = value
         message = (
-            rf"key_added='{name[-1]}': adata\.{where}\['{name}'\] holds something that is no learned metric and would "
-            r"be overwritten\. Pass another key_added, or delete it first"
+            rf"key_added='{name[-1]}': adata\.{where}\['{name}'\] holds something that is not a learned metric and "
+            r"would be overwritten\. Pass another key_added, or delete it first"
         )
         with pytest.raises(ValueError, match=message):
             check_free(cells, Keys(name[-1]))

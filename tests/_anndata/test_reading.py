@@ -191,9 +191,7 @@ def test_auto_is_settled_by_the_samples_at_hand(adata, monkeypatch):
 
 def test_a_target_needs_a_label_and_two_samples_of_each_class(adata):
     reading = Reading(sample_key="sample")
-    with pytest.raises(
-        ValueError, match=r"label_key is needed: the column of adata\.obs that tells what is to be learned"
-    ):
+    with pytest.raises(ValueError, match=r"label_key is needed: the column of adata\.obs with what is to be learned"):
         reading.target(reading.select(adata))
     reading = replace(reading, label_key="label")
     assert read_target(reading, reading.select(adata)).classes.tolist() == ["ill", "well"]

@@ -74,7 +74,7 @@ def test_a_result_may_replace_one_of_its_kind_and_nothing_else():
     for other in ({"kind": "tuning"}, {"params": {}}, pd.DataFrame(), "text", np.ones(2)):
         adata.uns["mine"] = other
         message = (
-            r"key_added='mine': adata\.uns\['mine'\] holds something else than a cross validation, .* Pass another"
+            r"key_added='mine': adata\.uns\['mine'\] holds something other than a cross validation, .* Pass another"
         )
         with pytest.raises(ValueError, match=message):
             check_result_key(adata, "mine", "cross_validation")

@@ -385,7 +385,7 @@ def test_an_ordered_categorical_is_ordered_and_the_alphabet_is_no_order(adata):
     assert selection.target("grade", "auto", None).kind == "classes"
     message = (
         r"label_kind=\"ordered\", but adata\.obs\['grade'\] \(label_key\) says nothing about the order of 'low', "
-        "'mid', 'top'; the alphabet is none. Pass the levels from low to high"
+        "'mid', 'top'; alphabetical order is not taken. Pass the levels from low to high"
     )
     with pytest.raises(ValueError, match=message):
         selection.target("grade", "ordered", None)

@@ -49,7 +49,7 @@ def test_the_stored_table_is_left_alone(adata):
 
 
 def test_nothing_asked_yet_is_told(adata):
-    with pytest.raises(KeyError, match=r"No 'other_enrichment' in adata\.uns; ask first with sg\.ext\.gprofiler"):
+    with pytest.raises(KeyError, match=r"No 'other_enrichment' in adata\.uns; compute it first with sg"):
         sg.get.enrichment_df(adata, key="other")
     with pytest.raises(ValueError, match="side='left' is not known"):
         sg.get.enrichment_df(adata, side="left")

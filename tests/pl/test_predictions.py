@@ -40,5 +40,5 @@ def test_without_strange_samples_nothing_is_marked():
 
 
 def test_more_classes_than_colors_are_refused():
-    with pytest.raises(ValueError, match="There are 9 classes, but only 8 colors"):
+    with pytest.raises(ValueError, match="There are 9 classes, but only 8 distinct colors"):
         sg.pl.predictions(stored(np.full((4, 9), 1 / 9)))

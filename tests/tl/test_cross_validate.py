@@ -426,7 +426,7 @@ def test_batch_removal_tells_whether_distances_know_the_batch():
         ({"preprocess": lambda a, b: (a.X * np.nan, b.X)}, ValueError, "NaN or infinite for training cells"),
         ({"label_kind": "colors"}, ValueError, "label_kind='colors' is not known"),
         ({"label_kind": "numbers"}, ValueError, "\\(label_key\\) does not hold numbers"),
-        ({"label_kind": "ordered"}, ValueError, "the alphabet is none"),
+        ({"label_kind": "ordered"}, ValueError, "alphabetical order is not taken"),
         ({"label_kind": ["c0"]}, ValueError, "it lacks 'c1'"),
         ({"reference_class": "c7"}, ValueError, "reference_class='c7' is not a class"),
         ({"n_splits": 40}, ValueError, "n_splits=40 is more than the 12 groups"),

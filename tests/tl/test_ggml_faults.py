@@ -202,7 +202,7 @@ def test_what_others_stored_is_not_overwritten(adata, where, name, key):
     values = {"uns": {"params": {"a": 1}}, "obsm": adata.X[:, :2].copy(), "varm": np.eye(4)}
     getattr(adata, where)[name] = values[where]
     message = (
-        rf"key_added='{key}': adata\.{where}\['{name}'\] holds something that is no learned metric and would be "
+        rf"key_added='{key}': adata\.{where}\['{name}'\] holds something that is not a learned metric and would be "
         "overwritten. Pass another key_added, or delete it first"
     )
     fails(adata, ValueError, message, key_added=key)
@@ -242,7 +242,7 @@ def test_each_of_the_three_ways_is_learned(adata, kind):
 def test_an_order_that_nothing_tells_is_asked_for(adata):
     message = (
         r'label_kind="ordered", but adata\.obs\[\'label\'\] \(label_key\) says nothing about the order of \'class0\', '
-        r"'class1', 'class2'; the alphabet is none\. Pass the levels from low to high"
+        r"'class1', 'class2'; alphabetical order is not taken\. Pass the levels from low to high"
     )
     fails(adata, ValueError, message, label_kind="ordered")
 

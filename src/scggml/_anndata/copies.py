@@ -1,4 +1,4 @@
-"""Samples that are copies of each other would leak each other's labels."""
+"""Refuse samples that are copies of each other: they would leak each other's labels."""
 
 import numpy as np
 import pandas as pd

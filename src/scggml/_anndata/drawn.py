@@ -1,4 +1,4 @@
-"""The door to what plots draw."""
+"""Read what plots draw."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ MADE_BY = {"mds": "sg.tl.mds(samples)", "umap": "sg.tl.neighbors(samples); sc.tl
 
 
 def obs_column(samples: AnnData, key: str) -> pd.Series:
-    """Return a column of `.obs`; a missing one is answered with those that are there."""
+    """Return a column of `.obs`; if it is missing, the message lists the available ones."""
     if key not in samples.obs:
         raise KeyError(f"color={key!r} is not a column of samples.obs, which has {choices(samples.obs)}.")
     return samples.obs[key]

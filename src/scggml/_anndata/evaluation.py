@@ -1,4 +1,4 @@
-"""What an evaluation sees of a cohort: its samples, and their cells as each fold sees them."""
+"""A cohort for evaluation: its samples, and their cells as each fold sees them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -156,7 +156,7 @@ def read_evaluation(
     strata_key: str | None = None,
     technical_keys: Sequence[str] = (),
 ) -> Evaluation:
-    """Read the samples of a cohort with all that an evaluation asks about them; every fault is named here."""
+    """Read the samples of a cohort with all that an evaluation needs; invalid input raises here."""
     technical_keys = (technical_keys,) if isinstance(technical_keys, str) else technical_keys
     reading, features, step = subject.reading, subject.features, subject.step
     selection = reading.select(adata)
@@ -201,7 +201,7 @@ def read_evaluation(
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: how samples are read, which features, and the learner.
+    """The subject of an evaluation: how samples are read, the features, and the learner.
 
     Parameters
     ----------

@@ -113,7 +113,7 @@ def has_rep(adata: AnnData, use_rep: str | None) -> bool:
 
 
 def _layers(adata: AnnData) -> list[str]:
-    """Names of the layers; anndata 0.13 counts `.X` among them, under None."""
+    """Return the names of the layers; anndata 0.13 counts `.X` among them, under None."""
     return [name for name in adata.layers if name is not None]
 
 
@@ -170,7 +170,7 @@ def _read_obsm(adata: AnnData, use_rep: str, mask_var: Mask) -> Features:
 
 
 def _columns(adata: AnnData, mask_var: Mask) -> Integers | None:
-    """Positions of the genes that a mask keeps."""
+    """Return the positions of the genes that a mask keeps."""
     if mask_var is None or (isinstance(mask_var, str) and mask_var == AUTO and HIGHLY_VARIABLE not in adata.var):
         return None
     if isinstance(mask_var, str):
@@ -191,7 +191,7 @@ def _columns(adata: AnnData, mask_var: Mask) -> Integers | None:
 
 
 def pick(found: Features, names: Names, what: str) -> Features:
-    """Features of the given names, in that order; missing or ambiguous ones are named."""
+    """Return the features of the given names, in that order; raise and list missing or ambiguous ones."""
     position = {str(name): i for i, name in enumerate(found.names)}
     missing = [name for name in names if name not in position]
     if missing:
@@ -204,8 +204,8 @@ def pick(found: Features, names: Names, what: str) -> Features:
         twice = np.intersect1d(values[counts > 1], names)
         if len(twice):
             raise ValueError(
-                f"adata.var_names has several features named {choices(twice)}, so it is open which of them the metric "
-                "means; call adata.var_names_make_unique() or leave the others out."
+                f"adata.var_names has several features named {choices(twice)}, so it is ambiguous which one is "
+                "meant; call adata.var_names_make_unique() or leave the others out."
             )
     columns = np.array([position[name] for name in names], dtype=np.int64)
     return Features(found.matrix, found.slot, names, columns, found.cells)
@@ -252,7 +252,7 @@ def embed_cells(features: Features, components: Floats) -> Floats:
 
 
 def warn_of_scales(features: Features, cohort: Cohort) -> None:
-    """Name features whose standard deviation is more than a hundred times that of the median feature."""
+    """Warn of features whose standard deviation is more than a hundred times that of the median feature."""
     scales = np.sqrt(variances(cohort))
     varying = scales[scales > 0]
     if len(varying) < 3:

@@ -19,7 +19,7 @@ STABILITY = ("lower", "upper", "frequency")
 SIGNIFICANCE = ("excess", "p_value", "p_adjusted")
 
 DOMINANT = 0.03
-"""Share of the metric from which on a component is shown and asked about if nothing is said."""
+"""Share of the metric from which on a component is shown and queried by default."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Genes:
 
 
 def read_genes(adata: AnnData, stored: StoredMetric, gene_symbols: str | None = None) -> Genes:
-    """Genes that took part in a metric, with the names in a column of `.var` where one is given."""
+    """Return the genes that a metric uses, named by a column of `.var` if one is given."""
     slot = Keys(stored.key).loadings
     if slot not in adata.varm:
         if gene_symbols is not None:
@@ -78,14 +78,14 @@ def pick_components(stored: StoredMetric, components: Sequence[int] | None, purp
 
 
 def component_names(stored: StoredMetric) -> list[str]:
-    """Names of the components, such as "ggml1"; the metric as a whole is named by its key."""
+    """Return the names of the components, such as "ggml1"; the whole metric has its key as name."""
     return [f"{stored.key}{i + 1}" for i in range(len(stored.components))]
 
 
 def gene_table(adata: AnnData, key: str) -> pd.DataFrame:
-    """Loading, sign, share and rank of each gene on each component and in the whole metric, strongest first.
+    """Return loading, sign, share and rank of each gene on each component and in the whole metric, strongest first.
 
-    With what `tl.gene_stability` found, as far as it did so for the metric as it is now.
+    The results of `tl.gene_stability` are added if they belong to the stored metric.
     """
     stored = read_metric(adata, key)
     genes = read_genes(adata, stored)
@@ -116,9 +116,9 @@ def gene_table(adata: AnnData, key: str) -> pd.DataFrame:
 
 
 def read_stability(adata: AnnData, stored: StoredMetric) -> Any:
-    """Return what `tl.gene_stability` found, by gene in the order of `read_genes`; None if it has not run.
+    """Return the results of `tl.gene_stability` in the order of `read_genes`; None if it has not run for this metric.
 
-    It has not if the metric is another one now. Genes that were not there then have NaN.
+    Genes that it did not see have NaN.
     """
     found = adata.uns.get(Keys(stored.key).stability)
     if not isinstance(found, Mapping) or str(found.get("fingerprint")) != stored.fingerprint:
@@ -129,8 +129,8 @@ def read_stability(adata: AnnData, stored: StoredMetric) -> Any:
         return found
     if len(set(known)) < len(known):
         raise ValueError(
-            f"adata.uns[{Keys(stored.key).stability!r}] has several genes of one name, so it is open which of them are "
-            f"in adata.var_names; call sg.tl.gene_stability(adata, key={stored.key!r}) again."
+            f"adata.uns[{Keys(stored.key).stability!r}] has several genes of one name, so it is ambiguous which "
+            f"of them are in adata.var_names; call sg.tl.gene_stability(adata, key={stored.key!r}) again."
         )
     place = pd.Index(known).get_indexer(pd.Index(names))
     moved = {name: _by_gene(np.asarray(found[name]), place) for name in (*STABILITY, *SIGNIFICANCE) if name in found}
@@ -193,7 +193,7 @@ def read_enrichment(adata: AnnData, key: str) -> pd.DataFrame:
     slot = Keys(key).enrichment
     call = f"sg.ext.gprofiler(adata, key={key!r}) or sg.ext.enrich_gmt(adata, gene_sets, key={key!r})"
     if slot not in adata.uns:
-        raise KeyError(f"No {slot!r} in adata.uns; ask first with {call}.")
+        raise KeyError(f"No {slot!r} in adata.uns; compute it first with {call}.")
     entry = adata.uns[slot]
     if key in stored_keys(adata):
         check_derived(entry, read_metric(adata, key), f"adata.uns[{slot!r}]", call)

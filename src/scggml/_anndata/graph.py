@@ -23,7 +23,7 @@ def write_neighbors(samples: AnnData, key: str, distances: Floats, n_neighbors: 
 
 
 class Nearest:
-    """The neighbors of each sample out of a matrix of distances, in the way that scanpy asks for them."""
+    """The neighbors of each sample from a matrix of distances, with the interface that scanpy expects."""
 
     def __init__(self, n_neighbors: int) -> None:
         self.n_neighbors = n_neighbors

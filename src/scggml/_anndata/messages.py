@@ -1,4 +1,4 @@
-"""What errors and warnings have in common."""
+"""Checks and texts that errors and warnings share."""
 
 import sys
 import warnings
@@ -13,7 +13,7 @@ PACKAGE = str(Path(__file__).parents[1])
 
 
 def choices(names: Iterable[Any]) -> str:
-    """Return the names that are there, for an error message."""
+    """Return the available names as text, for an error message."""
     listed = [repr(str(name)) for name in names]
     return ", ".join(listed[:20]) + (", ..." if len(listed) > 20 else "") if listed else "nothing"
 
@@ -30,7 +30,7 @@ def columns(adata: AnnData) -> list[str]:
 
 
 def find_column(adata: AnnData, key: object, argument: str) -> pd.Series:
-    """Return a column of `.obs`; a missing one is answered with those that are there."""
+    """Return a column of `.obs`; if it is missing, the message lists the available ones."""
     if not isinstance(key, str):
         raise TypeError(f"{argument}={key!r} is a {type(key).__name__}; pass the name of a column of adata.obs.")
     if key not in adata.obs:

@@ -1,4 +1,4 @@
-"""A learned metric as `.uns` holds it: read, checked, written, asked."""
+"""A learned metric as `.uns` holds it: read, check, write and use it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ class StoredMetric:
 
     @property
     def squared(self) -> bool:
-        """Whether distances are squared."""
+        """True if distances are squared."""
         return self.learner.squared
 
     @property
@@ -68,7 +68,7 @@ class StoredMetric:
         return self.learner.cost
 
     def locate(self, adata: AnnData) -> Features:
-        """Find the features of an AnnData in the order of the metric; the missing ones are named."""
+        """Find the features of an AnnData in the order of the metric; raise and list the missing ones."""
         reading = self.reading
         found = read_features(adata, use_rep=reading.use_rep, layer=reading.layer, mask_var=None)
         if np.array_equal(found.names, self.features):
@@ -138,7 +138,7 @@ def stored_keys(adata: AnnData) -> list[str]:
 
 
 def read_metric(adata: AnnData, key: str) -> StoredMetric:
-    """Read a learned metric; one that is missing or damaged is answered with what is there and the next step."""
+    """Read a learned metric; if it is missing or damaged, the message lists the stored ones and the next step."""
     check_adata(adata)
     entry = adata.uns.get(Keys(key).metric)
     again = f"Learn it with sg.tl.ggml(adata, sample_key, label_key, key_added={key!r})."
@@ -358,6 +358,6 @@ def check_free(adata: AnnData, keys: Keys) -> None:
     for where, name in (("uns", keys.metric), ("obsm", keys.cells), ("varm", keys.loadings)):
         if name in getattr(adata, where):
             raise ValueError(
-                f"key_added={keys.key!r}: adata.{where}[{name!r}] holds something that is no learned metric and would "
-                "be overwritten. Pass another key_added, or delete it first."
+                f"key_added={keys.key!r}: adata.{where}[{name!r}] holds something that is not a learned metric and "
+                "would be overwritten. Pass another key_added, or delete it first."
             )

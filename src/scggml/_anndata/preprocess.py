@@ -16,7 +16,7 @@ Step = Callable[[AnnData, AnnData], tuple[Points, Points]]
 """Takes training and held-out cells, returns the features of both; only the former may be fitted to."""
 
 PEEK = 10_000
-"""Values that are looked at to tell counts from other data."""
+"""Values that are inspected to distinguish counts from other data."""
 
 CLIP = 10.0
 """Standard deviations beyond which scaled values are cut, as is usual with scanpy."""
@@ -82,7 +82,7 @@ class Preprocess:
         return adata
 
     def __call__(self, training: AnnData, held_out: AnnData) -> tuple[Points, Points]:
-        """Features (n_cells, d) of both, out of cells that went through `prepare`."""
+        """Return the features (n_cells, d) of both, computed from cells that went through `prepare`."""
         genes = np.ones(training.n_vars, dtype=bool)
         if self.n_top_genes is not None and training.n_vars > self.n_top_genes:
             found = sc.pp.highly_variable_genes(training, n_top_genes=self.n_top_genes, flavor="seurat", inplace=False)

@@ -1,4 +1,4 @@
-"""How the samples of a metric were read, so that all that is asked of it later sees the same cells."""
+"""Record how the samples of a metric were read, so that all later analyses see the same cells."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -63,7 +63,7 @@ class Reading:
         object.__setattr__(self, "covariate_keys", tuple(keys))
         kind: object = self.label_kind
         if not isinstance(kind, str):
-            # the order of a set or a dict is nobody's statement
+            # the order of a set or a dict is not one that the user chose
             if not isinstance(kind, Sequence | np.ndarray | pd.Index):
                 raise TypeError(
                     f"label_kind={kind!r} is a {type(kind).__name__}; choose from {('auto', *LABEL_KINDS)}, or pass "
@@ -93,7 +93,7 @@ class Reading:
     def target(self, selection: Selection) -> Target:
         """Return what is to be learned about the samples; see `check_design` for what learning needs."""
         if self.label_key is None:
-            raise ValueError("label_key is needed: the column of adata.obs that tells what is to be learned.")
+            raise ValueError("label_key is needed: the column of adata.obs with what is to be learned.")
         return selection.target(self.label_key, self.label_kind, self.reference_class)
 
     def covariates(self, selection: Selection) -> np.ndarray | None:
@@ -190,7 +190,7 @@ def reread(reading: Reading, **given: Any) -> Reading:
         for name, value in given.items()
         if not (isinstance(value, str) and value == STORED) and not (value is None and name.endswith("_key"))
     }
-    if changed.get("label_key", reading.label_key) != reading.label_key:  # what was said of the other label is void
+    if changed.get("label_key", reading.label_key) != reading.label_key:  # options of the other label do not apply
         changed = {"label_kind": "auto", "reference_class": None} | changed
     return replace(reading, **changed)
 

@@ -1,4 +1,4 @@
-"""The door out: results into slots, as files can hold them."""
+"""Write results into slots, as files can hold them, and read them back."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from scggml._core.cohort import Floats, Integers
 
 @contextmanager
 def _views_become_data() -> Iterator[None]:
-    """Let a view become an AnnData of its own at the first write, as with scanpy; nothing to warn of."""
+    """Let a view become an actual AnnData at the first write, as in scanpy, without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImplicitModificationWarning)
         yield
@@ -68,13 +68,13 @@ def check_result_key(adata: AnnData, key: object, kind: str) -> None:
     entry = adata.uns.get(key)
     if entry is not None and not (isinstance(entry, Mapping) and entry.get("kind") == kind):
         raise ValueError(
-            f"key_added={key!r}: adata.uns[{key!r}] holds something else than a {kind.replace('_', ' ')}, which would "
+            f"key_added={key!r}: adata.uns[{key!r}] holds something other than a {kind.replace('_', ' ')}, which would "
             "be overwritten. Pass another key_added, or delete it first."
         )
 
 
 def read_entry(adata: AnnData, key: str, *, kind: str, made_by: str) -> Mapping[str, Any]:
-    """Read a result of a kind; a missing one is answered with those that are there."""
+    """Read a result of a kind; if it is missing, the message lists the stored ones."""
     entry = adata.uns.get(key)
     if not (isinstance(entry, Mapping) and entry.get("kind") == kind):
         found = [name for name, other in adata.uns.items() if isinstance(other, Mapping) and other.get("kind") == kind]

@@ -46,7 +46,7 @@ def write_distances(samples: AnnData, key: str, distances: Floats, entry: Mappin
 
 
 def read_distances(samples: AnnData, key: str) -> Floats:
-    """Return (P, P) stored distances; missing ones are answered with those that are there."""
+    """Return (P, P) stored distances; if they are missing, the message lists the stored ones."""
     slot = Keys(key).distances
     if slot not in samples.obsp:
         ending = Keys("").distances

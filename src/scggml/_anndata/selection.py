@@ -1,4 +1,4 @@
-"""Which cells of which samples, decided once, and what `.obs` says about these samples."""
+"""Decide once which cells of which samples are used, and read what `.obs` says about these samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -101,7 +101,7 @@ class Selection:
         return pd.factorize(self._per_sample(key, argument)[1])[0].astype(np.int64)
 
     def numbers(self, key: str, argument: str) -> Floats:
-        """Return (P,) number of each sample; what is no number is named."""
+        """Return (P,) number of each sample; raise and show the first value that is not one."""
         column, text = self._per_sample(key, argument)
         found = as_numbers(column)
         if found is None or not np.isfinite(found).all():
@@ -140,7 +140,7 @@ class Selection:
                 f"sample_key and label_key are both {label_key!r}; the label is the class of a sample, not its name."
             )
         column, text = self._per_sample(label_key, "label_key")
-        named = isinstance(column.dtype, pd.CategoricalDtype)  # whoever makes categories of numbers means names
+        named = isinstance(column.dtype, pd.CategoricalDtype)  # numbers that were made categories are names
         ordered = named and bool(column.cat.ordered)
         return make_target(
             text,
@@ -207,7 +207,7 @@ def select(
     rng: np.random.Generator,
     quiet: bool = False,
 ) -> Selection:
-    """Choose the cells of each sample; every fault of `.obs` is named before any cell is read."""
+    """Choose the cells of each sample; an invalid `.obs` raises before any cell is read."""
     if not adata.obs_names.is_unique:
         twice = adata.obs_names[adata.obs_names.duplicated()]
         raise ValueError(

@@ -18,7 +18,7 @@ BLOCK = 2**22
 
 @dataclass(frozen=True)
 class Origin:
-    """What the samples were made of: mean features of their cells (P, d), and how many there were (P,)."""
+    """Cells that the samples were made from: their mean features (P, d) and their number (P,)."""
 
     profiles: Floats
     counts: Integers
@@ -79,7 +79,7 @@ class Cohort:
         return self.sizes if self.origin is None else self.origin.counts
 
     def take(self, samples: Integers) -> "Cohort":
-        """Cohort of the given samples only, in the given order."""
+        """Return the cohort of the given samples only, in the given order."""
         rows = np.concatenate([np.arange(self.offsets[p], self.offsets[p + 1]) for p in samples])
         return replace(
             self,
@@ -92,14 +92,14 @@ class Cohort:
         )
 
     def spans(self, samples: Integers | None) -> list[slice]:
-        """Runs of rows that hold the given samples, or all of them."""
+        """Return the runs of rows that hold the given samples, or all of them."""
         if samples is None:
             return [slice(0, len(self.points))]
         return [slice(int(self.offsets[p]), int(self.offsets[p + 1])) for p in samples]
 
 
 def from_clouds(clouds: list[Points], labels: Integers | None = None) -> Cohort:
-    """Cohort of plain point clouds with uniform weights, named by their position."""
+    """Make a cohort of plain point clouds with uniform weights, named by their position."""
     sizes = np.array([len(cloud) for cloud in clouds])
     codes = np.zeros(len(clouds), dtype=np.int64) if labels is None else np.asarray(labels, dtype=np.int64)
     return Cohort(
@@ -113,7 +113,7 @@ def from_clouds(clouds: list[Points], labels: Integers | None = None) -> Cohort:
 
 
 def blocks(points: Points) -> Iterator[slice]:
-    """Slices of rows that are small enough to be held in double precision beside the points."""
+    """Return slices of rows that are small enough to be held in double precision beside the points."""
     n, d = points.shape
     step = max(1, BLOCK // max(d, 1))
     for start in range(0, n, step):

@@ -124,7 +124,7 @@ def _kfold(
 
 
 def _check_training(target: Target, folds: list[Fold]) -> None:
-    """Raise unless each class that a fold could be asked for is among its training samples."""
+    """Raise unless each class that a fold may have to predict is among its training samples."""
     if target.kind == "numbers":
         return
     for fold in folds:

@@ -74,7 +74,7 @@ def n_labelings(values: Values, blocks: list[list[Integers]], *, kind: LabelKind
 
 
 def smallest_p(n_labelings: int, n_permutations: int) -> float:
-    """Return the smallest p-value that so many labelings, and so many random ones among them, can give."""
+    """Return the smallest p-value that is possible with these numbers of labelings and of random permutations."""
     return 1 / min(n_labelings, n_permutations + 1)
 
 
@@ -118,7 +118,7 @@ def _labels(values: Values, units: list[Integers]) -> Values:
 
 
 def _n_orders(counts: Integers) -> int:
-    """Count the different orders of labels that occur so often; exact, as numbers grow far beyond 64 bits."""
+    """Count the different orders of labels with these counts; exact, as numbers grow far beyond 64 bits."""
     occur = [int(count) for count in counts]
     return factorial(sum(occur)) // prod(factorial(count) for count in occur)
 

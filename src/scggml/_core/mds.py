@@ -7,10 +7,11 @@ from scggml._core.cohort import Floats
 
 
 def classical_mds(distances: Floats, n_comps: int) -> tuple[Floats, Floats]:
-    """Coordinates (P, k) whose inner products fit the doubly centred squared distances best, and all eigenvalues (P,).
+    """Return coordinates (P, k) that fit the doubly centred squared distances best, and all eigenvalues (P,).
 
-    Eigenvalues fall; negative ones tell how far the distances are from Euclidean. The sign of each axis is fixed so
-    that its largest absolute coordinate is positive.
+    Inner products of the coordinates approximate that matrix by least squares. Eigenvalues fall; negative ones show how
+    far the distances are from Euclidean. The sign of each axis is fixed so that its largest absolute coordinate is
+    positive.
     """
     squares = distances**2
     centred = squares - squares.mean(axis=0) - squares.mean(axis=1)[:, None] + squares.mean()

@@ -1,4 +1,4 @@
-"""What is identifiable of a metric: its canonical form, its shares, its importance for each feature."""
+"""The identifiable properties of a metric: its canonical form, its shares, its importance for each feature."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def shares(singular_values: Floats) -> Floats:
 
 
 def effective_rank(singular_values: Floats) -> float:
-    """Rank really used: the exponential of the entropy of the shares, between 1 and k (0 for a zero metric)."""
+    """Return the exponential of the entropy of the shares: the rank in use, from 1 to k (0 for a zero metric)."""
     positive = shares(singular_values)
     positive = positive[positive > 0]
     return float(np.exp(-(positive * np.log(positive)).sum())) if len(positive) else 0.0

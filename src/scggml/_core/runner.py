@@ -23,7 +23,7 @@ Said = tuple[type[Warning], str]
 """Category and text of a warning: what can travel between processes, and what makes two warnings the same."""
 
 _HOUSEKEEPING = "A worker stopped while some jobs were given to the executor"
-"""What loky warns of when it replaces a process that has waited long or grown: nothing is lost, and nobody can act."""
+"""Warning of loky when it replaces a process that has waited long or grown: nothing is lost, and nothing to do."""
 
 _MEMORY = uuid4().hex
 """Tells processes apart together with their number, which processes on two machines can share."""
@@ -202,7 +202,7 @@ def _limit_blas(undo: ExitStack) -> None:
                 held.set()
                 over.wait()
         finally:
-            held.set()  # whatever goes wrong here, nobody waits for it
+            held.set()  # also after an error, or the caller would wait forever
 
     keeper = Thread(target=hold, name="one thread for BLAS", daemon=True)
     keeper.start()

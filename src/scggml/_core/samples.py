@@ -1,4 +1,4 @@
-"""What a method may see: the samples that it learns from with what is to be predicted, and samples without it."""
+"""The input of a method: samples to learn from with what is to be predicted, and samples without it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
 
 @dataclass(frozen=True)
 class Target:
-    """What is known of samples and predicted of others.
+    """Labels that are known of some samples and predicted for others.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def make_target(
     levels
         The different labels, in the order that their column gives them.
     kind
-        What the user says: a kind, `"auto"`, or the list of levels from low to high.
+        The argument of the user: a kind, `"auto"`, or the list of levels from low to high.
     has_order
         Whether the column says that its categories have an order.
     reference
@@ -186,13 +186,13 @@ def make_target(
     if kind == "ordered" and not (has_order or numbers is not None):
         raise ValueError(
             f'label_kind="ordered", but {what} says nothing about the order of {", ".join(map(repr, levels[:10]))}; '
-            "the alphabet is none. Pass the levels from low to high, label_kind=["
+            "alphabetical order is not taken. Pass the levels from low to high, label_kind=["
             f"{', '.join(map(repr, levels[:10]))}] in the right order, or make the column an ordered categorical."
         )
     if len(levels) < 2:
         raise ValueError(
-            f"{what} has one class only ({levels[0]!r}); two or more are needed. Pass the column that tells the groups "
-            "of patients apart."
+            f"{what} has one class only ({levels[0]!r}); two or more are needed. Pass the column with the groups of "
+            "patients."
         )
     position = {name: i for i, name in enumerate(levels)}
     if reference is not None and reference not in position:
@@ -276,7 +276,7 @@ def array_target(
 
 
 def _is_missing(label: Any) -> bool:
-    """Whether a label is None, NaN, or another value that is not even equal to itself."""
+    """Return whether a label is None, NaN, or another value that is not equal to itself."""
     try:
         return label is None or bool(label != label)  # noqa: PLR0124
     except TypeError:  # pandas.NA is neither

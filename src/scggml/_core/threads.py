@@ -16,7 +16,7 @@ Answer = TypeVar("Answer")
 
 
 def n_threads(n_jobs: int | None) -> int:
-    """Return number of threads: all cores that this process may use if None or -1."""
+    """Return the number of threads: all cores that this process may use if None or -1."""
     if n_jobs is not None and n_jobs != -1:
         check_whole("n_jobs", n_jobs, 1, " thread, or None (or -1) for all cores")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
@@ -24,7 +24,7 @@ def n_threads(n_jobs: int | None) -> int:
 
 
 def in_threads(function: Callable[[Task], Answer], tasks: Iterable[Task], n_jobs: int | None) -> Iterator[Answer]:
-    """Answers in the order of the tasks; what has not begun when the caller stops is never begun."""
+    """Yield the results in the order of the tasks; tasks that have not begun when the caller stops never begin."""
     n = n_threads(n_jobs)
     if n == 1:
         yield from map(function, tasks)
@@ -37,7 +37,7 @@ def in_threads(function: Callable[[Task], Answer], tasks: Iterable[Task], n_jobs
 
 
 def split(work: Floats, most: float) -> list[slice]:
-    """Runs of consecutive items with about `most` work each, at least one item in each."""
+    """Return runs of consecutive items with about `most` work each, at least one item in each."""
     if len(work) == 0:
         return []
     bins = np.floor((np.cumsum(work) - work / 2) / most)

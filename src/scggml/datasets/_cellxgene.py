@@ -5,6 +5,7 @@ import re
 import anndata as ad
 from anndata import AnnData
 
+from scggml._docs import documented
 from scggml.datasets._download import fetch
 
 BASE_URL = "https://datasets.cellxgene.cziscience.com"
@@ -61,6 +62,7 @@ def cellxgene(dataset_id: str, *, backed: bool = False) -> AnnData:
     return ad.read_h5ad(fetch(f"{BASE_URL}/{name}", name), backed="r" if backed else None)
 
 
+@documented
 def myocardial_infarction(*, backed: bool = False) -> AnnData:
     """Load nuclei of human hearts after myocardial infarction and of controls.
 
@@ -69,7 +71,7 @@ def myocardial_infarction(*, backed: bool = False) -> AnnData:
     Parameters
     ----------
     backed
-        Leave `.X` on disk, see :func:`cellxgene`.
+        %(backed)s
 
     Returns
     -------
@@ -95,6 +97,7 @@ def myocardial_infarction(*, backed: bool = False) -> AnnData:
     return cellxgene("c1f6034b-7973-45e1-85e7-16933d0550bc", backed=backed)
 
 
+@documented
 def breast_cancer(*, backed: bool = False) -> AnnData:
     """Load cells of human breast tissue, by the reported diseases of the donors.
 
@@ -103,7 +106,7 @@ def breast_cancer(*, backed: bool = False) -> AnnData:
     Parameters
     ----------
     backed
-        Leave `.X` on disk, see :func:`cellxgene`.
+        %(backed)s
 
     Returns
     -------
@@ -128,6 +131,7 @@ def breast_cancer(*, backed: bool = False) -> AnnData:
     return cellxgene("b8b5be07-061b-4390-af0a-f9ced877a068", backed=backed)
 
 
+@documented
 def kidney_disease(*, backed: bool = False) -> AnnData:
     """Load cells of human kidneys, by disease.
 
@@ -136,7 +140,7 @@ def kidney_disease(*, backed: bool = False) -> AnnData:
     Parameters
     ----------
     backed
-        Leave `.X` on disk, see :func:`cellxgene`.
+        %(backed)s
 
     Returns
     -------
@@ -161,6 +165,7 @@ def kidney_disease(*, backed: bool = False) -> AnnData:
     return cellxgene("1c360b0b-eb2f-45a3-aba9-056026b39fa5", backed=backed)
 
 
+@documented
 def covid19(*, backed: bool = False) -> AnnData:
     """Load cells of donors with COVID-19 and of controls.
 
@@ -169,7 +174,7 @@ def covid19(*, backed: bool = False) -> AnnData:
     Parameters
     ----------
     backed
-        Leave `.X` on disk, see :func:`cellxgene`.
+        %(backed)s
 
     Returns
     -------

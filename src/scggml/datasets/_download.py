@@ -23,7 +23,7 @@ def fetch(
     attempts: int = 3,
     wait: float = 1.0,
 ) -> Path:
-    """Give the path of a file in the cache; download it first if it is not there.
+    """Return the path of a file in the cache; download it first if it is not there.
 
     The cache is the folder in the environment variable `SCGGML_DATA`, or else the cache folder of the operating
     system. A file that is there is used without any network, unless its hash is known and differs. A download
@@ -79,7 +79,7 @@ def fetch(
 
 @dataclass(frozen=True)
 class _Download:
-    """What `pooch` calls to bring one file: bounded retries, and each byte accounted for."""
+    """A downloader for `pooch`: bounded retries, and a check that no byte is missing."""
 
     timeout: float
     attempts: int
@@ -117,7 +117,7 @@ class _Download:
 
 
 def _check_opens(path: Path) -> None:
-    """Opening compares the length that an HDF5 file states with the one that it has."""
+    """Open an HDF5 file, which compares the length that it states with the one that it has."""
     try:
         h5py.File(path, "r").close()
     except OSError as error:

@@ -1,11 +1,11 @@
-"""What the synthetic cohorts share: the check of their sizes, and the order and names of their cells."""
+"""Parts of all synthetic cohorts: the check of their sizes, and the order and names of their cells."""
 
 import numpy as np
 import pandas as pd
 
 
 def check_sizes(minimum: int, **sizes: object) -> None:
-    """Refuse sizes that are no whole numbers of at least `minimum`.
+    """Raise unless all sizes are whole numbers of at least `minimum`.
 
     >>> check_sizes(1, n_cells=3)
     """
@@ -17,7 +17,7 @@ def check_sizes(minimum: int, **sizes: object) -> None:
 
 
 def cell_table(n_classes: int, n_samples: int, n_cells: int) -> pd.DataFrame:
-    """`.obs` of a cohort with `n_cells` cells in each sample, cells in the order of the samples.
+    """Return `.obs` of a cohort with `n_cells` cells in each sample, cells in the order of the samples.
 
     >>> cell_table(2, 1, 2)
            sample_id   label

@@ -1,4 +1,4 @@
-"""The synthetic cohort of the paper, in which one dimension tells classes apart and all others mislead."""
+"""The synthetic cohort of the paper, in which one dimension separates classes and all others mislead."""
 
 from itertools import product
 
@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._core.checks import check_number
+from scggml._docs import documented
 from scggml.datasets._layout import cell_table, check_sizes
 
 SIGNAL_SCALE = 1.25  # of dimension 0, as in the reference; `noise_scale` is that of the others
@@ -15,6 +16,7 @@ SD = 1.5  # of the normal modes, before scaling
 WIDTH = 5.0  # of the uniform mode, before scaling
 
 
+@documented
 def synthetic(
     *,
     n_classes: int = 3,
@@ -25,7 +27,7 @@ def synthetic(
     noise_scale: float = 10.0,
     rng: int | np.random.Generator = 0,
 ) -> AnnData:
-    r"""Draw the paper's cohort: one dimension tells the classes apart, all others mislead.
+    r"""Draw the paper's cohort: one dimension separates the classes, all others mislead.
 
     A sample of class :math:`c = 0, 1, \dots` with the offset :math:`o_s` is a mixture of `n_modes` clouds of `n_cells`
     cells each. The first one (mode "specific") depends on class and offset,
@@ -48,7 +50,7 @@ def synthetic(
     Parameters
     ----------
     n_classes
-        Number of classes.
+        %(n_classes)s
     n_samples
         Number of samples in each class.
     n_modes
@@ -60,7 +62,7 @@ def synthetic(
     noise_scale
         s, the factor of the noise dimensions.
     rng
-        Seed, or a generator, which is advanced. The same seed gives the same bytes.
+        %(rng_synthetic)s
 
     Returns
     -------

@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from scggml._docs import documented
 from scggml.datasets._layout import cell_table, check_sizes
 
 DISPERSION = 0.3  # phi of the negative binomial: variance = mean + phi * mean^2
@@ -18,6 +19,7 @@ MARKER_FOLD = 8.0  # of a type's marker genes over the other types
 CONCENTRATION = 8.0  # Dirichlet weight of each type: proportions vary, no type dies out
 
 
+@documented
 def synthetic_counts(
     *,
     n_classes: int = 2,
@@ -48,7 +50,8 @@ def synthetic_counts(
     Parameters
     ----------
     n_classes
-        Number of classes. The effect grows by one dose from each class to the next.
+        %(n_classes)s
+        The effect grows by one dose from each class to the next.
     n_samples
         Number of samples (donors) in each class.
     n_cells
@@ -62,7 +65,7 @@ def synthetic_counts(
     log_fold_change
         Effect of a planted gene, as log2 of the fold change between one class and the next.
     rng
-        Seed, or a generator, which is advanced. The same seed gives the same bytes.
+        %(rng_synthetic)s
 
     Returns
     -------
@@ -137,7 +140,7 @@ def synthetic_counts(
 
 @dataclass(frozen=True)
 class _Genes:
-    """What is true of the genes: `profiles` (n_types, n_genes), `effect` and `marker_of` (n_genes,)."""
+    """The true parameters of the genes: `profiles` (n_types, n_genes), `effect` and `marker_of` (n_genes,)."""
 
     profiles: npt.NDArray[np.float64]
     effect: npt.NDArray[np.float64]
@@ -169,7 +172,7 @@ def _check_genes(n_genes: int, n_planted: int, n_types: int, log_fold_change: fl
 
 
 def _draw_genes(n_genes: int, n_planted: int, n_types: int, log_fold_change: float, rng: np.random.Generator) -> _Genes:
-    """Base expression, markers and planted genes. Planted genes are no markers and are well expressed."""
+    """Draw base expression, markers and planted genes. Planted genes are no markers and are well expressed."""
     base = rng.lognormal(0.0, 1.0, size=n_genes)
     by_expression = np.argsort(-base, kind="stable")
     planted = rng.choice(by_expression[: n_genes // 2], size=n_planted, replace=False)
@@ -187,7 +190,7 @@ def _draw_genes(n_genes: int, n_planted: int, n_types: int, log_fold_change: flo
 
 
 def _draw_types(n_cells: int, n_types: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Types of the cells of one sample, (n_cells,)."""
+    """Draw the types of the cells of one sample, (n_cells,)."""
     composition = rng.dirichlet(np.full(n_types, CONCENTRATION))
     return rng.choice(n_types, size=n_cells, p=composition)
 
@@ -195,7 +198,7 @@ def _draw_types(n_cells: int, n_types: int, rng: np.random.Generator) -> npt.NDA
 def _draw_counts(
     genes: _Genes, dose: int, cell_types: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> sparse.csr_matrix:
-    """Counts of one sample, (n_cells, n_genes)."""
+    """Draw the counts of one sample, (n_cells, n_genes)."""
     n_genes = len(genes.effect)
     donor = np.exp(rng.normal(0.0, DONOR_SD, size=n_genes))
     rates = genes.profiles * donor

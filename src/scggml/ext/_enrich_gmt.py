@@ -1,4 +1,4 @@
-"""Enrichment in gene sets of one's own, offline."""
+"""Enrichment in given gene sets, offline."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +14,7 @@ from scggml._anndata.messages import choices
 from scggml._core.checks import check_number, check_whole
 from scggml._core.explain.enrichment import over_representation
 from scggml._core.explain.significance import benjamini_hochberg
+from scggml._docs import documented
 from scggml.ext._gmt import GeneSet, read_gene_sets
 from scggml.ext._query import Question, plain_name, read_question, unique, write_answer
 
@@ -21,6 +22,7 @@ Method = Literal["hypergeometric", "ulm", "gsea"]
 Scope = Literal["custom", "custom_annotated"]
 
 
+@documented
 def enrich_gmt(
     adata: AnnData,
     gene_sets: str | Path | Mapping[str, Iterable[str]],
@@ -59,40 +61,41 @@ def enrich_gmt(
     Parameters
     ----------
     adata
-        AnnData that `tl.ggml` has written to.
+        %(adata_metric)s
     gene_sets
         GMT file, or a dict from names to lists of genes, named as the genes of `adata` are (Ensembl ids without or with
         versions).
     key
-        Key of the metric.
+        %(key_metric)s
     method
         `"hypergeometric"`, `"ulm"` or `"gsea"`.
     components
-        Components, from 1. By default those that carry at least 3 % of the metric
-        (what is below is for the most part the share of the Euclidean metric).
+        %(components)s
     n_genes
-        Most genes of each side of a component.
+        %(n_genes_sides)s
     max_p_adjusted
-        Ask about genes with at most this false discovery rate (from `tl.gene_stability`). Only `"hypergeometric"`.
+        %(max_p_adjusted_genes)s
+        Only `"hypergeometric"`.
     gene_symbols
-        Column of `.var` with the names of the genes instead of `.var_names`.
+        %(gene_symbols)s
     background
-        Names of the genes to compare with. None for those that the metric could have used. Only `"hypergeometric"`.
+        %(background)s
+        Only `"hypergeometric"`.
     domain_scope
         `"custom"` counts the background, `"custom_annotated"` those of its genes that are in any set. Only
         `"hypergeometric"`.
     min_size, max_size
         Test sets with this many genes in the background.
     user_threshold
-        Largest adjusted p-value that is significant.
+        %(user_threshold)s
     all_results
-        Return sets that are not significant, too.
+        %(all_results)s
     n_perm
         Permutations of `"gsea"`.
     rng
         Seed of `"gsea"`.
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------
@@ -110,7 +113,7 @@ def enrich_gmt(
     KeyError
         No such metric or column.
     ValueError
-        Genes and sets that have no name in common, a faulty file, arguments that do not go together.
+        Genes and sets that have no name in common, an invalid file, arguments that do not go together.
     ImportError
         `"ulm"` and `"gsea"` without the package `decoupler`.
 
@@ -190,7 +193,7 @@ def _check(method: str, scope: str, background: object, max_p_adjusted: object) 
 def _within(
     adata: AnnData, sets: list[GeneSet], universe: list[str], min_size: int, max_size: int | None
 ) -> list[GeneSet]:
-    """Sets cut down to the background, of those sizes that are to be tested."""
+    """Return the sets restricted to the background, those of the sizes to be tested."""
     known = set(universe)
     cut = [GeneSet(s.name, s.description, [gene for gene in s.genes if gene in known]) for s in sets]
     if not any(s.genes for s in cut):
@@ -213,7 +216,7 @@ def _within(
 
 
 def _over(sets: list[GeneSet], component: str, side: str, genes: list[str], domain: set[str]) -> list[dict[str, Any]]:
-    """Rows of one query, all sets."""
+    """Return the rows of one query, all sets."""
     query = [gene for gene in genes if gene in domain]
     inside = set(query)
     members = [domain.intersection(s.genes) for s in sets]
@@ -246,7 +249,7 @@ def _over(sets: list[GeneSet], component: str, side: str, genes: list[str], doma
 def _ranked(
     sets: list[GeneSet], question: Question, method: str, *, min_size: int, n_perm: int, rng: int
 ) -> list[dict[str, Any]]:
-    """Rows of the tests on all loadings: a t-value or a normalized enrichment score for each component and set."""
+    """Return the rows of the tests on all loadings: a t-value or normalized enrichment score by component and set."""
     try:
         import decoupler as dc  # noqa: PLC0415 - optional and slow to load
     except ImportError as error:

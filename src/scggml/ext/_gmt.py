@@ -19,7 +19,7 @@ class GeneSet:
 
 
 def read_gene_sets(gene_sets: str | Path | Mapping[str, Iterable[str]]) -> tuple[str, list[GeneSet]]:
-    """Name of the collection and its sets: a GMT file (name, description, genes; tabs between) or a dict."""
+    """Return the name of the collection and its sets: a GMT file (name, description, genes; tabs between) or a dict."""
     if isinstance(gene_sets, Mapping):
         sets = [GeneSet(str(name), "", unique(plain_name(g) for g in genes)) for name, genes in gene_sets.items()]
         if not sets:

@@ -9,6 +9,7 @@ from anndata import AnnData
 
 from scggml._anndata.messages import choices
 from scggml._core.checks import check_number, check_whole
+from scggml._docs import documented
 from scggml.ext._query import Query, Question, plain_name, read_question, unique, write_answer
 from scggml.ext._service import Service, answers_folder
 
@@ -16,6 +17,7 @@ ThresholdMethod = Literal["g_SCS", "bonferroni", "fdr"]
 DomainScope = Literal["known", "annotated", "custom", "custom_annotated"]
 
 
+@documented
 def gprofiler(
     adata: AnnData,
     *,
@@ -58,25 +60,25 @@ def gprofiler(
     Parameters
     ----------
     adata
-        AnnData that `tl.ggml` has written to. Names of genes can be symbols, Ensembl ids (versions are stripped) and
-        what else the service knows.
+        %(adata_metric)s
+        Names of genes can be symbols, Ensembl ids (versions are stripped) and what else the service knows.
     key
-        Key of the metric.
+        %(key_metric)s
     components
-        Components, from 1. By default those that carry at least 3 % of the metric
-        (what is below is for the most part the share of the Euclidean metric).
+        %(components)s
     n_genes
-        Most genes of each side of a component.
+        %(n_genes_sides)s
     max_p_adjusted
-        Ask about genes with at most this false discovery rate (from `tl.gene_stability`).
+        %(max_p_adjusted_genes)s
     gene_symbols
-        Column of `.var` with the names to send instead of `.var_names`; genes without one go by the latter.
+        %(gene_symbols)s
+        Genes without one go by the latter.
     organism
         Organism id of the service, such as `"hsapiens"`, or the id of an uploaded GMT file (`"gp__..."`).
     sources
         Such as `["GO:BP", "REAC"]`; None for all.
     background
-        Names of the genes to compare with. None for those that the metric could have used.
+        %(background)s
     domain_scope
         `"custom"` counts the background, `"custom_annotated"` the annotated part of it. `"known"` and `"annotated"`
         count the genome, without a background.
@@ -86,13 +88,13 @@ def gprofiler(
     significance_threshold_method
         `"g_SCS"` (of g:Profiler, for overlapping terms), `"bonferroni"` or `"fdr"`.
     user_threshold
-        Largest adjusted p-value that is significant.
+        %(user_threshold)s
     no_iea
         Leave out electronic annotations of GO.
     measure_underrepresentation
         Ask for too few instead of too many.
     all_results
-        Return terms that are not significant, too.
+        %(all_results)s
     highlight
         Let the service mark the driver terms of GO. Not with `ordered`, `all_results` or an uploaded GMT file.
     numeric_namespace
@@ -113,7 +115,7 @@ def gprofiler(
     refresh
         Ask again whatever is kept.
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------
@@ -220,14 +222,14 @@ def gprofiler(
         asked = len(unique(gene for query in question.queries for gene in query.genes))
         warnings.warn(
             f"g:Profiler ({organism}) does not know {len(unmapped)} of the {asked} genes: {choices(unmapped)}. They "
-            "count for nothing; check organism, or pass gene_symbols.",
+            "are ignored; check organism, or pass gene_symbols.",
             stacklevel=2,
         )
     return adata if copy else None
 
 
 def _check(domain_scope: str, method: str, background: Sequence[str] | None) -> None:
-    """Arguments that the service would refuse or, worse, ignore."""
+    """Raise for arguments that the service would refuse or, worse, ignore."""
     for name, value, known in (
         ("domain_scope", domain_scope, get_args(DomainScope)),
         ("significance_threshold_method", method, get_args(ThresholdMethod)),
@@ -244,7 +246,7 @@ def _check(domain_scope: str, method: str, background: Sequence[str] | None) -> 
 def _read_answer(
     answer: dict[str, Any], question: Question, method: str, url: str
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of the table, and what the service says about its answer."""
+    """Return the rows of the table, and what the service says about its answer."""
     queries = {query.name: query for query in question.queries}
     try:
         meta = dict(answer["meta"])

@@ -1,4 +1,4 @@
-"""What is asked: the genes at either end of each component, and the genes that could have been there."""
+"""Queries: the genes at either end of each component, and their background."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -82,7 +82,7 @@ def plain_name(name: object) -> str | None:
 
 
 def unique(names: Iterable[str | None]) -> list[str]:
-    """Names that are there, each once, in their order."""
+    """Return the names without the missing ones, each once, in their order."""
     return [name for name in dict.fromkeys(names) if name is not None]
 
 
@@ -95,7 +95,7 @@ def read_question(
     max_p_adjusted: float | None,
     gene_symbols: str | None,
 ) -> Question:
-    """Dominant genes of either side of the components, as names that services know."""
+    """Return the dominant genes of either side of the components, as names that services know."""
     check_whole("n_genes", n_genes, 1)
     stored = read_metric(adata, key)
     genes = read_genes(adata, stored, gene_symbols)

@@ -1,4 +1,4 @@
-"""One way to ask a web service: bounded in time, patient with faults that pass, and never twice the same question."""
+"""Ask a web service: bounded in time, with retries after transient failures, and never the same question twice."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ DAY = 86400.0  # seconds
 
 @dataclass(frozen=True)
 class Service:
-    """How to ask.
+    """A web service, and how it is asked.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def _said(response: requests.Response) -> str:
 
 
 def _asked_for(response: requests.Response) -> float:
-    """Seconds that the server asks to wait."""
+    """Return the seconds that the server asks to wait."""
     try:
         return min(float(response.headers.get("Retry-After", 0)), LONGEST_WAIT)
     except ValueError:

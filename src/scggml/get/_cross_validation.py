@@ -8,6 +8,7 @@ from anndata import AnnData
 
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.results import read_entry
+from scggml._docs import documented
 
 HIGHER = ("balanced_accuracy", "spearman")
 """The main scores: the first one that is there leads a summary."""
@@ -18,7 +19,7 @@ STRONG = 0.6
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CrossValidation:
-    """What held-out donors say about the methods.
+    """Scores, predictions and differences of methods on held-out donors.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ class CrossValidation:
 
     @property
     def verdict(self) -> str:
-        """What may be said about each method but the majority, one line each.
+        """Conclusion about each method but the majority, one line each.
 
         For classes the interval is that of the difference to the majority class, whose balanced accuracy is chance; "no
         evidence" means that the interval holds chance.
@@ -109,6 +110,7 @@ class CrossValidation:
         return f"{method}: {strength} signal {said}"
 
 
+@documented
 def cross_validation(adata: AnnData, *, key: str = CROSS_VALIDATION) -> CrossValidation:
     """Return a stored cross-validation as tidy tables with a summary and a verdict in words.
 
@@ -117,7 +119,7 @@ def cross_validation(adata: AnnData, *, key: str = CROSS_VALIDATION) -> CrossVal
     adata
         AnnData that `tl.cross_validate` (or `tl.tune`) has written to.
     key
-        Slot of `.uns`.
+        %(key_result)s
 
     Returns
     -------
@@ -126,7 +128,7 @@ def cross_validation(adata: AnnData, *, key: str = CROSS_VALIDATION) -> CrossVal
     Raises
     ------
     KeyError
-        No such result; those that are there are named.
+        No such result; the message lists the stored ones.
 
     Examples
     --------

@@ -6,10 +6,12 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._anndata.genes import read_enrichment
+from scggml._docs import documented
 
 Side = Literal["up", "down"]
 
 
+@documented
 def enrichment_df(
     adata: AnnData,
     *,
@@ -20,14 +22,14 @@ def enrichment_df(
     max_p_adjusted: float | None = None,
     n_terms: int | None = None,
 ) -> pd.DataFrame:
-    """Gene sets that `ext.gprofiler` or `ext.enrich_gmt` found, most significant first within a side of a component.
+    """Return the gene sets of `ext.gprofiler` or `ext.enrich_gmt`, most significant first on each side of a component.
 
     Parameters
     ----------
     adata
-        AnnData that one of them has written to.
+        %(adata_enrichment)s
     key
-        Key of the metric.
+        %(key_metric)s
     component
         Component, from 1; None for all.
     side
@@ -35,7 +37,7 @@ def enrichment_df(
     source
         Such as `"GO:BP"`; None for all.
     max_p_adjusted
-        Keep sets with at most this adjusted p-value.
+        %(max_p_adjusted_sets)s
     n_terms
         Keep at most this many sets of each side of each component, after all other filters.
 
@@ -46,7 +48,7 @@ def enrichment_df(
     Raises
     ------
     KeyError
-        Nothing was asked yet.
+        No gene sets were computed yet.
     ValueError
         A side or source that is not there.
 

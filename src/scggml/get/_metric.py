@@ -11,6 +11,7 @@ from scggml._anndata.genes import component_names, read_genes
 from scggml._anndata.metric import read_metric
 from scggml._core.learn.metric import Metric as ArrayMetric
 from scggml._core.metric import importance
+from scggml._docs import documented
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -24,7 +25,7 @@ class Metric(ArrayMetric):
     singular_values
         (k,) norms of the rows.
     squared
-        Whether distances are squared.
+        True if distances are squared.
     features
         (d,) names of the features that `transform` and `distance` take.
     loadings
@@ -57,15 +58,16 @@ class Metric(ArrayMetric):
         return pd.Series(importance(self.loadings.to_numpy().T), index=self.loadings.index, name="importance")
 
 
+@documented
 def metric(adata: AnnData, *, key: str = "ggml") -> Metric:
     """Return a learned metric with its transform, distances and the importance of each gene.
 
     Parameters
     ----------
     adata
-        AnnData that `tl.ggml` (or `tl.project`) has written to.
+        %(adata_metric)s
     key
-        Key of the metric in `.uns`.
+        %(key_metric)s
 
     Returns
     -------
@@ -75,7 +77,7 @@ def metric(adata: AnnData, *, key: str = "ggml") -> Metric:
     Raises
     ------
     KeyError
-        No such metric; those that are there are named.
+        No such metric; the message lists the stored ones.
 
     Examples
     --------

@@ -8,10 +8,12 @@ from anndata import AnnData
 from scggml._anndata.genes import component_names, pick_components, read_ranked, read_symbols
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import read_metric
+from scggml._docs import documented
 
 Side = Literal["up", "down"]
 
 
+@documented
 def rank_genes_df(
     adata: AnnData,
     *,
@@ -23,16 +25,16 @@ def rank_genes_df(
     min_frequency: float | None = None,
     gene_symbols: str | None = None,
 ) -> pd.DataFrame:
-    """Genes of a component or of the whole metric, strongest first, filtered as asked for.
+    """Return the genes of a component or of the whole metric, strongest first, and filtered.
 
     Parameters
     ----------
     adata
         AnnData that `tl.rank_genes` or `tl.gene_stability` has written to.
     key
-        Key of the metric.
+        %(key_metric)s
     component
-        Component, from 1; None for the whole metric.
+        %(component)s
     side
         `"up"` keeps positive loadings, `"down"` negative ones, None both. The whole metric has no sides.
     n_genes

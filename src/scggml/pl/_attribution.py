@@ -1,4 +1,4 @@
-"""Where the gap between classes comes from."""
+"""Draw which cells and cell types contribute to the gap between classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +12,13 @@ from scggml._anndata.drawn import attributed_cells, attributed_types
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import read_metric
 from scggml._core.metric import shares
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 SAME, OTHER = OKABE_ITO[0], OKABE_ITO[4]
 
 
+@documented
 def attribution(
     adata: AnnData,
     *,
@@ -27,7 +29,7 @@ def attribution(
     show: bool = False,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Cells in the learned space by what they add to the gap between classes, and the same for cell types.
+    """Draw the contributions of cells, in the learned space, and of cell types to the gap between classes.
 
     Left, orange cells are farther from other classes than from their own, violet ones nearer. Right, bars of cell types
     are split by where the mass goes: to the same type (the type looks different) or to another one (its abundance
@@ -38,7 +40,7 @@ def attribution(
     adata
         AnnData that `tl.attribute` has written to.
     key
-        Key of the metric.
+        %(key_metric)s
     components
         Which two components to draw, from 1. (A metric of one component is drawn over the excess itself.)
     classes
@@ -46,9 +48,9 @@ def attribution(
     ax
         Axes to draw on: two where cell types are known, else one.
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------
@@ -57,7 +59,7 @@ def attribution(
     Raises
     ------
     KeyError
-        Nothing was attributed yet.
+        `tl.attribute` has not run for this metric.
     ValueError
         Components or classes that are not there.
 

@@ -1,4 +1,4 @@
-"""Distances between samples, clustered."""
+"""Draw distances between samples, clustered."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +16,7 @@ from scipy.spatial.distance import squareform
 
 from scggml._anndata.drawn import obs_column
 from scggml._anndata.samples import read_distances
+from scggml._docs import documented
 from scggml.pl._figure import (
     MISSING,
     NUMBERS,
@@ -34,6 +35,7 @@ NAMES = 60
 """Samples up to which their names are written."""
 
 
+@documented
 def clustermap(
     samples: AnnData,
     *,
@@ -45,14 +47,14 @@ def clustermap(
     show: bool = False,
     save: str | Path | None = None,
 ) -> sns.matrix.ClusterGrid:
-    """Heatmap of the distances with a dendrogram and the labels of the samples as colors.
+    """Draw a heatmap of the distances with a dendrogram and the labels of the samples as colors.
 
     Parameters
     ----------
     samples
-        AnnData of samples from `tl.distances`.
+        %(samples)s
     key
-        Distances in `.obsp`: `"ggml"` for `"ggml_distances"`.
+        %(key_distances)s
     color
         One or several columns of `.obs`: groups (ordered ones on a scale), or numbers.
     linkage_method
@@ -62,9 +64,9 @@ def clustermap(
     figsize
         Width and height in inches; chosen by the number of samples if None.
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------
@@ -141,7 +143,7 @@ def _legend_at_right(grid: sns.matrix.ClusterGrid, entries: list[Line2D]) -> Non
 
 
 def color_table(samples: AnnData, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Line2D]]:
-    """Hex colors of each sample (rows) and key (columns), and the entries of the legend, a heading before each key."""
+    """Return hex colors of each sample (row) and key (column), and the entries of the legend with a heading by key."""
     table = pd.DataFrame(index=samples.obs_names)
     legend: list[Line2D] = []
     used = 0
@@ -160,7 +162,7 @@ def color_table(samples: AnnData, keys: Sequence[str]) -> tuple[pd.DataFrame, li
 
 
 def _number_colors(values: pd.Series) -> tuple[list[str], dict[str, str]]:
-    """Colors of numbers on a scale, and those of its ends."""
+    """Return colors of numbers on a scale, and those of its ends."""
     low, high = values.min(), values.max()
     scale = Normalize(low, high)
     colors = [MISSING if np.isnan(v) else to_hex(mpl.colormaps[NUMBERS](scale(v))) for v in values]

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Draw the confusion matrix of a method."""
 
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from matplotlib.axes import Axes
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import choices
 from scggml._anndata.results import read_entry
+from scggml._docs import documented
 from scggml.pl._figure import finish, panels
 
 
+@documented
 def confusion(
     adata: AnnData,
     *,
@@ -23,7 +25,7 @@ def confusion(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Held-out predictions of one method: for each true class, the share of its samples predicted as each class.
+    """Draw the confusion matrix of one method: for each true class, the share of its samples predicted as each class.
 
     Parameters
     ----------
@@ -32,13 +34,13 @@ def confusion(
     method
         Which method; by default the first one.
     key
-        Slot of `.uns`.
+        %(key_result)s
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------
@@ -90,7 +92,7 @@ def confusion_table(adata: AnnData, key: str, method: str | None) -> pd.DataFram
     entry = read_entry(adata, key, kind="cross_validation", made_by="cross_validate")
     classes = [str(name) for name in entry["classes"]]
     if not classes:
-        raise ValueError("The labels are numbers, so there are no classes to confuse; use sg.pl.cross_validation.")
+        raise ValueError("The labels are numbers, so there is no confusion matrix; use sg.pl.cross_validation.")
     predictions = entry["predictions"].astype({"method": str, "label": str, "prediction": str})
     there = list(dict.fromkeys(predictions["method"]))
     method = there[0] if method is None else method

@@ -1,4 +1,4 @@
-"""Methods side by side on held-out donors."""
+"""Draw the scores of methods on held-out donors."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import choices
 from scggml._anndata.results import read_entry
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 LABELS = {
@@ -30,6 +31,7 @@ SPREAD = 0.22
 """Height over which the points of one method are spread, in rows."""
 
 
+@documented
 def cross_validation(
     adata: AnnData,
     *,
@@ -39,23 +41,23 @@ def cross_validation(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Scores of all methods on held-out donors: a point per repeat, a bar at the mean, and where chance lies.
+    """Draw the scores of all methods on held-out donors: a point per repeat, a bar at the mean, and chance.
 
     Parameters
     ----------
     adata
         AnnData that `tl.cross_validate` has written to.
     key
-        Slot of `.uns`.
+        %(key_result)s
     metric
         Which score to draw; by default the balanced accuracy, or the rank correlation for numbers. Scores of single
         folds are averaged over the folds of a repeat.
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

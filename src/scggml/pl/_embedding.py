@@ -1,4 +1,4 @@
-"""Samples in the plane."""
+"""Draw samples in the plane."""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from scggml._anndata.drawn import cell_counts, is_mds, mds_shares, obs_column, sample_coordinates
+from scggml._docs import documented
 from scggml.pl._figure import (
     MISSING,
     NUMBERS,
@@ -36,6 +37,7 @@ CROWD = 100
 """Samples above which all points become smaller."""
 
 
+@documented
 def embedding(
     samples: AnnData,
     *,
@@ -47,7 +49,7 @@ def embedding(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Samples as points, by default larger the more cells stand for them.
+    """Draw samples as points, by default larger the more cells they have.
 
     Small points lie on large ones; above 100 samples all are smaller.
 
@@ -64,11 +66,11 @@ def embedding(
     size_by_cells
         Let the area of a point grow with the number of cells (`.obs["n_cells"]`).
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------
@@ -158,7 +160,7 @@ def embedding_table(samples: AnnData, basis: str, color: str | None, components:
 
 
 def areas(n_cells: np.ndarray, cohort: np.ndarray) -> np.ndarray:
-    """Areas of points that grow linearly from the smallest to the largest sample of the cohort."""
+    """Return areas of points that grow linearly from the smallest to the largest sample of the cohort."""
     low, high = cohort.min(), cohort.max()
     if low == high:
         return np.full(len(n_cells), ONE_SIZE * crowding(len(cohort)))
@@ -171,7 +173,7 @@ def crowding(n_samples: int) -> float:
 
 
 def _size_entries(ax: Axes, n_cells: np.ndarray) -> list[Artist]:
-    """Legend entries: points of the smallest, a middle and the largest sample, if these differ."""
+    """Return legend entries: points of the smallest, a middle and the largest sample, if these differ."""
     low, high = n_cells.min(), n_cells.max()
     if low == high:
         return []

@@ -1,4 +1,4 @@
-"""Gene sets of the components."""
+"""Draw gene sets of the components."""
 
 import re
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from scggml._anndata.genes import read_enrichment
 from scggml._anndata.messages import choices
+from scggml._docs import documented
 from scggml.pl._figure import NUMBERS, embolden, finish, heading, panels
 
 LONGEST = 48
@@ -22,6 +23,7 @@ SMALLEST, LARGEST = 20.0, 190.0
 """Areas of the dots of the smallest and the largest intersection, in square points."""
 
 
+@documented
 def enrichment(
     adata: AnnData,
     *,
@@ -33,26 +35,26 @@ def enrichment(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Most significant gene sets of each side of each component, as dots.
+    """Draw the most significant gene sets of each side of each component, as dots.
 
     Parameters
     ----------
     adata
-        AnnData that `ext.gprofiler` or `ext.enrich_gmt` has written to.
+        %(adata_enrichment)s
     key
-        Key of the metric.
+        %(key_metric)s
     n_terms
         Most sets that each side of a component brings in; each is then drawn for all sides where it is significant.
     max_p_adjusted
-        Draw sets with at most this adjusted p-value.
+        %(max_p_adjusted_sets)s
     sources
         Such as `["GO:BP"]`; None for all.
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------
@@ -62,7 +64,7 @@ def enrichment(
     Raises
     ------
     KeyError
-        Nothing was asked yet.
+        No gene sets were computed yet.
     ValueError
         No set is significant.
 
@@ -173,7 +175,7 @@ def shortened(name: str) -> str:
 
 
 def areas(sizes: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Areas of dots that grow linearly from the smallest to the largest intersection drawn."""
+    """Return areas of dots that grow linearly from the smallest to the largest intersection drawn."""
     low, high = of.min(), of.max()
     if low == high:
         return np.full(len(sizes), (SMALLEST + LARGEST) / 2)
@@ -181,7 +183,7 @@ def areas(sizes: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 
 def _sizes(sizes: np.ndarray) -> list[Line2D]:
-    """Legend entries: the smallest, a middle and the largest intersection."""
+    """Return legend entries: the smallest, a middle and the largest intersection."""
     steps = np.unique([sizes.min(), int((sizes.min() + sizes.max()) // 2), sizes.max()])
     dots = [
         Line2D([], [], marker="o", linestyle="", color="#888888", markersize=np.sqrt(area), label=str(step))

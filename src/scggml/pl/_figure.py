@@ -1,4 +1,4 @@
-"""What all plots share: panels, colors that everybody can tell apart, and saving."""
+"""Helpers of all plots: panels, colors that everybody can distinguish, and saving."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,9 +37,9 @@ def panels(n: int, ax: Axes | Sequence[Axes] | None, size: tuple[float, float]) 
 
 
 def finish(figure: Figure | SubFigure, *, show: bool, save: str | Path | None) -> None:
-    """Write the figure to a file and show it, as far as that is asked for.
+    """Write the figure to a file and show it, if asked to.
 
-    Either way it stays open: whoever called has its axes and may draw on.
+    Either way it stays open: the caller has its axes and may add to them.
     """
     if save is not None:
         whole = figure.figure.figure if isinstance(figure, SubFigure) else figure
@@ -61,7 +61,7 @@ def groups(values: pd.Series) -> pd.Series:
 
 
 def palette(samples: AnnData, key: str, *, used: int = 0) -> dict[str, str]:
-    """Color of each group: those in `.uns["<key>_colors"]`, a scale for ordered groups, else ones that stay apart.
+    """Return the color of each group: that in `.uns["<key>_colors"]`, a scale for ordered groups, else distinct ones.
 
     Where `used` colors of the latter are taken by another key, the next ones are given as far as they go.
     """
@@ -84,12 +84,12 @@ def palette(samples: AnnData, key: str, *, used: int = 0) -> dict[str, str]:
 
 
 def percent(share: float) -> str:
-    """Return a share for a title; one that is there never reads as nothing."""
+    """Return a share as text for a title; a positive one never reads as 0 %."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def heading(text: str) -> Line2D:
-    """Legend entry that heads a section."""
+    """Return a legend entry that heads a section."""
     return Line2D([], [], linestyle="", label=text)
 
 
@@ -105,7 +105,7 @@ def embolden(legend: Legend) -> None:
 
 
 def marks(colors: dict[str, str], *, marker: str = "o") -> list[Line2D]:
-    """Legend entries of groups."""
+    """Return the legend entries of groups."""
     return [
         Line2D([], [], marker=marker, linestyle="", markersize=7, color=color, markeredgecolor="none", label=name)
         for name, color in colors.items()

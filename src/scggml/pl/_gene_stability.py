@@ -1,4 +1,4 @@
-"""How sure the genes are."""
+"""Draw the stability of the genes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,13 @@ from matplotlib.ticker import PercentFormatter
 from scggml._anndata.drawn import stability_params
 from scggml._anndata.genes import component_names, gene_table, pick_components, read_genes
 from scggml._anndata.metric import read_metric
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 SURE, UNSURE = OKABE_ITO[1], "#9A9A9A"
 
 
+@documented
 def gene_stability(
     adata: AnnData,
     *,
@@ -30,28 +32,28 @@ def gene_stability(
     show: bool = False,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Loadings of the strongest genes with their intervals, and how often each was in the top.
+    """Draw the loadings of the strongest genes with their intervals, and how often each was in the top.
 
     Parameters
     ----------
     adata
         AnnData that `tl.gene_stability` has written to.
     key
-        Key of the metric.
+        %(key_metric)s
     component
-        Component, from 1; None for the whole metric.
+        %(component)s
     n_genes
         Most genes, strongest first.
     alpha
         False discovery rate up to which a gene is drawn in color.
     gene_symbols
-        Column of `.var` with names to show instead of `.var_names`.
+        %(gene_symbols)s
     ax
         Two axes to draw on.
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How learning went."""
+"""Draw the history of learning."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from scggml._anndata.metric import StoredMetric, read_metric
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 TITLES = {"loss": "objective", "gradient_norm": "gradient norm", "active": "active triplets"}
@@ -18,6 +19,7 @@ NONE, KEPT = "#888888", "#D55E00"
 """Settings that were tried, and the one that was kept."""
 
 
+@documented
 def history(
     adata: AnnData,
     *,
@@ -39,15 +41,15 @@ def history(
     Parameters
     ----------
     adata
-        AnnData that `tl.ggml` has written to.
+        %(adata_metric)s
     key
-        Key of the metric.
+        %(key_metric)s
     ax
         Axes to draw on: two for canonical variates, three for gradient steps.
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

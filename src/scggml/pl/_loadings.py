@@ -1,4 +1,4 @@
-"""Genes that carry the components of a metric."""
+"""Draw the genes that carry the components of a metric."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,13 @@ from matplotlib.axes import Axes
 from scggml._anndata.genes import pick_components, read_genes, read_stability
 from scggml._anndata.metric import read_metric
 from scggml._core.metric import shares
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels, percent
 
 POSITIVE, NEGATIVE = OKABE_ITO[1], OKABE_ITO[0]
 
 
+@documented
 def loadings(
     adata: AnnData,
     *,
@@ -28,7 +30,7 @@ def loadings(
     show: bool = False,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Genes with the largest loadings of each sign on each component, strongest first.
+    """Draw the genes with the largest loadings of each sign on each component, strongest first.
 
     The sign of a component is arbitrary (the largest loading is made positive); that two genes have the same or
     opposite signs is not.
@@ -36,24 +38,23 @@ def loadings(
     Parameters
     ----------
     adata
-        AnnData that `tl.ggml` has written to.
+        %(adata_metric)s
     key
-        Key of the metric.
+        %(key_metric)s
     components
-        Which components to draw, from 1. By default those that carry at least 3 % of the metric
-        (what is below is for the most part the share of the Euclidean metric).
+        %(components)s
     n_genes
-        Most genes of each sign.
+        %(n_genes_sides)s
     gene_symbols
-        Column of `.var` with names to show instead of `.var_names`.
+        %(gene_symbols)s
     stability
         Draw the intervals that `tl.gene_stability` found, where it has run for this metric.
     ax
         Axes to draw on, one for each component.
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

@@ -9,12 +9,14 @@ from matplotlib.axes import Axes
 
 from scggml._anndata.keys import PERMUTATION_TEST
 from scggml._anndata.results import read_entry
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 BINS = 25
 """Most bins of the histogram."""
 
 
+@documented
 def permutation_test(
     adata: AnnData,
     *,
@@ -30,13 +32,13 @@ def permutation_test(
     adata
         AnnData that `tl.permutation_test` has written to.
     key
-        Slot of `.uns`.
+        %(key_result)s
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

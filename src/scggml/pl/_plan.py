@@ -1,4 +1,4 @@
-"""The flow between the cell types of two samples."""
+"""Draw the flow between the cell types of two samples."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Curve
 
 from scggml._anndata.drawn import plan_ends, plan_entries, plan_info
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, groups, panels
 
 WIDTH = 0.06
@@ -21,6 +22,7 @@ SPACE = 0.015
 """Space between the bars of two types, as a share of all mass."""
 
 
+@documented
 def plan(
     plan: AnnData,
     cell_type_key: str,
@@ -30,7 +32,7 @@ def plan(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Mass that the optimal plan of two samples moves from cell type to cell type.
+    """Draw the mass that the optimal plan of two samples moves from cell type to cell type.
 
     Bands are as thick as their mass and have the color of the type where they start, darker where the type stays
     itself.
@@ -44,11 +46,11 @@ def plan(
     min_mass
         Leave out flows of less mass than this share.
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------
@@ -132,7 +134,7 @@ def plan_table(plan: AnnData, cell_type_key: str) -> pd.DataFrame:
 
 
 def _colors(n: int) -> list[str]:
-    """Colors of types that stay apart, as far as there are such."""
+    """Return colors of types, distinct as far as there are enough."""
     if n <= len(OKABE_ITO):
         return list(OKABE_ITO[:n])
     return [to_hex(color) for color in mpl.colormaps["turbo"](np.linspace(0.05, 0.95, n))]

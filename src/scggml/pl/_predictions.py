@@ -1,4 +1,4 @@
-"""What is predicted for each new sample, and how surely."""
+"""Draw the predicted class probabilities of new samples."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from scggml._anndata.drawn import predicted_classes
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 UNLIKE = "unlike_reference"
@@ -17,6 +18,7 @@ WIDE = 8
 """Most classes that have colors of their own."""
 
 
+@documented
 def predictions(
     samples: AnnData,
     *,
@@ -24,18 +26,18 @@ def predictions(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Class probabilities of each new sample as a stacked bar; samples unlike the reference are marked and pale.
+    """Draw the class probabilities of each new sample as a bar; samples unlike the reference are marked and pale.
 
     Parameters
     ----------
     samples
         AnnData of samples from `tl.predict`.
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------
@@ -65,7 +67,7 @@ def predictions(
     table = predictions_table(samples)
     classes = [name for name in table.columns if name != UNLIKE]
     if len(classes) > WIDE:
-        raise ValueError(f"There are {len(classes)} classes, but only {WIDE} colors that can be told apart.")
+        raise ValueError(f"There are {len(classes)} classes, but only {WIDE} distinct colors.")
     rows = np.arange(len(table))
     (ax,) = panels(1, ax, (4.6, 1.1 + 0.24 * len(table)))
     left = np.zeros(len(table))

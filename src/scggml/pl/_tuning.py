@@ -1,4 +1,4 @@
-"""What was tried, what was chosen, and what it was worth."""
+"""Draw the settings that were tried and chosen, with their scores."""
 
 from pathlib import Path
 
@@ -9,12 +9,14 @@ from matplotlib.axes import Axes
 
 from scggml._anndata.keys import TUNING
 from scggml._anndata.results import read_entry
+from scggml._docs import documented
 from scggml.pl._figure import OKABE_ITO, finish, panels
 
 MOST = 20
 """Most settings that are drawn."""
 
 
+@documented
 def tuning(
     adata: AnnData,
     *,
@@ -23,23 +25,23 @@ def tuning(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Inner scores of each setting, how often it was chosen, and the outer score of the whole procedure.
+    """Draw the inner scores of each setting, how often it was chosen, and the outer score of the whole procedure.
 
     A point is the inner score of a setting in one outer fold, filled where it was chosen there. The dashed line is the
-    outer score, on donors that had no part in any choice: the one to report.
+    outer score, on donors that no choice has used: the one to report.
 
     Parameters
     ----------
     adata
         AnnData that `tl.tune` has written to.
     key
-        Slot of `.uns`.
+        %(key_result)s
     ax
-        Axes to draw on.
+        %(ax)s
     show
-        Call `plt.show()`.
+        %(show)s
     save
-        File to write.
+        %(save)s
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Which cells, and which cell types, make the classes differ."""
+"""Attribute the gap between classes to cells and cell types."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,11 +22,13 @@ from scggml._core.transport.coreset import Coreset, Summary, centers_of
 from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.pairs import solve_plans
 from scggml._core.transport.solver import Solver
+from scggml._docs import documented
 
 PAIRS = 2048
 """Pairs of samples that are solved at a time."""
 
 
+@documented
 def attribute(
     adata: AnnData,
     *,
@@ -58,36 +60,38 @@ def attribute(
 
     With cell types, what a type adds is split by where its mass goes: to the same type of the other sample (the type
     itself looks different) or to another one (there is more or less of it). Plans are optimal for samples, not for
-    cells: with many equal cells another plan may be as good. Sums over types are sturdier than single cells.
+    cells: with many equal cells another plan may be as good. Sums over types are more stable than single cells.
 
     Parameters
     ----------
     adata
-        AnnData that `ggml` (or `project`) has written to.
+        %(adata_metric)s
     key
-        Key of the metric.
+        %(key_metric)s
     cell_type_key
         Column of `.obs` with the type of each cell, for the tables of types.
     sample_key, label_key, weights_key
-        Columns of `.obs`: sample of each cell, class of each sample, weights of the cells. By default those that the
-        metric was learned with.
+        %(keys_cells)s
     n_cells
-        Draw this many cells of each sample at random; None takes all of them. By default as the metric was learned.
+        %(n_cells)s
+        By default as the metric was learned.
     min_cells
-        Leave out samples with fewer cells, with a warning that lists them. By default as the metric was learned.
+        %(min_cells)s
+        By default as the metric was learned.
     summary
         `None` takes all cells, `Coreset(n_points)` few weighted points of each sample and cell type, whose contribution
         is shared among their cells. By default as the metric was learned.
     solver
-        Solver of optimal transport, by name or as an object with options. By default that of the metric.
+        %(solver)s
+        By default that of the metric.
     rng
-        Seed or generator for `n_cells` and `summary`; by default the seed of the metric.
+        %(rng_cells)s
     n_jobs
-        Threads; None for all cores.
+        %(n_jobs_threads)s
     progress
-        Show a progress bar in pairs per second.
+        %(progress)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------
@@ -176,7 +180,7 @@ def attribute(
         n_jobs=n_jobs,
         progress=progress,
     )
-    # a cell gets the share of its center that its weight is
+    # a cell gets a share of its center's contribution in proportion to its weight
     mass = np.append(cohort.weights, 1.0)
     shared = np.append(contributions, 0.0)[owner] * cells.weights / mass[owner]
     given = reading.to_params() | ({} if cell_type_key is None else {"cell_type_key": cell_type_key})
@@ -239,7 +243,7 @@ def _add_up(
     n_jobs: int | None,
     progress: bool,
 ) -> tuple[Floats, Floats, list[Floats]]:
-    """Distances of all pairs, contributions of the cells, and flows between types, some pairs at a time."""
+    """Return distances of all pairs, contributions of the cells, and flows between types, some pairs at a time."""
     values, contributions, flows = np.empty(len(pairs)), np.zeros(len(Z)), list[Floats]()
     with tqdm(total=len(pairs), desc="plans", unit="pair", disable=not progress, leave=False) as bar:
         for start in range(0, len(pairs), PAIRS):

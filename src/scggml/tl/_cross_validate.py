@@ -1,4 +1,4 @@
-"""Is it real? Methods side by side on donors that they have not seen."""
+"""Compare methods on donors that they have not seen."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -22,11 +22,13 @@ from scggml._core.runner import run_tasks
 from scggml._core.samples import LabelKind
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Summary
+from scggml._docs import documented
 from scggml.tl._methods import as_methods
 
 CONFIDENCE = 0.95
 
 
+@documented
 def cross_validate(
     adata: AnnData,
     sample_key: str | None = None,
@@ -62,7 +64,7 @@ def cross_validate(
 ) -> AnnData | None:
     r"""Predict the labels of held-out donors, by learned metrics and by their rivals, on identical folds.
 
-    A learned metric separates whatever labels it is shown, even random ones; only donors that it has not seen can tell
+    A learned metric separates whatever labels it is shown, even random ones; only donors that it has not seen can show
     whether a difference is real. Donors are split into folds again and again. In each fold every step that learns
     (choice of genes, scaling, principal components, metric, classifier) sees the training donors alone; held-out
     samples are handed over without their labels. With the distances to its training samples q under the metric of that
@@ -75,16 +77,17 @@ def cross_validate(
     Parameters
     ----------
     adata
-        Cells x genes.
+        %(adata_cells)s
     sample_key, label_key
         Columns of `.obs`: sample of each cell, and what is to be predicted of each sample. **Without them the metric
         that is stored as `key` is evaluated**: its learner, its cells and its study design; other arguments replace
         parts of these.
     key
-        Metric in `.uns`, for a call without `sample_key` and `label_key`.
+        %(key_metric)s
+        It is read in a call without `sample_key` and `label_key`.
     groups_key
-        Column of `.obs` with the donor of each sample. Samples of one donor are never split. By default each sample is
-        a donor of its own.
+        %(groups_key)s
+        Samples of one donor are never split. By default each sample is a donor of its own.
     methods
         Names, or a dict from names of your own to methods: the `key` of the stored metric; learned metrics
         (`"canonical"`, `"triplets"`, `"paper"`, see `ggml`, or a `Learner(...)`); transport with a fixed cost
@@ -112,7 +115,7 @@ def cross_validate(
         Columns of `.obs` with numbers of samples, such as age. Their effect on the cells, estimated within the classes
         of the training donors, is taken off all samples, for all methods alike.
     technical_keys
-        Technical columns that held-out distances should know nothing of; see `batch_removal` below.
+        Technical columns that held-out distances should not reflect; see `batch_removal` below.
     split, n_splits, n_repeats
         `"stratified"` K-fold by donor with classes in proportion, repeated with donors shuffled, or
         `"leave_one_group_out"` (donor), or `"leave_one_batch_out"` (site; needs `batch_key`).
@@ -120,21 +123,23 @@ def cross_validate(
         On distances: class-balanced `"knn"` with this many neighbors, or `"kernel_logistic"` (logistic regression on
         :math:`\exp(-D^2 / 2 h^2)`, h the median distance of training samples).
     n_cells
-        Draw this many cells of each sample at random, once for all methods; None takes all. `"auto"` is that of the
-        stored metric, or else 100. Random draws add noise to every distance, most where cells fall into groups that are
-        far apart: take as many as time allows.
+        %(n_cells)s
+        They are drawn once for all methods. `"auto"` is that of the stored metric, or else 100. Random draws add noise
+        to every distance, most where cells fall into groups that are far apart: take as many as time allows.
     min_cells
-        Leave out samples with fewer cells, with a warning that lists them; None for that of the stored metric, or 1.
+        %(min_cells)s
+        None for that of the stored metric, or 1.
     key_added
-        Slot of the result.
+        %(key_result)s
     rng
-        Seed or generator; the same seed gives the same folds, cells and results.
+        %(rng)s
     n_jobs
-        Processes, each with a fold at a time; None for what `joblib.parallel_config` says, or else all cores.
+        %(n_jobs_processes)s
+        Each has one fold at a time.
     progress
-        Show a progress bar.
+        %(progress)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------
@@ -160,8 +165,8 @@ def cross_validate(
     KeyError
         A key is not in its slot.
     ValueError
-        Missing or torn ids, one class only, a class with too few donors, copies of a sample under two donors, values
-        that are not finite, arguments out of range.
+        Missing ids, a sample with two labels, one class only, a class with too few donors, copies of a sample under two
+        donors, values that are not finite, arguments out of range.
 
     Examples
     --------

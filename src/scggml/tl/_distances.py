@@ -18,8 +18,10 @@ from scggml._core.transport.coreset import Summary, as_summary
 from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.pairs import all_pairs, solve_distances, square
 from scggml._core.transport.plans import GROUND_COSTS, GroundCost
+from scggml._docs import documented
 
 
+@documented
 def distances(
     adata: AnnData,
     *,
@@ -49,36 +51,39 @@ def distances(
     Parameters
     ----------
     adata
-        Cells x genes.
+        %(adata_cells)s
     key
-        Learned metric in `.uns`.
+        %(key_metric)s
     metric
         Instead of the metric `key`: `"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`, or the
         key of another stored metric.
     sample_key, label_key, weights_key
-        Columns of `.obs`: sample of each cell, class of each sample, weights of the cells. By default those that the
-        metric `key` was learned with, where there is one.
+        %(keys_cells)s
+        Without a metric `sample_key` is needed.
     use_rep, layer, mask_var
         Features for a fixed metric, as in `ggml`; by default those of the metric `key`. A learned metric always takes
         the features that it was learned on, found by name.
     n_cells
-        Draw this many cells of each sample at random; None takes all of them. By default that of the metric `key` (or
-        all).
+        %(n_cells)s
+        By default that of the metric `key` (or all).
     min_cells
-        Leave out samples with fewer cells, with a warning that lists them. By default that of the metric `key` (or 1).
+        %(min_cells)s
+        By default that of the metric `key` (or 1).
     solver
-        Solver of optimal transport, by name or as an object with options.
+        %(solver)s
+        By default that of the metric `key` (or `Exact()`).
     summary
         `None` takes all cells, `Coreset(n_points)` few weighted points instead, found in the space of the metric.
-        `"auto"` takes all cells unless the median sample has 1000 or more; then it is `Coreset(200)`, or `Coreset(100)`
-        in cohorts of more than 200 samples. By default that of the metric `key` (or `"auto"`).
+        %(summary_auto)s
+        By default that of the metric `key` (or `"auto"`).
     rng
-        Seed or generator for `n_cells` and `summary`; by default the seed of the metric `key` (or 0).
+        %(rng_cells)s
+        Without a metric it is 0.
     n_jobs
-        Threads; None for all cores. Pairs go through joblib: inside `joblib.parallel_config(backend="dask")` they run
-        on a Dask cluster.
+        %(n_jobs_threads)s
+        Pairs go through joblib: inside `joblib.parallel_config(backend="dask")` they run on a Dask cluster.
     progress
-        Show a progress bar in pairs per second.
+        %(progress)s
 
     Returns
     -------
@@ -216,7 +221,7 @@ def _reading(adata: AnnData, stored: StoredMetric | None, key: str, **given: Any
     if stored is None:
         if given["sample_key"] is None:
             raise ValueError(
-                f"sample_key is needed: adata.uns[{key!r}] holds no learned metric that could tell it. Pass the column "
+                f"sample_key is needed: adata.uns[{key!r}] holds no learned metric to take it from. Pass the column "
                 f"of adata.obs with the samples ({choices(columns(adata))})."
             )
         usual = {"n_cells": None, "min_cells": 1, "summary": "auto", "seed": 0}

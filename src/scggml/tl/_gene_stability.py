@@ -1,4 +1,4 @@
-"""Which genes would come out again, and which more than by chance."""
+"""Assess which genes would be found again, and which of them more than by chance."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,11 +23,13 @@ from scggml._core.runner import run_tasks
 from scggml._core.samples import Samples
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Coreset
+from scggml._docs import documented
 
 POINTS = 100
 """Points that stand for a sample in refits under permuted labels; the true labels are refitted on the same points."""
 
 
+@documented
 def gene_stability(
     adata: AnnData,
     n_boot: int = 100,
@@ -42,7 +44,7 @@ def gene_stability(
     progress: bool = True,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Learn the metric again on other donors and under permuted labels, and see what becomes of the genes.
+    r"""Learn the metric again on other donors and under permuted labels to assess its genes.
 
     **Other donors.** `n_boot` times as many donors are drawn with replacement, those of one label among themselves, and
     the metric is learned on them as the stored one was, with the ridge and shrinkage that were decided for it. W is
@@ -52,7 +54,7 @@ def gene_stability(
 
     **Permuted labels.** `n_perm` times the labels are permuted among the donors (within batches), and the metric is
     learned on them, ridge and shrinkage decided again. (A donor whose samples have different labels keeps them, in
-    another order.) A gene is judged by what it adds to the gap between classes, as a share of the distance between
+    another order.) A gene is scored by what it adds to the gap between classes, as a share of the distance between
     them:
 
     .. math::
@@ -62,7 +64,7 @@ def gene_stability(
 
     with mean distances in which classes count equally. (A distance is homogeneous in W, so by Euler's theorem it is the
     sum of such parts.) It has no unit and is large only for genes that the metric weighs and in which classes differ; a
-    metric weighs many other genes too, whatever the labels are, which makes the loading alone a poor judge. The p-value
+    metric weighs many other genes too, whatever the labels are, so that the loading alone is a poor score. The p-value
     of a gene is the share of all such numbers, of all genes, under the permuted and the true labels, that are as large;
     false discovery rates are Benjamini and Hochberg's. Pooling holds the expected number of false discoveries also if
     genes differ in their distribution, but the single p-value is then right only on average. Because genes are
@@ -70,8 +72,8 @@ def gene_stability(
     is let below the p-value of this comparison: if labels mean nothing, at most 5 % of cohorts report any gene at 5 %,
     exactly. Large samples are represented by 100 points each here, for the true labels as for the permuted ones.
 
-    A gene that follows others (through the same regulation, or because few principal components cannot tell them
-    apart) is found with them. Significance says that labels and gene are associated in these donors; not why.
+    A gene that follows others (through the same regulation, or because few principal components cannot
+    separate them) is found with them. Significance says that labels and gene are associated in these donors; not why.
 
     This takes `n_boot + n_perm` fits, which share what labels do not change.
 
@@ -82,10 +84,10 @@ def gene_stability(
     n_boot
         Draws of donors; 0 for none, else at least 2 (intervals need 50 or more).
     groups_key
-        Column of `.obs` with the donor of each sample. By default that of the metric, or else each sample is a donor of
-        its own.
+        %(groups_key)s
+        By default that of the metric, or else each sample is a donor of its own.
     key
-        Key of the metric.
+        %(key_metric)s
     n_perm
         Permutations of labels; 0 for none. No rate can be below 1 / (n_perm + 1), nor below 1 / (number of different
         labelings).
@@ -94,13 +96,13 @@ def gene_stability(
     level
         Coverage of the intervals.
     rng
-        Seed or generator; the same seed gives the same result for any `n_jobs`.
+        %(rng)s
     n_jobs
-        Processes; None for all cores.
+        %(n_jobs_processes)s
     progress
-        Show progress bars in fits per second.
+        %(progress)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------
@@ -249,12 +251,12 @@ def _significance(
         refit.excess, tasks, n_jobs=n_jobs, progress="permuted labels" if progress else None, unit="fit"
     )
     p_value, p_adjusted = pooled_significance(observed, np.stack(permuted))
-    # permutations that happen to miss the true labeling must not look like more ways than there are
+    # permutations may miss the true labeling by chance; no rate may be below 1 / (number of labelings)
     return {"excess": observed, "p_value": p_value, "p_adjusted": np.maximum(p_adjusted, 1 / possible)}
 
 
 def _warn_of_few(possible: int, n_perm: int) -> None:
-    """Say so where no rate can be below 5 %."""
+    """Warn if no false discovery rate can be below 5 %."""
     least = smallest_p(possible, n_perm)
     if least > 0.05:
         few = n_perm + 1 <= possible

@@ -30,8 +30,10 @@ from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._core.transport.exact import Exact, SolverName
+from scggml._docs import documented
 
 
+@documented
 def ggml(
     adata: AnnData,
     sample_key: str,
@@ -81,8 +83,8 @@ def ggml(
     Parameters
     ----------
     adata
-        Cells x genes. A view becomes an AnnData of its own; sparse, backed and dask-backed matrices are read one
-        sample at a time.
+        %(adata_cells)s
+        A view becomes an AnnData of its own; sparse, backed and dask-backed matrices are read one sample at a time.
     sample_key, label_key
         Columns of `.obs`: the sample that a cell belongs to, and what is to be learned of that sample.
     use_rep
@@ -95,26 +97,20 @@ def ggml(
     method
         `"canonical"`, `"triplets"`, `"paper"`, or an object with options: `Canonical(...)`, `Triplets(...)`.
     n_comps
-        k, the number of components; by default up to 5, as many as the features can carry.
+        %(n_comps)s
     squared
-        Use the squared distance :math:`\|W(x-y)\|^2` as ground cost.
+        %(squared)s
     shrinkage
-        s in [0, 1], the share of the Euclidean metric in the variance of the cells:
-        :math:`\theta = (1 - s)\, W^T W + s\, v_W / v_I\; I`, where v is the total variance of the cells under each. Of
-        this the k principal axes of the cells are kept. `"auto"` decides inside the training donors; it is 0
-        where `Triplets` has a penalty that selects (any but `"fro"`), or a margin in units of the data as in the
-        paper. With batches the Euclidean part leaves out the
-        directions in which batches differ.
+        %(shrinkage)s
     solver
-        Solver of optimal transport, by name or as an object with options.
+        %(solver)s
     summary
-        `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample. `"auto"` takes all cells
-        unless the median sample has 1000 or more; then it is `Coreset(200)`, or `Coreset(100)` in
-        cohorts of more than 200 samples.
+        `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample.
+        %(summary_auto)s
     n_cells
-        Draw this many cells of each sample at random; samples with fewer keep all of theirs. None takes all cells.
+        %(n_cells)s
     min_cells
-        Leave out samples with fewer cells, with a warning that lists them.
+        %(min_cells)s
     weights_key
         Column of `.obs` with non-negative weights of the cells; they are normalized within samples.
     label_kind
@@ -125,7 +121,8 @@ def ggml(
     reference_class
         Class that others are compared with; by default the first one. It is at the negative end of a component.
     groups_key
-        Column of `.obs` with the donor of each sample, where donors have several. Donors are held out as a whole.
+        %(groups_key)s
+        Donors are held out as a whole. By default each sample is a donor of its own.
     batch_key
         Column of `.obs` with a technical batch, whose effect is not to be learned: samples of different labels are
         compared within batches only, samples of one label also between batches. For a paired design (before and after
@@ -136,13 +133,13 @@ def ggml(
     key_added
         Key of the result in all slots below.
     rng
-        Seed or generator; the same seed gives the same result.
+        %(rng)s
     n_jobs
-        Threads; None for all cores.
+        %(n_jobs_threads)s
     progress
-        Show a progress bar.
+        %(progress)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------

@@ -7,8 +7,10 @@ from scggml._anndata.results import write_obsm, write_uns
 from scggml._anndata.samples import read_distances
 from scggml._core.checks import check_whole
 from scggml._core.mds import classical_mds
+from scggml._docs import documented
 
 
+@documented
 def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = False) -> AnnData | None:
     r"""Compute coordinates of the samples by classical multidimensional scaling (principal coordinates).
 
@@ -18,18 +20,18 @@ def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = F
     Parameters
     ----------
     samples
-        AnnData of samples from `distances`.
+        %(samples)s
     key
-        Distances in `.obsp`: `"ggml"` for `"ggml_distances"`.
+        %(key_distances)s
     n_comps
         Number of coordinates.
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------
     None, or the copy if `copy`. Written are `.obsm["X_mds"]` (P, n_comps) float64, in units of the distances, and
-    `.uns["mds"]`: `eigenvalues` (P,), falling (negative ones tell how far the distances are from Euclidean),
+    `.uns["mds"]`: `eigenvalues` (P,), falling (negative ones show how far the distances are from Euclidean),
     `variance_ratio` (n_comps,), share of the sum of the positive ones, and `key`.
 
     Raises

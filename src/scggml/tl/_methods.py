@@ -1,4 +1,4 @@
-"""Which methods an evaluation compares, by name or as objects."""
+"""Turn names and objects into the methods that an evaluation compares."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

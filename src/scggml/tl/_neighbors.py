@@ -7,8 +7,10 @@ from scggml._anndata.graph import write_neighbors
 from scggml._anndata.samples import read_distances
 from scggml._core.checks import check_whole
 from scggml._core.seeds import as_seed
+from scggml._docs import documented
 
 
+@documented
 def neighbors(
     samples: AnnData,
     *,
@@ -25,16 +27,16 @@ def neighbors(
     Parameters
     ----------
     samples
-        AnnData of samples from `distances`.
+        %(samples)s
     key
-        Distances in `.obsp`: `"ggml"` for `"ggml_distances"`.
+        %(key_distances)s
     n_neighbors
         Size of a neighborhood, the sample itself included as in scanpy. Cohorts are small: at most all samples are
         taken.
     rng
         Seed, or a generator to draw it from; it is stored for the functions of scanpy that follow.
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Options that are objects of their own."""
+"""Options that are objects."""
 
 from scggml._core.learn.canonical import Canonical
 from scggml._core.learn.learner import Learner

@@ -1,4 +1,4 @@
-"""Could random labels of the donors have done as well?"""
+"""Test whether the labels are predicted better than random ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +24,7 @@ from scggml._core.runner import run_tasks
 from scggml._core.samples import LabelKind, Samples, Target
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Coreset, Summary
+from scggml._docs import documented
 from scggml.tl._methods import as_methods
 
 CHUNK = 4
@@ -33,6 +34,7 @@ POINTS = 50
 """Points that stand for a sample with `summary="auto"`: hundreds of evaluations need not see every cell."""
 
 
+@documented
 def permutation_test(
     adata: AnnData,
     sample_key: str | None = None,
@@ -81,12 +83,12 @@ def permutation_test(
     Parameters
     ----------
     adata
-        Cells x genes.
+        %(adata_cells)s
     sample_key, label_key, groups_key
-        Columns of `.obs`: sample of each cell, label and donor of each sample. Without `sample_key` and `label_key` the
-        metric that is stored as `key` is tested, as in `cross_validate`.
+        %(keys_donors)s
+        Without `sample_key` and `label_key` the metric that is stored as `key` is tested, as in `cross_validate`.
     key
-        Metric in `.uns`.
+        %(key_metric)s
     strata_key
         Column of `.obs` within whose values labels are permuted, such as a site whose mix of labels is given.
     method
@@ -106,21 +108,21 @@ def permutation_test(
         (of the rank correlation for ordered labels and numbers). Equal balanced accuracies, of which few samples give
         many, are ordered by how much nearer the true class is than another one (or by its probability).
     key_added
-        Slot of the result.
+        %(key_result)s
     rng
-        Seed or generator of permutations and folds.
+        %(rng)s
     n_jobs
-        Processes; None for what `joblib.parallel_config` says, or else all cores.
+        %(n_jobs_processes)s
     progress
-        Show a progress bar.
+        %(progress)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------
     None, or the copy if `copy`. Written is `.uns["permutation_test"]`, a dict: `observed` (T), `null` (B,), `p_value`,
-    `n_labelings` (how many labelings can differ in their score), `smallest_p` (the smallest p-value that so many
-    labelings and permutations allow), `metric`, `verdict` (a sentence), `features`, `params`.
+    `n_labelings` (how many labelings can differ in their score), `smallest_p` (the smallest p-value that these
+    numbers of labelings and permutations allow), `metric`, `verdict` (a sentence), `features`, `params`.
 
     Raises
     ------
@@ -190,7 +192,7 @@ def permutation_test(
     observed, null = float(scores[0, 0]), scores[1:, 0]
     order = ranked(scores)
     least = smallest_p(possible, n_permutations)
-    p = max(p_value(float(order[0]), order[1:]), least)  # permutations may happen to miss the true labeling
+    p = max(p_value(float(order[0]), order[1:]), least)  # permutations may miss the true labeling by chance
     metric = "balanced_accuracy" if evaluation.target.kind == "classes" else "spearman"
     found = {
         "kind": "permutation_test",

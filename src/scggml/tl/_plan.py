@@ -12,8 +12,10 @@ from scggml._anndata.reading import STORED, Stored, reread
 from scggml._core.explain.attribution import entry_distances
 from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.pairs import solve_plans
+from scggml._docs import documented
 
 
+@documented
 def plan(
     adata: AnnData,
     sample_a: str,
@@ -34,16 +36,17 @@ def plan(
     Parameters
     ----------
     adata
-        AnnData that `ggml` (or `project`) has written to.
+        %(adata_metric)s
     sample_a, sample_b
         Names of the two samples.
     key
-        Key of the metric.
+        %(key_metric)s
     sample_key, weights_key
         Columns of `.obs` with the sample and the weight of each cell; by default those that the metric was learned
         with.
     solver
-        Solver of optimal transport, by name or as an object with options.
+        %(solver)s
+        By default that of the metric.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def plan(
     KeyError
         No such metric or column.
     ValueError
-        No such sample, or twice the same.
+        No such sample, or the same one twice.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Labels of new samples, with probabilities, neighbors that explain them, and a warning where nothing is alike."""
+"""Predict labels of new samples, with probabilities, the nearest neighbors, and a warning about unlike samples."""
 
 from dataclasses import replace
 from functools import partial
@@ -25,6 +25,7 @@ from scggml._core.runner import run_tasks
 from scggml._core.samples import Samples, Target
 from scggml._core.transport.ground import GroundMetric, cross_distances, own_distances
 from scggml._core.transport.solver import Solver
+from scggml._docs import documented
 
 UNLIKE = 3.5
 """Robust z-score from which on a sample counts as unlike the reference (Iglewicz and Hoaglin)."""
@@ -33,6 +34,7 @@ COVERED = 0.9
 """Share of held-out donors that the interval of a predicted number holds."""
 
 
+@documented
 def predict(
     adata: AnnData,
     reference: AnnData,
@@ -52,8 +54,8 @@ def predict(
 
     With :math:`m_c` the mean distance to the k nearest reference samples of class c under the learned metric, the class
     probabilities are a logistic function of the :math:`m_c`, relative to their mean. That function is learned inside
-    the reference from held-out donors: the metric is refitted without them, since on its own training samples it is
-    always sure. All classes count as equally likely beforehand. The number of donors bounds the confidence: if the
+    the reference from held-out donors: the metric is refitted without them, since on its training samples it is
+    always confident. All classes count as equally likely beforehand. The number of donors bounds the confidence: if the
     smallest class of the reference has n of them, no probability is above (n + 1/2) / (n + 1).
 
     Parameters
@@ -73,14 +75,14 @@ def predict(
     n_splits, n_repeats
         Folds of the calibration.
     n_cells
-        Draw this many cells of each sample at random; None takes all. By default as the metric was learned, as are
-        weights, `min_cells`, summary, batches and covariates.
+        %(n_cells)s
+        By default as the metric was learned, as are weights, `min_cells`, summary, batches and covariates.
     rng
         Seed or generator of draws and folds; by default the seed of the metric.
     n_jobs
-        Processes for the folds; None for what `joblib.parallel_config` says, or else all cores.
+        %(n_jobs_processes)s
     progress
-        Show a progress bar.
+        %(progress)s
 
     Returns
     -------
@@ -221,7 +223,7 @@ def _hold_out(samples: Samples, target: Target, fold: Fold, *, learner: Learner,
 
     Returns
     -------
-    (n_test, C) reach of the classes, or (n_test, 1) numbers.
+    (n_test, C) relative nearness of the classes, or (n_test, 1) numbers.
     """
     training, known, test = samples.take(fold.train), target.take(fold.train), samples.take(fold.test)
     # Effects are estimated within labels, so held-out labels must not be among them.
@@ -240,8 +242,8 @@ def _hold_out(samples: Samples, target: Target, fold: Fold, *, learner: Learner,
 
 
 def _novelty(new: Cohort, known: Samples, n_neighbors: int, *, solver: Solver, n_jobs: int | None) -> Floats:
-    """Return novelty under the Euclidean distance: what a learned metric overlooks can be strange, too."""
-    # A learned metric keeps few directions, and a sample that is strange in all others looks usual to it.
+    """Return novelty under the Euclidean distance: what a learned metric overlooks can be unusual, too."""
+    # A learned metric keeps few directions, and a sample that is unusual in all others looks usual to it.
     metric = GroundMetric(None, "euclidean")
     to_known = cross_distances(metric, new, known.cohort, solver=solver, n_jobs=n_jobs, among=False)
     among = own_distances(metric, known.cohort, solver=solver, n_jobs=n_jobs)
@@ -268,6 +270,7 @@ def _write_classes(
     probabilities = model.probabilities(class_reach(D, codes, target.n_classes, n_neighbors))
     # Not the class of the nearest sample, with which the probability might disagree.
     best = probabilities.argmax(axis=1)
+    # All classes are categories, predicted or not, so that results of several calls can be compared and joined.
     predicted = pd.Categorical(target.classes[best], categories=list(target.classes), ordered=target.kind == "ordered")
     write_obs(out, {"prediction": predicted, "probability": probabilities.max(axis=1)})
     write_obsm(out, PREDICTION, probabilities)

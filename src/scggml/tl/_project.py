@@ -1,4 +1,4 @@
-"""New cells in the space of a stored metric."""
+"""Project new cells into the space of a stored metric."""
 
 from copy import deepcopy
 
@@ -19,8 +19,10 @@ from scggml._anndata.metric import (
 )
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Floats
+from scggml._docs import documented
 
 
+@documented
 def project(
     adata: AnnData, reference: AnnData, *, key: str = "ggml", layer: str | None = None, copy: bool = False
 ) -> AnnData | None:
@@ -43,7 +45,7 @@ def project(
         Layer of both AnnData with the genes on the scale of the PCA, instead of `.X`. Only for a metric on a PCA that
         the new data lack.
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------
@@ -55,7 +57,7 @@ def project(
     KeyError
         The reference has no such metric.
     ValueError
-        Features are missing (they are named), or the reference cannot tell the scale that its PCA saw.
+        Features are missing (the message lists them), or the reference no longer has the scale that its PCA saw.
 
     Examples
     --------
@@ -97,7 +99,7 @@ def project(
 def _project_genes(
     adata: AnnData, reference: AnnData, stored: StoredMetric, layer: str | None, selection: Selection | None
 ) -> Floats:
-    """Embed through gene loadings, with the shift (the centring of the PCA) that the reference's own cells tell."""
+    """Embed through gene loadings, with the shift (the centring of the PCA) taken from the cells of the reference."""
     use_rep = str(stored.reading.use_rep)
     lacking = f"adata.obsm lacks {use_rep!r}, the features of the metric {stored.key!r},"
     loadings = gene_loadings(reference, stored.locate(reference), stored.components, use_rep)

@@ -1,12 +1,14 @@
-"""Genes in the order of what they weigh."""
+"""Rank genes by their weight in a metric."""
 
 from anndata import AnnData
 
 from scggml._anndata.genes import gene_table
 from scggml._anndata.keys import Keys
 from scggml._anndata.results import write_uns
+from scggml._docs import documented
 
 
+@documented
 def rank_genes(adata: AnnData, *, key: str = "ggml", copy: bool = False) -> AnnData | None:
     r"""Rank the genes of a learned metric, on each of its components and as a whole.
 
@@ -22,11 +24,11 @@ def rank_genes(adata: AnnData, *, key: str = "ggml", copy: bool = False) -> AnnD
     Parameters
     ----------
     adata
-        AnnData that `ggml` (or `project`) has written to.
+        %(adata_metric)s
     key
-        Key of the metric.
+        %(key_metric)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------

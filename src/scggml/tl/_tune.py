@@ -1,4 +1,4 @@
-"""Options chosen inside the training donors, and judged outside."""
+"""Tune options inside the training donors, and score them outside."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -23,12 +23,14 @@ from scggml._core.learn.learner import Learner, usable_rank
 from scggml._core.samples import LabelKind
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Summary
+from scggml._docs import documented
 from scggml.tl._cross_validate import CONFIDENCE, entry, run_folds
 
 SPACE: dict[str, Sequence[Any]] = {"n_comps": (2, 5, 10), "ridge": (0.03, 0.3), "shrinkage": (0.0, 0.4)}
 """Values that are tried if nothing is said: canonical variates."""
 
 
+@documented
 def tune(
     adata: AnnData,
     sample_key: str | None = None,
@@ -61,7 +63,7 @@ def tune(
     progress: bool = True,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Choose the options of a learned metric in nested folds: by inner scores, judged by outer ones.
+    r"""Choose the options of a learned metric in nested folds: by inner scores, evaluated by outer ones.
 
     The best of many settings looks better than it is, since the score that chose it is the largest of many noisy ones.
     So the choice is repeated inside the training donors of each outer fold, and only the outer score, on donors that
@@ -71,16 +73,17 @@ def tune(
     Parameters
     ----------
     adata
-        Cells x genes.
+        %(adata_cells)s
     sample_key, label_key, groups_key
-        Columns of `.obs`: sample of each cell, label and donor of each sample. Without `sample_key` and `label_key` the
-        learner, the cells and the study design of the metric that is stored as `key` are the point of departure.
+        %(keys_donors)s
+        Without `sample_key` and `label_key` the learner, the cells and the study design of the metric that is stored as
+        `key` are the starting point.
     key
-        Metric in `.uns`.
+        %(key_metric)s
     space
         Values to try of each option: fields of `Learner`, of its method (`Canonical` or `Triplets`), and
         `"n_neighbors"`. By default `n_comps` 2, 5, 10, `shrinkage` 0, 0.4 and, for canonical variates, `ridge` 0.03,
-        0.3, as far as the features can carry so many components. Among equally good settings the first is taken.
+        0.3, as far as the features can carry that many components. Among equally good settings the first is taken.
     search
         `"grid"` tries all combinations, `"random"` some, `"optuna"` lets the package Optuna pick them.
     n_trials
@@ -94,15 +97,16 @@ def tune(
     n_cells, min_cells
         As in `cross_validate`.
     key_added
-        Slot of the result.
+        %(key_result)s
     rng
-        Seed or generator of draws, folds and search.
+        %(rng)s
     n_jobs
-        Processes, each with an outer fold at a time; None for what `joblib.parallel_config` says, or else all cores.
+        %(n_jobs_processes)s
+        Each has one outer fold at a time.
     progress
-        Show a progress bar.
+        %(progress)s
     copy
-        Write into a copy and return it.
+        %(copy)s
 
     Returns
     -------
@@ -194,7 +198,7 @@ def tune(
 
 @dataclass(frozen=True)
 class Build:
-    """Makes a method from a setting: the given options in place of those of a learner or of its method."""
+    """A builder of methods from settings: the given options in place of those of a learner or of its method."""
 
     learner: Learner
 

@@ -1,4 +1,4 @@
-"""Class probabilities that mean what they say, and samples that are unlike all known ones."""
+"""Calibrate class probabilities, and detect samples that are unlike all known ones."""
 
 from dataclasses import dataclass
 
@@ -37,9 +37,9 @@ def class_reach(distances: Floats, codes: Integers, n_classes: int, n_neighbors:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Logistic regression from the reach of the classes to probabilities, all classes equally likely beforehand.
+    """Logistic regression from the relative nearness of classes to probabilities, all equally likely beforehand.
 
-    None is above `highest`, which is what the known donors can vouch for; the regression would say more far from them.
+    None is above `highest`, the bound that the number of donors sets; the regression alone would exceed it far away.
     """
 
     scale: float
@@ -56,16 +56,16 @@ class Calibration:
 
 
 def calibrate(reach: Floats, codes: Integers, n_donors: int) -> Calibration:
-    """Learn what the reach of the classes means, from samples that were held out when it was computed.
+    """Learn class probabilities from the relative nearness of the classes to samples that were held out.
 
     The targets are smoothed as Platt does it, with the prior of Jeffreys: with n donors a sample counts as
     (n + 1/2) / (n + 1) of its class, and the rest goes to the other classes. That is also the highest probability:
-    however well the known donors come apart, confidence grows only with their number.
+    however well the known donors are separated, confidence grows only with their number.
 
     Parameters
     ----------
     reach
-        (n, C), samples as often as they were held out.
+        (n, C) relative nearness of the classes (`class_reach`), a row for each time that a sample was held out.
     codes
         (n,) their classes.
     n_donors
@@ -87,7 +87,7 @@ def calibrate(reach: Floats, codes: Integers, n_donors: int) -> Calibration:
 
 
 def calibration_error(probabilities: Floats, codes: Integers, n_bins: int = 5) -> float:
-    """Expected calibration error: mean gap of confidence and accuracy over bins of equally many samples.
+    """Return the expected calibration error, the mean difference of confidence and accuracy over bins of equal size.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ def novelty(new: Floats, known: Floats, groups: Integers, n_neighbors: int) -> F
     tiny = np.finfo(float).tiny  # equal samples have no logarithm of their distance
     usual = np.log(np.maximum(np.sort(other, axis=1)[:, : max(k, 1)].mean(axis=1), tiny))
     center = float(np.median(usual))
-    # The logarithm makes ratios of distances symmetric. Median and MAD, so that strange known samples do not excuse new
-    # ones; the floor, since a few known samples can be equally far from each other by chance.
+    # The logarithm makes ratios of distances symmetric. Median and MAD, so that known outliers do not hide new ones. A
+    # floor, since a few known samples can be equally far from each other by chance.
     spread = max(1.4826 * float(np.median(np.abs(usual - center))), USUAL)
     near = np.sort(new, axis=1)[:, : max(k, 1)].mean(axis=1)
     out: Floats = (np.log(np.maximum(near, tiny)) - center) / spread

@@ -15,7 +15,7 @@ TIE = 1e-6
 
 
 def knn_votes(distances: Floats, codes: Integers, n_classes: int, n_neighbors: int) -> Floats:
-    """Class-balanced votes of the nearest known samples: one of a class with n known samples counts 1 / n.
+    """Return class-balanced votes of the nearest known samples: one of a class with n known samples counts 1 / n.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What repeated cross-validation can say about a difference between two methods."""
+"""Confidence intervals of the difference between two methods in repeated cross-validation."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Interval:
 
 
 def corrected_interval(differences: Floats, *, test_share: float, confidence: float = 0.95) -> Interval:
-    r"""Confidence interval of the mean of paired differences over the folds of repeated cross-validation.
+    r"""Return the confidence interval of the mean of paired differences over the folds of repeated cross-validation.
 
     Training sets overlap, so differences of folds are not independent and the usual standard error is too small. The
     corrected variance of the mean of J differences with sample variance :math:`s^2` is

@@ -25,7 +25,7 @@ RIVALS: tuple[RivalName, ...] = get_args(RivalName)
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a method says about n samples.
+    """Prediction of a method for n samples.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Method(Protocol):
 
 
 class MetricSource(Protocol):
-    """What turns training samples into a distance between cells, or a blend of several."""
+    """A source of distances between cells: training samples in, a distance or a blend of several out."""
 
     def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Ground:
         """Return the distance that training samples alone give."""
@@ -202,7 +202,7 @@ class _Constant:
 
 @dataclass(frozen=True)
 class Clouds:
-    """Any estimator with the manners of scikit-learn; each of its observations is an (n_cells, d) array.
+    """Any estimator with the interface of scikit-learn; each of its observations is an (n_cells, d) array.
 
     Parameters
     ----------

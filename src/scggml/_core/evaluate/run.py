@@ -42,7 +42,7 @@ class HeldOut:
 def evaluate_fold(
     samples: Samples, target: Target, fold: Fold, methods: Mapping[str, Method], seed: int
 ) -> dict[str, HeldOut]:
-    """Fit each method to the training samples, hand it the held-out samples without labels, and note what it says."""
+    """Fit each method to the training samples, and predict the held-out samples without their labels."""
     training, test = samples.take(fold.train), samples.take(fold.test)
     known = target.take(fold.train)
     if training.covariates is not None:  # for all methods alike, and from training samples alone
@@ -87,7 +87,7 @@ def by_repeat(results: Sequence[HeldOut]) -> dict[int, list[HeldOut]]:
 
 
 def score_method(name: str, results: Sequence[HeldOut], target: Target) -> list[Score]:
-    """Scores of a method: of its predictions in each repeat, of its distances in each fold, and its seconds."""
+    """Score a method: its predictions in each repeat, its distances in each fold, and its seconds."""
     found = []
     for repeat, parts in by_repeat(results).items():
         # Predictions of single folds are few, so they are scored together. Distances of different folds come from
@@ -118,7 +118,7 @@ def fold_success(results: Sequence[HeldOut], target: Target) -> Floats:
 def compare(
     results: Mapping[str, Sequence[HeldOut]], target: Target, confidence: float
 ) -> list[tuple[str, str, Interval]]:
-    """Paired differences of all pairs of methods on the same folds, the first one minus the second."""
+    """Return paired differences of all pairs of methods on the same folds, the first one minus the second."""
     names = list(results)
     folds = [result.fold for result in results[names[0]]]
     # Training sets of different folds overlap, which the interval corrects for by this ratio (Nadeau and Bengio 2003).
@@ -173,7 +173,7 @@ def batch_removal(results: Sequence[HeldOut], codes: Integers) -> dict[int, floa
 def main_score(
     samples: Callable[[Fold], Samples], target: Target, folds: Sequence[Fold], method: Method, seed: int
 ) -> tuple[float, float]:
-    """Main score and what resolves its ties, both as the mean over repeats.
+    """Return the main score and the score that resolves its ties, both as means over repeats.
 
     The score is the balanced accuracy of all held-out samples (the rank correlation where there is an order). Few
     samples give few values of it. Among equal ones the finer measure is, for methods with distances, how much nearer

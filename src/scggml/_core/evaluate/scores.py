@@ -1,4 +1,4 @@
-"""How good held-out predictions and held-out distances are."""
+"""Scores of held-out predictions and of held-out distances."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def decide(target_kind: LabelKind, scores: Floats) -> Floats:
 
 
 def prediction_scores(target: Target, scores: Floats, parts: Sequence[Integers]) -> dict[str, float]:
-    """Scores of all held-out predictions of one repeat.
+    """Score all held-out predictions of one repeat.
 
     Classes: `balanced_accuracy`, `macro_f1`, `corrected_f1` = C / (C - 1) (macro F1 - 1 / C), which is 0 by chance, and
     `auroc` where there are two. Ordered classes also: `spearman` of the expected class, and `kappa` with quadratic
@@ -66,13 +66,13 @@ def prediction_scores(target: Target, scores: Floats, parts: Sequence[Integers])
 
 def balanced_accuracy(codes: Integers, predicted: Floats) -> float:
     """Return the mean over classes of the share of their samples that are recognized; chance is 1 / C."""
-    # Permutations ask for this hundreds of times, so without the checks that scikit-learn makes each time.
+    # Permutation tests call this hundreds of times, so without the checks that scikit-learn makes each time.
     counts, right = np.bincount(codes), np.bincount(codes, codes == predicted)
     return float(np.mean(right[counts > 0] / counts[counts > 0]))
 
 
 def spearman(truth: Floats, predicted: Floats) -> float:
-    """Rank correlation with its sign: a prediction has a direction. A constant prediction has none: 0."""
+    """Return the rank correlation with its sign: a prediction has a direction. A constant prediction has none: 0."""
     first, second = rankdata(truth), rankdata(predicted)
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
@@ -80,7 +80,7 @@ def spearman(truth: Floats, predicted: Floats) -> float:
 
 
 def concordance(codes: Integers, scores: Floats, parts: Sequence[Integers]) -> float:
-    """Area under the ROC curve within folds: share of pairs (one of class 1, one of class 0) in the right order.
+    """Return the area under the ROC curve within folds: the share of pairs (classes 1 and 0) in the right order.
 
     Pairs are formed within folds only: scores of different folds come from different models, and a model without skill
     that follows the class shares of its training samples ranks samples of different folds below chance. NaN where no
@@ -124,7 +124,7 @@ def held_out_structure(distances: Floats, codes: Integers, n_classes: int) -> di
 
 
 def variation_of_information(first: Integers, second: Integers) -> float:
-    """H(first) + H(second) - 2 I(first, second), in nats: 0 for the same partition."""
+    """Return H(first) + H(second) - 2 I(first, second), in nats: 0 for the same partition."""
     own = sum(float(entropy(np.unique(part, return_counts=True)[1])) for part in (first, second))
     return max(own - 2 * float(mutual_info_score(first, second)), 0.0)
 

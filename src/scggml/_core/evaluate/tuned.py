@@ -20,12 +20,12 @@ Setting = Mapping[str, Any]
 
 
 def all_settings(space: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Every combination of the values, the first one of each first."""
+    """Return every combination of the values, the first one of each first."""
     return [dict(zip(space, values, strict=True)) for values in product(*space.values())]
 
 
 def setting_name(setting: Setting) -> str:
-    """Such as `n_comps=2, shrinkage=0.3`."""
+    """Return the name of a setting, such as `n_comps=2, shrinkage=0.3`."""
     return ", ".join(f"{name}={value}" for name, value in setting.items())
 
 

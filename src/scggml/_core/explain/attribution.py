@@ -1,4 +1,4 @@
-"""What cells and features add to the gap: how much farther apart classes are than the samples within them."""
+"""Contributions of cells and features to the gap: how much farther apart classes are than samples within them."""
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def excess(cohort: Cohort, contributions: Floats) -> Floats:
 def type_flows(
     cohort: Cohort, types: Integers, n_types: int, points: Floats, plans: Plans, *, squared: bool
 ) -> tuple[Floats, Floats, Floats]:
-    """Mass and distance that go from cell type to cell type, summed over the pairs of samples of two classes.
+    """Return mass and distance that go from cell type to cell type, summed over the pairs of samples of two classes.
 
     Parameters
     ----------

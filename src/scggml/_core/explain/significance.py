@@ -22,7 +22,7 @@ def pooled_significance(observed: Floats, permuted: Floats) -> tuple[Floats, Flo
     The expected number of false discoveries above a threshold is then that of all genes at once, whether or not the
     genes have one distribution, which is what Benjamini and Hochberg's procedure divides by the number of discoveries.
 
-    Genes are associated with each other, so a second step makes sure of the whole: the smallest rate of the cohort is
+    Genes are associated with each other, so a second step controls the cohort as a whole: its smallest rate is
     compared with the smallest rates that permuted labels give by the same rule. The share of these that are as
     small is an exact p-value of "no gene differs", and no rate is let below it.
 

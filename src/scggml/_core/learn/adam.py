@@ -15,7 +15,7 @@ class Adam:
         self._square: Floats | float = 0.0
 
     def update(self, parameters: Floats, gradient: Floats) -> Floats:
-        """Parameters after one step against `gradient`."""
+        """Return the parameters after one step against `gradient`."""
         first, second = self.betas
         self._step += 1
         self._mean = first * self._mean + (1 - first) * gradient

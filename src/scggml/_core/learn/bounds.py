@@ -29,7 +29,7 @@ class Bounds:
         self._values = np.zeros((n, n))
 
     def at(self, points: Floats) -> tuple[Floats, Floats]:
-        """Bounds (P, P) of the costs with the cells at `points` (n_cells, k), and 0 on the diagonal."""
+        """Return bounds (P, P) of the costs with the cells at `points` (n_cells, k), and 0 on the diagonal."""
         if self._points is not None:
             moves = points - self._points
             # Any vector would do. The mean move takes off what all cells do together, so that bounds stay close.

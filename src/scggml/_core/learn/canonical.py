@@ -44,9 +44,9 @@ class Canonical:
     every direction in which samples differ, so that no useful row starts at zero.) Plans are optimal for the squared
     metric, so that each step improves the same ratio; the first ones are those of the Euclidean metric.
 
-    The ridge R keeps the answer finite and steady. As a share of the mean within-class variance it is the same in every
-    direction and leaves small features to large ones; as a share of each feature's own within-class variance it does
-    not see the units of features.
+    The ridge R keeps the solution finite and stable. As a share of the mean within-class variance it is the same in
+    every direction and leaves small features to large ones; as a share of the within-class variance of each feature it
+    does not depend on the units of features.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def euclidean_start(
     points, axes = centred(cohort, max_features)
     transport = solver.transport(cohort, n_jobs=n_jobs)
     transport.solve(points, pairs, "sqeuclidean")
-    # Refits ask for some of the pairs, in an order of their own.
+    # Refits look up some of the pairs, in any order.
     place = np.full((cohort.n_samples, cohort.n_samples), -1, dtype=np.int64)
     place[pairs[:, 0], pairs[:, 1]] = np.arange(len(pairs))
     return Start(points, axes, transport.plans(), place)
@@ -173,7 +173,7 @@ def canonical_metric(
 ) -> Variates:
     """Compute canonical variates of a cohort whose pairs of samples are weighed.
 
-    `start` spares the transport of the first alternation, `transport` may know its pairs.
+    With `start` the first alternation needs no transport; `transport` may already hold trees of the pairs.
     """
     pairs = weights.pairs
     if transport is None:
@@ -245,7 +245,7 @@ def canonical_variates(
     mean = np.trace(measure) / d
     if mean <= 0:
         raise ValueError("All samples of the cohort are the same point cloud: there is no difference to learn from.")
-    # Without a ridge a direction in which samples of one class happen not to differ would have any ratio it likes.
+    # Without a ridge the ratio is unbounded in a direction in which samples of one class happen not to differ.
     if ridge_scale == "feature":
         # a feature that is constant within classes still gets a sliver of the mean, so that the problem stays regular
         regular = within + np.diag(ridge * np.maximum(np.diag(measure), ROUNDING * mean))

@@ -25,6 +25,8 @@ from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.solver import Solver
 
 N_SPLITS = 4
+"""Parts of the training donors that are held out in turn."""
+
 NEIGHBORS = (1, 2, 3, 5)
 """Numbers of neighbors whose votes are averaged."""
 
@@ -139,6 +141,7 @@ def choose(
     """
     tried = settings_for(method, shrinkage)
     none = np.full(len(tried), np.nan)
+    # Nothing to decide, so no folds are drawn and no plans are solved.
     if len(tried) == 1:
         return Choice(tried, none, none, 0, "given")
     members = np.arange(samples.n_samples) if members is None else members
@@ -230,6 +233,7 @@ def _held_out(
         weights = weigh_pairs(known, batch=training.batch)
     except ConfoundedError:  # the batches of these donors hold one class each
         return None
+    # Training donors that share one label leave nothing to separate.
     if not weights.between.any():
         return None
     # Weights count within the training samples; plans are those of all samples.
@@ -238,6 +242,7 @@ def _held_out(
     S_b, S_w = (shared_scatter(start, weights.pairs, part) for part in (weights.between, weights.within))
     # The share of the variance per feature stays the same, as in `canonical_metric`.
     reduced = 1.0 if start.axes is None else len(start.axes) / samples.cohort.n_features
+    # Scores depend on the order of distances only, as distances under two settings are not on one scale.
     out = np.empty((len(tried), len(fold.test)))
     for i, setting in enumerate(tried):
         # one alternation tells settings apart as well as three do, and needs no transport of its own
@@ -246,7 +251,9 @@ def _held_out(
         metric = GroundMetric(W, cost)
         D = cross_distances(metric, test.cohort, training.cohort, solver=solver, n_jobs=n_jobs, among=False)
         out[i] = _scores(D, known, truth.values)
-    if target.kind == "classes":  # classes count equally
+    # Classes count equally: these weights have mean 1 over the members, each of which is held out once. So the mean
+    # over all held-out samples is the mean over classes of their means.
+    if target.kind == "classes":
         counts = np.bincount(target.codes, minlength=target.n_classes)
         out *= len(target.values) / ((counts > 0).sum() * counts[truth.codes])
     return out
@@ -255,7 +262,9 @@ def _held_out(
 def _scores(D: Floats, known: Target, truth: Floats) -> Floats:
     """Score (n,) predictions by distances (n, P) to known samples: log probability, or minus the absolute error."""
     # Votes of one number of neighbors take few values, and so would the score; the mean over several is finer.
+    # Stable, so that equally near samples come in the order of the cohort on every machine.
     nearest = np.argsort(D, axis=1, kind="stable")
+    # A small fold may train on fewer samples than the largest number of neighbors.
     ks = [min(k, D.shape[1]) for k in NEIGHBORS]
     if known.kind != "classes":
         guesses = np.mean([known.values[nearest[:, :k]].mean(axis=1) for k in ks], axis=0)
@@ -263,6 +272,7 @@ def _scores(D: Floats, known: Target, truth: Floats) -> Floats:
     codes = known.codes[nearest]
     counts = np.bincount(known.codes, minlength=known.n_classes)
     votes = np.zeros((len(D), known.n_classes))
+    # A vote counts 1 / (samples of its class): no class is more likely beforehand because it is larger.
     for k in ks:
         part = np.zeros_like(votes)
         np.add.at(part, (np.arange(len(D))[:, None], codes[:, :k]), 1.0 / counts[codes[:, :k]])
@@ -284,16 +294,19 @@ def smaller(samples: Samples, rng: np.random.Generator, target: Target | None = 
     kept = np.arange(samples.n_samples)
     small = samples
     if samples.n_samples > MOST_SAMPLES:
+        # The samples are drawn before the summaries, whose seeds come from the same generator.
         order = rng.permutation(samples.n_samples)
         codes = np.zeros(samples.n_samples, dtype=np.int64) if target is None else target.codes
         rank = np.empty(samples.n_samples, dtype=np.int64)
         for code in np.unique(codes):  # how many of its class come first
             own = order[codes[order] == code]
             rank[own] = np.arange(len(own))
+        # By rank: the first of each class, then the second of each, until the room is full. A rare class is kept whole.
         kept = np.sort(order[np.argsort(rank[order], kind="stable")][:MOST_SAMPLES])
         small = samples.take(kept)
     if np.median(small.cohort.sizes) > MOST_CELLS:
         small = replace(small, cohort=summarize(small.cohort, Coreset(MOST_CELLS), rng))
+    # Settings are compared on the summary, so all cells need not travel with it.
     return kept, replace(small, everything=None)
 
 

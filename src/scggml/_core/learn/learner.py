@@ -1,4 +1,4 @@
-"""How a metric is learned, as one object that learns from samples or from plain arrays."""
+"""The learner of a metric: one object that learns from samples or from plain arrays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +25,7 @@ from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.solver import Solver
+from scggml._docs import documented
 
 MethodName = Literal["canonical", "triplets", "paper"]
 Method = Canonical | Triplets
@@ -55,9 +56,10 @@ def as_method(method: object) -> Method:
     raise TypeError(f"method is {kind}; pass a name of {get_args(MethodName)}, a Canonical(...) or a Triplets(...).")
 
 
+@documented
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Learner:
-    r"""How a metric is learned: a method, and what all methods have in common.
+    r"""A learner of metrics: a method, and the options that all methods share.
 
     Parameters
     ----------
@@ -65,15 +67,13 @@ class Learner:
         `"canonical"` (closed form), `"triplets"` (gradient steps on the triplet objective to convergence), `"paper"`
         (Kühn and Schaub as published), or an object with options: `Canonical(...)`, `Triplets(...)`.
     n_comps
-        k, the number of components; by default up to 5, as many as the features can carry.
+        %(n_comps)s
     squared
-        Use the squared distance :math:`\|W(x-y)\|^2` as ground cost.
+        %(squared)s
     shrinkage
-        s in [0, 1], the share of the Euclidean metric in the variance of the cells; `"auto"` decides inside the
-        training donors (0 where `Triplets` has a penalty that selects, or a margin in units of the data as in the
-        paper).
+        %(shrinkage)s
     solver
-        Solver of optimal transport, by name or as an object with options.
+        %(solver)s
 
     Examples
     --------
@@ -126,6 +126,7 @@ class Learner:
             raise ValueError(f"learner holds options of a {type(found).__name__}; those of a Learner are needed.")
         return found
 
+    @documented
     def fit(
         self,
         clouds: Sequence[ArrayLike],
@@ -154,9 +155,9 @@ class Learner:
         rng
             Seed or generator.
         n_jobs
-            Threads; None for all cores.
+            %(n_jobs_threads)s
         progress
-            Show a progress bar.
+            %(progress)s
 
         Returns
         -------
@@ -279,7 +280,7 @@ class Learner:
             )
         P, at = work.cohort.n_samples, samples.positions
         values, batch = np.zeros(P), None
-        values[at] = target.values  # those of samples that are not among these count for nothing
+        values[at] = target.values  # other samples have count 0 below, so their value does not matter
         if samples.batch is not None:
             batch = np.zeros(P, dtype=np.int64)
             batch[at] = samples.batch
@@ -322,7 +323,7 @@ class Learner:
         return min(N_COMPS, usable_rank(cohort)) if self.n_comps is None else self.n_comps
 
     def settled(self, found: Fit) -> "Learner":
-        """Return the learner with what `found` decided, for refits that ask how steady that metric is."""
+        """Return the learner with what `found` decided, for refits that assess how stable that metric is."""
         method = self.recipe
         if isinstance(method, Canonical):
             method = decided(method, found.choice)

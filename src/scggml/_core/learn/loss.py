@@ -74,6 +74,7 @@ def triplet_hinge(
             continue
         others = others[np.argsort(row[others], kind="stable")]
         reach = row[near[j]] + margin
+        # Violated are the `n_below` nearest others; their hinges add up to n_below * reach less a prefix sum.
         n_below = np.searchsorted(row[others], reach, side="left")  # a tie is not active: relu'(0) = 0
         sums = np.concatenate([[0.0], np.cumsum(row[others])])
         total += float((n_below * reach - sums[n_below]).sum())
@@ -81,6 +82,7 @@ def triplet_hinge(
         slopes[j, near[j]] += n_below
         # the r-th nearest of another class is violated by every i that reaches beyond r of them
         slopes[j, others] -= len(reach) - np.cumsum(np.bincount(n_below, minlength=len(others) + 1))[:-1]
+    # (j, k) and (k, j) are slopes of one distance, seen from either anchor.
     slopes += slopes.T
     np.fill_diagonal(slopes, 0.0)  # D_jj is 0 whatever W is
     return Hinge(total / n_triplets, slopes / n_triplets, n_active / n_triplets)
@@ -106,6 +108,7 @@ def ordered_hinge(
     for j in range(P):
         far = np.flatnonzero((gaps[j] > 0) if batch is None else (gaps[j] > 0) & (batch == batch[j]))
         near = np.arange(P) if anchors == "all" else np.flatnonzero(np.arange(P) != j)
+        # No sorting here: each pair of i and k has a weight of its own, so that prefix sums of distances do not help.
         weights = np.maximum(gaps[j][far] - gaps[j][near, None], 0.0)  # (n_near, n_far)
         reach = distances[j][near, None] - distances[j][far] + margin
         violated = weights * (reach > 0)
@@ -128,6 +131,7 @@ def listed_hinge(distances: Floats, triplets: Integers, margin: float) -> Hinge:
     i, j, k = triplets.T
     reach = distances[i, j] - distances[j, k] + margin
     violated = reach > 0
+    # A pair is in several triplets: `slopes[i, j] += 1` would count it once.
     np.add.at(slopes, (i[violated], j[violated]), 1.0)
     np.add.at(slopes, (j[violated], k[violated]), -1.0)
     slopes += slopes.T

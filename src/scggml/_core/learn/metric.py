@@ -1,4 +1,4 @@
-"""What learning finds: a metric, how it was found, and which way its components point."""
+"""The result of learning: a metric, the record of how it was found, and the orientation of its components."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -98,7 +98,7 @@ class Metric:
 
 
 def checked_clouds(clouds: Sequence[ArrayLike]) -> list[NDArray[np.floating[Any]]]:
-    """Return clouds as arrays of one number of features; what is wrong with one is named."""
+    """Return clouds as arrays with the same number of features; an invalid one raises."""
     if isinstance(clouds, str) or not isinstance(clouds, Sequence | np.ndarray) or len(clouds) == 0:
         raise ValueError("clouds is a list of arrays (n_cells, n_features), one for each sample.")
     out: list[NDArray[np.floating[Any]]] = []
@@ -161,7 +161,7 @@ class Fit:
 
     @property
     def converged(self) -> bool:
-        """Whether the stopping rule or a closed form, not the limit of passes, ended learning."""
+        """True if the stopping rule or a closed form, not the limit of passes, ended learning."""
         return self.stop != "max_iter"
 
 
@@ -170,7 +170,7 @@ def oriented(W: Floats, cohort: Cohort, target: Target) -> tuple[Floats, Floats,
 
     The sign of a component is free. The higher value of numbers and ordered labels is at its positive end; of classes
     the one whose mean is farthest from that of the reference class is, so that with two classes the reference class is
-    at the negative end. Where the labels say nothing, the largest absolute loading is positive.
+    at the negative end. Where the labels give no direction, the largest absolute loading is positive.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def oriented(W: Floats, cohort: Cohort, target: Target) -> tuple[Floats, Floats,
     components, singular_values = canonical_form(W)
     means = mean_profiles(cohort).astype(np.float64) @ components.T  # (P, k)
     moved = means - means.mean(axis=0)
-    moved[np.abs(moved) <= ROUNDING * np.abs(means).max(axis=0)] = 0.0  # no sign goes by rounding
+    moved[np.abs(moved) <= ROUNDING * np.abs(means).max(axis=0)] = 0.0  # rounding must not decide a sign
     if target.kind == "classes":
         away = _class_means(moved, target)
         away -= away[:, [target.reference]]

@@ -1,4 +1,4 @@
-"""Which pairs of samples should be close and which apart, and how much each counts."""
+"""Weigh pairs of samples: those that should be close, and those that should be apart."""
 
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ def weigh_pairs(
     a pair of two classes counts in proportion to the square of the number of steps between them. Numbers: with
     :math:`\delta = |y_p - y_q|` and its median m, a pair counts :math:`\exp(-\delta^2 / 2 (m/2)^2)` as alike and
     :math:`\delta^2` as different. With batches only samples of one batch count as different, while alike ones of two
-    batches do count: what tells batches apart is then spread within classes.
+    batches do count: differences between batches are then spread within classes.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def weigh_pairs(
     gaps = np.abs(target.values[p] - target.values[q])
     if target.kind == "numbers":
         apart = gaps > 0
-        steps = np.repeat(gaps[apart], drawn[apart].astype(np.int64))  # samples that were not drawn have no say
+        steps = np.repeat(gaps[apart], drawn[apart].astype(np.int64))  # samples that were not drawn do not count
         typical = float(np.median(steps)) / 2 if len(steps) else 1.0
         within, between = drawn * np.exp(-0.5 * (gaps / typical) ** 2), np.where(together, drawn * gaps**2, 0.0)
     else:
@@ -86,7 +86,7 @@ def weigh_pairs(
 
 
 def check_batches(target: Target, batch: Integers) -> None:
-    """Raise unless some batch holds samples with different labels, which alone teach how to tell labels apart."""
+    """Raise unless some batch holds samples with different labels: only such pairs show how labels differ."""
     if not any(len(np.unique(target.values[batch == code])) > 1 for code in np.unique(batch)):
         raise ConfoundedError
 

@@ -36,7 +36,7 @@ def covariance_of(cohort: Cohort) -> Product:
 
 
 def total_variance(cohort: Cohort) -> float:
-    """Summed variance of the features, samples counting equally."""
+    """Return the summed variance of the features, samples counting equally."""
     mean = mean_cell(cohort)
     parts = (cohort.weights[rows] @ ((cohort.points[rows] - mean) ** 2).sum(axis=1) for rows in blocks(cohort.points))
     return float(sum(parts)) / cohort.n_samples

@@ -277,6 +277,7 @@ def initial_components(
         ridge=0.05 if options.ridge == "auto" else options.ridge,
         ridge_scale="mean" if options.ridge_scale == "auto" else options.ridge_scale,
     )
+    # The generator is used only where there are more pairs than `max_pairs`.
     pairs = some_pairs(strata_of(target), options.max_pairs, rng)
     # The start sees pairs as the objective does: different labels within a batch only.
     weights = weigh_pairs(target, batch=batch, pairs=pairs)

@@ -1,1 +1,1 @@
-"""Optimal transport: what is asked, how it is solved, and what stands for a sample."""
+"""Optimal transport: problems, solvers, and summaries of samples."""

@@ -57,7 +57,8 @@ class Coreset:
 
     def summarize(self, points: Points, weights: Floats, rng: np.random.Generator) -> tuple[Points, Floats]:
         """Return at most `n_points` centers (m, d) of the cells (n, d), and their weights (m,) with the same sum."""
-        seed = int(rng.integers(2**31))  # drawn in any case: what a sample is like does not change the others
+        # Drawn even if it is not used: a small sample must not change what is drawn for the next ones.
+        seed = int(rng.integers(2**31))
         kept = weights > 0  # the others could not be drawn as centers
         owner = self._owners(points[kept], weights[kept], seed)
         if owner is None:

@@ -1,4 +1,4 @@
-"""The solvers that there are."""
+"""The available solvers."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -90,7 +90,7 @@ class Exact(Solver):
         return solve_once(cohort, points, pairs, cost, self.max_iter), np.ones(len(pairs), dtype=np.bool_)
 
     def transport(self, cohort: Cohort, *, n_jobs: int | None = None) -> Transport:
-        """Transport within a cohort, on `n_jobs` threads."""
+        """Return transport within a cohort, on `n_jobs` threads."""
         if self.backend == "pot":
             return super().transport(cohort, n_jobs=n_jobs)
         return Warm(cohort, max_iter=self.max_iter, cache_size=self.cache_size, n_jobs=n_jobs)
@@ -100,7 +100,7 @@ SolverName = Literal["exact"]
 
 
 def as_solver(solver: object) -> Solver:
-    """Solver of that name with its default options, or the solver itself."""
+    """Return the solver of that name with its default options, or the solver itself."""
     if isinstance(solver, str):
         if solver not in get_args(SolverName):
             raise ValueError(f"solver={solver!r} is not known; choose from {get_args(SolverName)} or pass an Exact().")

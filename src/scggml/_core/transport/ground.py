@@ -20,7 +20,7 @@ class GroundMetric:
     cost: GroundCost
 
     def embed(self, cohort: Cohort) -> Points:
-        """Cells where the cost is taken."""
+        """Return the cells in the space where the cost is taken."""
         return cohort.points if self.components is None else project(cohort.points, self.components)
 
 
@@ -64,7 +64,7 @@ def cross_distances(
 
 
 def _mean_in_medians(distances: list[Floats], medians: list[Floats]) -> Floats:
-    """Return mean of distances in units of their medians; where all samples are the same they stay 0."""
+    """Return the mean of distances in units of their medians; where all samples are the same they stay 0."""
     scaled = [D / np.where(median > 0, median, 1.0) for D, median in zip(distances, medians, strict=True)]
     out: Floats = np.mean(scaled, axis=0)
     return out

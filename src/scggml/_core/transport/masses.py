@@ -34,7 +34,7 @@ class Clouds:
     kept: Integers | None
 
     def rows(self, points: Points) -> Points:
-        """Rows of the cells that have weight."""
+        """Return the rows of the cells that have weight."""
         return points if self.kept is None else points[self.kept]
 
     def shares(self, pairs: Integers) -> Integers:
@@ -46,7 +46,7 @@ class Clouds:
 
 
 def clouds_of(cohort: Cohort) -> Clouds:
-    """Rows and masses of a cohort."""
+    """Return rows and masses of a cohort."""
     weights, offsets, kept = cohort.weights, cohort.offsets, None
     if not weights.all():
         kept = np.flatnonzero(weights)
@@ -64,7 +64,7 @@ def clouds_of(cohort: Cohort) -> Clouds:
 
 
 def whole_masses(weights: Floats) -> Integers:
-    """Positive weights of sum 1 as whole numbers of sum `TOTAL`, none below 1; the largest takes the rest."""
+    """Return positive weights of sum 1 as whole numbers of sum `TOTAL`, none below 1; the largest takes the rest."""
     # A cell that is rounded to no mass would bring an arc without flow that leads away from the root. The rest from
     # rounding goes where it is the smallest share.
     units = np.maximum(np.rint(weights * (TOTAL / weights.sum())), 1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Pairs of samples: which there are, their distances, their plans."""
+"""Pairs of samples: their distances and their plans."""
 
 import warnings
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def solve_distances(
 
 
 def _answers(jobs: Iterator[tuple[Any, ...]], n_jobs: int | None) -> Iterator[tuple[Floats, np.ndarray]]:
-    """Yield the answers in the order of the jobs; one job works without joblib, whose pools cost small refits more."""
+    """Yield the results in the order of the jobs; one thread works without joblib, whose pools slow small refits."""
     if n_jobs == 1:
         yield from (_solve_tile(*job) for job in jobs)
         return
@@ -69,7 +69,7 @@ def _solve_tile(part: Cohort, pairs: Integers, cost: GroundCost, solver: Solver)
 
 
 def _tiles(pairs: Integers, sizes: Integers) -> list[Integers]:
-    """Positions of pairs, tile by tile of the matrix of all pairs, so that few samples travel with many pairs."""
+    """Return positions of pairs by tiles of the matrix of all pairs, so that few samples travel with many pairs."""
     if len(pairs) == 0:
         return []
     side = max(1, int(np.sqrt(TILE) / max(1.0, float(sizes.mean()))))
@@ -89,7 +89,7 @@ def _tile_of(cohort: Cohort, pairs: Integers) -> tuple[Cohort, Integers]:
 def solve_plans(
     cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost, *, solver: Solver, n_jobs: int | None = None
 ) -> Plans:
-    """Optimal plans of different pairs; `points` (n_cells, m) are the cells in the space where `cost` is taken."""
+    """Return optimal plans of different pairs; `points` (n_cells, m) are the cells where `cost` is taken."""
     transport = solver.transport(cohort, n_jobs=n_jobs)
     transport.solve(points, pairs, cost)
     return transport.plans()

@@ -1,4 +1,4 @@
-"""What is asked of optimal transport, and what it answers."""
+"""Problems of optimal transport and their solutions."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
@@ -54,11 +54,11 @@ class Transport(Protocol):
         ...
 
     def gradient(self, slopes: Floats) -> Floats:
-        """dL/dpoints (n_cells, k) of the last `solve`, given dL/dcost of its pairs (n_pairs,)."""
+        """Return dL/dpoints (n_cells, k) of the last `solve`, given dL/dcost of its pairs (n_pairs,)."""
         ...
 
     def plans(self, part: slice = slice(None)) -> Plans:
-        """Plans of the last `solve`, or of some of its pairs."""
+        """Return plans of the last `solve`, or of some of its pairs."""
         ...
 
 

@@ -56,7 +56,7 @@ def _pieces(points: Points) -> list[slice]:
 
 
 def project(points: Points, components: Floats, n_jobs: int | None = 1) -> Floats:
-    """Z = X W^T: (n, d), (k, d) -> (n, k)."""
+    """Compute Z = X W^T: (n, d), (k, d) -> (n, k)."""
     out = np.empty((len(points), len(components)))
     components = np.ascontiguousarray(components, dtype=np.float64)
     for _ in in_threads(lambda rows: _project(points[rows], components, out[rows]), _pieces(points), n_jobs):
@@ -65,7 +65,7 @@ def project(points: Points, components: Floats, n_jobs: int | None = 1) -> Float
 
 
 def pull_back(gradient: Floats, points: Points, n_jobs: int | None = 1) -> Floats:
-    """dL/dW = (dL/dZ)^T X: (n, k), (n, d) -> (k, d)."""
+    """Compute dL/dW = (dL/dZ)^T X: (n, k), (n, d) -> (k, d)."""
 
     def piece(rows: slice) -> Floats:
         out = np.zeros((gradient.shape[1], points.shape[1]))

@@ -43,7 +43,7 @@ LANES = 16
 """Columns that are priced together: their number is a multiple of this, so that vector instructions leave no rest."""
 
 NODE = np.uint32
-"""Type of the nodes. An index without sign spares compiled code the question whether it counts from the end."""
+"""Type of the nodes. With an unsigned index compiled code need not test whether it counts from the end."""
 
 NONE = NODE(2**32 - 1)
 """No node, such as the parent of the root; -1 in a signed type."""
@@ -183,7 +183,7 @@ def _row_count(C, i, v, limit):
 
 @_jit
 def _greedy(C, a, b, parent, left, open_columns, means):
-    """Strongly feasible tree: each source ships to the sinks that are cheapest for it, beside what they cost others.
+    """Build a strongly feasible tree: each source ships to the sinks that are cheapest for it relative to others.
 
     A node gets its parent when it is used up. Where source and sink are used up together the sink goes first and the
     source goes on with nothing left: so arcs without flow point to the root, which is the sink that stays last.
@@ -228,7 +228,7 @@ def _greedy(C, a, b, parent, left, open_columns, means):
 
 @_jit
 def _hang(parent, first, following, thread, back, depth):
-    """Find the preorder of the tree as a ring (`thread`, and `back` against it), and depths; returns the root."""
+    """Find the preorder of the tree as a ring (`thread`, and `back` against it), and depths; return the root."""
     # Lists of children: the first one of each node, and the next one of the same parent.
     root = NODE(0)
     for x in range(parent.shape[0]):
@@ -285,7 +285,7 @@ def _flows(root, parent, back, a, b, flow):
 
 @_jit
 def _potentials(mode, X, Y, root, parent, thread, depth, flow, pot, pot32):
-    """Potentials with cost(i, j) = pot[i] - pot[j] on the arcs of the tree.
+    """Compute potentials with cost(i, j) = pot[i] - pot[j] on the arcs of the tree.
 
     Returns the largest magnitude among them, a bound for the rounding of a reduced cost that they give while they are
     new, and what the flows cost. A potential is a sum along the tree: a rounding of DOUBLE_UNIT * top for each arc. So
@@ -387,7 +387,7 @@ def _pivot(i, j, reduced, n, parent, thread, back, depth, flow, pot, pot32):
 
 @_small
 def _likely_arc(C, u, v, group, n_looked, doubtful):
-    """Row and column of the lowest reduced cost in some groups; NONE if single precision cannot say it is negative."""
+    """Find row and column of the lowest reduced cost in some groups; NONE if rounding may have made it negative."""
     # Above -doubtful the sign may be wrong, and arcs would be priced again in vain; the rounds in double precision see
     # to them.
     row, best, row_least = NONE, -doubtful, INFINITE
@@ -407,7 +407,7 @@ def _likely_arc(C, u, v, group, n_looked, doubtful):
 
 @_small
 def _around(mode, X, Y, i, j, parent, depth):
-    """Reduced cost of the arc from cell i to cell j, summed up around its cycle, and a bound for its rounding.
+    """Sum the reduced cost of the arc from cell i to cell j around its cycle; return it with a bound for its rounding.
 
     Potentials carry the rounding of the largest of them; here a cell far away costs only cycles through itself digits.
     """
@@ -431,7 +431,7 @@ def _around(mode, X, Y, i, j, parent, depth):
 
 @_jit
 def _certain_arc(mode, X, Y, C, u, v, pot, group, degrees, doubtful, exact, careful, parent, depth):
-    """Row, column and value of the lowest reduced cost in one group, in double precision; NONE if none is negative.
+    """Find row, column and value of the lowest reduced cost in one group in double precision; NONE if none is negative.
 
     In a row without doubtful arcs beside those of the tree, none can have a negative cost.
     """
@@ -465,7 +465,7 @@ def _count_arcs(parent, degrees):
 
 @_within
 def _solve(mode, X, Y, X32, Yt32, a, b, mass, parent, warm, max_pivots, reach, C, trees, costs):
-    """Optimal tree in `parent`, its flows in `trees`; returns the optimal cost times the mass, and the pivots.
+    """Find the optimal tree (in `parent`, flows in `trees`); return its cost times the mass, and the number of pivots.
 
     The number of pivots is -1 if they did not suffice. No cost is above `reach`.
     """
@@ -526,13 +526,13 @@ def _solve(mode, X, Y, X32, Yt32, a, b, mass, parent, warm, max_pivots, reach, C
                 _pivot(row, NODE(n + column), reduced, n, parent, thread, back, depth, flow, pot, pot32)
                 pivots, going, seen = pivots + 1, True, 0 if rough else seen
         rough = False
-    # At the limit nobody knows whether the tree is optimal; an error is better than a distance that is too large.
+    # At the limit it is unknown whether the tree is optimal; an error is better than a distance that is too large.
     return value, (pivots if pivots < max_pivots else -1)
 
 
 @_jit
 def _load(e, offsets, units, pairs, shares, pool, start, a, b, parent):
-    """Whole masses of the cells of a pair, and the tree that is kept; returns the sum of the masses of either side."""
+    """Load whole masses of the cells of a pair and the tree that is kept; return the sum of masses of either side."""
     p, q = offsets[pairs[e, 0]], offsets[pairs[e, 1]]
     total = np.int64(0)
     # Where all cells of both samples weigh the same, small whole masses are exact (n against m cells: m / gcd and n /
@@ -549,7 +549,7 @@ def _load(e, offsets, units, pairs, shares, pool, start, a, b, parent):
 
 
 def room_for_trees(n_nodes: int) -> Trees:
-    """Room for the largest tree: masses of both sides; parents; flows, what `_hang` finds, and depths."""
+    """Allocate room for the largest tree: masses of both sides; parents; flows, what `_hang` finds, and depths."""
     # Made in Python, once for many pairs: kernels that make arrays themselves take longer to compile.
     return (
         np.empty((2, n_nodes), dtype=np.int64),
@@ -563,7 +563,7 @@ def room_for_trees(n_nodes: int) -> Trees:
 
 
 def room_for_costs(n: int, m: int, k: int) -> Costs:
-    """Room for pairs of up to n and m cells in k dimensions: costs; cells turned; potentials, twice, and a row."""
+    """Allocate room for pairs of n and m cells in k dimensions: costs; cells turned; potentials, twice, and a row."""
     # A multiple of GROUP and of LANES is less than GROUP and LANES away, so that smaller pairs fit with their padding.
     return (
         _aligned((n + GROUP) * (m + LANES)),
@@ -573,7 +573,7 @@ def room_for_costs(n: int, m: int, k: int) -> Costs:
 
 
 def _aligned(size: int) -> Singles:
-    """Room that begins where vector registers like it."""
+    """Allocate room that is aligned for vector registers."""
     # LANES numbers are 64 bytes, a line of the cache; numpy promises less.
     room = np.empty(size + LANES, dtype=np.float32)
     return room[-(room.ctypes.data // room.itemsize) % LANES :]
@@ -598,7 +598,7 @@ def solve_pairs(
     costs,
     values,
 ):
-    """Solve pairs one after the other; returns how many were solved, all of them unless one ran out of pivots.
+    """Solve pairs one after the other; return how many were solved, all of them unless one ran out of pivots.
 
     points, singles, turned
         (N, k) cells in double and in single precision, and the latter transposed, (k, N).
@@ -658,7 +658,7 @@ def solve_pairs(
 
 @_entry
 def read_plans(offsets, units, pairs, shares, pool, starts, trees, source, target, mass, owner):
-    """Write the entries of the plans, pair by pair, with rows of the cohort as source and target; returns the count."""
+    """Write the entries of the plans, pair by pair, with rows of the cohort as source and target; return the count."""
     masses, parents, (flows, nodes, depth) = trees
     flow = flows[0]
     # A tree takes one number per node, a list of entries several; flows are found again in O(n + m) per pair.

@@ -40,7 +40,7 @@ class Solver(ABC):
         return self.solve(cohort.weights[a], cohort.weights[b], ground_cost(points[a], points[b], cost))
 
     def transport(self, cohort: Cohort, *, n_jobs: int | None = None) -> Transport:
-        """Transport within a cohort, on `n_jobs` threads."""
+        """Return transport within a cohort, on `n_jobs` threads."""
         return Cold(self, cohort, n_jobs=n_jobs)
 
 
@@ -67,7 +67,7 @@ class Cold:
         return np.array([plan.cost for plan in solved], dtype=np.float64)
 
     def gradient(self, slopes: Floats) -> Floats:
-        """dL/dpoints at the remembered plans."""
+        """Return dL/dpoints at the remembered plans."""
         points, *_, cost = self._last
         check_differentiable(cost)
         return plan_gradient(points, self.plans(), slopes, squared=cost == "sqeuclidean")
@@ -79,7 +79,7 @@ class Cold:
 
 
 def gather(cohort: Cohort, pairs: Integers, solved: list[Plan]) -> Plans:
-    """Plans of single pairs, put together."""
+    """Join the plans of single pairs."""
     # Plans count cells within their samples; the offsets turn them into rows of the cohort.
     sizes = np.array([len(plan.mass) for plan in solved], dtype=np.int64)
     starts = cohort.offsets[pairs].astype(np.int32)
@@ -95,7 +95,7 @@ def gather(cohort: Cohort, pairs: Integers, solved: list[Plan]) -> Plans:
 
 
 def warn_not_optimal(cohort: Cohort, pairs: Integers, solver: Solver) -> None:
-    """Name the pairs, if there are any, that a solver left before the optimum."""
+    """Warn of the pairs, if there are any, that a solver left before the optimum."""
     # One warning for all pairs, with their names: what to do about them is the same.
     if len(pairs) == 0:
         return
@@ -109,7 +109,7 @@ def warn_not_optimal(cohort: Cohort, pairs: Integers, solver: Solver) -> None:
 
 
 def plan_gradient(points: Floats, plans: Plans, slopes: Floats, *, squared: bool) -> Floats:
-    r"""Gradient by the projected cells, dL/dZ (n_cells, k), at fixed optimal plans (envelope theorem).
+    r"""Return the gradient by the projected cells, dL/dZ (n_cells, k), at fixed optimal plans (envelope theorem).
 
     An entry of mass t between z_i and z_j, u = z_i - z_j, adds :math:`t\,u/\|u\|` (or :math:`2\,t\,u` for the squared
     cost) times the slope of its pair to cell i and takes it from cell j. A zero distance adds nothing.

@@ -1,4 +1,4 @@
-"""Transport within one cohort by the own network simplex: each pair goes on from its last basis."""
+"""Transport within one cohort by the network simplex of this package: each pair goes on from its last basis."""
 
 from dataclasses import replace
 
@@ -82,7 +82,7 @@ class Warm:
         return values
 
     def _reserve(self, pairs: Integers) -> tuple[Integers, NDArray[np.bool_]]:
-        """Places in the pool: those of old, then new ones, of which as many as there is room for will be kept."""
+        """Return places in the pool: known ones, then new ones, of which as many are kept as there is room for."""
         # A pair keeps its place for good, and new places follow in the order of the pairs: none is shared, whatever
         # thread solves the pair.
         starts = self._place[pairs[:, 0], pairs[:, 1]]
@@ -99,13 +99,13 @@ class Warm:
         return starts, warm
 
     def gradient(self, slopes: Floats) -> Floats:
-        """dL/dpoints at the remembered trees, the same to the bit for any number of threads."""
+        """Return dL/dpoints at the remembered trees, the same to the bit for any number of threads."""
         points, pairs, starts, _, cost = self._last
         check_differentiable(cost)
         clouds, kept = self._clouds, self._clouds.kept
         # Plans count as constants (envelope theorem), so that only costs of their entries are differentiated.
         points = np.ascontiguousarray(clouds.rows(points))
-        # Pairs in no active triplet have slope 0, and nobody needs their plans.
+        # Pairs in no active triplet have slope 0, so their plans add nothing.
         needed = np.flatnonzero(slopes)
         # Each piece adds to a buffer of its own, without locks. The pieces do not depend on the number of threads, and
         # buffers are summed in their order, so that rounding does not either.
@@ -133,7 +133,7 @@ class Warm:
         return out
 
     def plans(self, part: slice = slice(None)) -> Plans:
-        """Plans at the remembered trees."""
+        """Return plans at the remembered trees."""
         _, pairs, starts, values, _ = self._last
         source, target, mass, owner = self._entries(pairs[part], starts[part])
         # The trees count the cells with weight only; plans name rows of the cohort.
@@ -145,7 +145,7 @@ class Warm:
     def _entries(
         self, pairs: Integers, starts: Integers
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats, NDArray[np.int32]]:
-        """Source and target among the cells with weight, mass, and number of the pair, of each entry of the plans."""
+        """Return source, target (among the cells with weight), mass and pair of each entry of the plans."""
         # A plan of n and m cells has at most n + m - 1 entries, one for each arc of the tree.
         clouds, most = self._clouds, int(self._sizes[pairs].sum())
         source, target, owner = (np.empty(most, dtype=np.int32) for _ in range(3))
@@ -157,13 +157,13 @@ class Warm:
 
 
 def node_type(n_nodes: int) -> type[np.int16] | type[np.int32]:
-    """Smallest type that holds the nodes of a tree."""
+    """Return the smallest type that holds the nodes of a tree."""
     # With a sign, as -1 stands for no parent. 16 bits instead of 32 let `cache_size` hold twice as many trees.
     return np.int16 if n_nodes <= np.iinfo(np.int16).max else np.int32
 
 
 def prepared(clouds: Clouds, points: Points, cost: GroundCost) -> Scaled:
-    """Cells where and in the form that the kernels want them."""
+    """Return the cells in the space and the form that the kernels need."""
     # The reach is a bound by the triangle inequality, so it is taken in the norm of the cost. The cosine distance is
     # none, but half of the squared distance between directions.
     order = {"cityblock": 1, "chebyshev": np.inf}.get(cost, 2)
@@ -245,7 +245,7 @@ def solve_once(cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost
 def solve_matrix(
     a: Floats, b: Floats, cost: Floats, max_iter: int
 ) -> tuple[float, NDArray[np.int32], NDArray[np.int32], Floats]:
-    """Optimal cost of one pair under any cost (n, m) of magnitude 1, and the entries of its plan."""
+    """Return the optimal cost of one pair under any cost (n, m) of magnitude 1, and the entries of its plan."""
     # Cells without mass would bring arcs without flow that lead away from the root.
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     n, n_nodes = len(rows), len(rows) + len(columns)

@@ -1,0 +1,103 @@
+r"""Texts about parameters that several public docstrings share, so that each is written and corrected in one place.
+
+A docstring holds `%(name)s` where a text belongs, alone on its line, which gives the indentation:
+
+>>> @documented
+... def draw(show):
+...     '''Draw.
+...
+...     Parameters
+...     ----------
+...     show
+...         %(show)s
+...     '''
+>>> print(draw.__doc__.splitlines()[5].strip())
+Call `plt.show()`.
+"""
+
+import re
+from collections.abc import Callable
+from inspect import cleandoc
+from typing import Any, TypeVar
+
+Documented = TypeVar("Documented", bound=Callable[..., Any])
+
+PLACE = re.compile(r"^( *)%\((\w+)\)s$", re.MULTILINE)
+"""A line that a text takes the place of."""
+
+TEXTS = {
+    "adata_cells": "Cells x genes.",
+    "adata_enrichment": "AnnData that `ext.gprofiler` or `ext.enrich_gmt` has written to.",
+    "adata_metric": "AnnData that `tl.ggml` (or `tl.project`) has written to.",
+    "all_results": "Return sets that are not significant, too.",
+    "ax": "Axes to draw on.",
+    "background": "Names of the genes to compare with. None for those that the metric could have used.",
+    "backed": "Leave `.X` on disk, see :func:`cellxgene`.",
+    "component": "Component, from 1; None for the whole metric.",
+    "components": """
+        Components, from 1. By default those that carry at least 3 % of the metric
+        (what is below is for the most part the share of the Euclidean metric).
+        """,
+    "copy": "Write into a copy and return it.",
+    "gene_symbols": "Column of `.var` with the names of the genes instead of `.var_names`.",
+    "groups_key": "Column of `.obs` with the donor of each sample.",
+    "key_distances": 'Distances in `.obsp`: `"ggml"` for `"ggml_distances"`.',
+    "key_metric": "Key of the metric in `.uns`.",
+    "key_result": "Key of the result in `.uns`.",
+    "keys_cells": """
+        Columns of `.obs`: sample of each cell, class of each sample, weights of the cells. By default those that the
+        metric was learned with.
+        """,
+    "keys_donors": "Columns of `.obs`: sample of each cell, label and donor of each sample.",
+    "max_p_adjusted_genes": "Ask about genes with at most this false discovery rate (from `tl.gene_stability`).",
+    "max_p_adjusted_sets": "Keep sets with at most this adjusted p-value.",
+    "min_cells": "Leave out samples with fewer cells, with a warning that lists them.",
+    "n_cells": "Draw this many cells of each sample at random (all of a sample with fewer); None takes all cells.",
+    "n_classes": "Number of classes.",
+    "n_comps": "k, the number of components; by default up to 5, as many as the features can carry.",
+    "n_genes_sides": "Most genes of each side of a component.",
+    "n_jobs_processes": "Processes; None for what `joblib.parallel_config` says, or else all cores.",
+    "n_jobs_threads": "Threads; None for all cores.",
+    "progress": "Show a progress bar.",
+    "rng": "Seed or generator; the same seed gives the same result for any `n_jobs`.",
+    "rng_cells": "Seed or generator for `n_cells` and `summary`; by default the seed of the metric.",
+    "rng_synthetic": "Seed, or a generator, which is advanced. The same seed gives the same bytes.",
+    "samples": "AnnData of samples from `tl.distances`.",
+    "save": "File to write.",
+    "show": "Call `plt.show()`.",
+    "shrinkage": r"""
+        s in [0, 1], the share of the Euclidean metric in the variance of the cells:
+        :math:`\theta = (1 - s)\, W^T W + s\, v_W / v_I\; I`, where v is the total variance of the cells under each. Of
+        this the k principal axes of the cells are kept. `"auto"` decides inside the training donors; it is 0 where
+        `Triplets` has a penalty that selects (any but `"fro"`), or a margin in units of the data as in the paper. With
+        batches the Euclidean part leaves out the directions in which batches differ.
+        """,
+    "solver": "Solver of optimal transport, by name or as an object with options.",
+    "squared": r"Use the squared distance :math:`\|W(x-y)\|^2` as ground cost.",
+    "summary_auto": """
+        `"auto"` takes all cells unless the median sample has 1000 or more; then it is `Coreset(200)`, or `Coreset(100)`
+        in cohorts of more than 200 samples.
+        """,
+    "user_threshold": "Largest adjusted p-value that is significant.",
+}
+"""Text by name: that of the parameter, with what it is about where a parameter has several texts."""
+
+
+def documented(thing: Documented) -> Documented:
+    """Fill the places of shared texts in the docstring of a function or class."""
+    # `python -OO` strips docstrings, and there is nothing to fill.
+    if thing.__doc__ is None:
+        return thing
+
+    def text(place: re.Match[str]) -> str:
+        indent, name = place.groups()
+        if name not in TEXTS:
+            raise KeyError(f"{thing.__qualname__} asks for the text {name!r}; {__name__}.TEXTS has {sorted(TEXTS)}.")
+        return "\n".join(indent + line if line else line for line in cleandoc(TEXTS[name]).splitlines())
+
+    filled = PLACE.sub(text, thing.__doc__)
+    # A place beside other words would break the lines around it, so it is no place.
+    if "%(" in filled:
+        raise ValueError(f"{thing.__qualname__}: %(name)s stands alone on its line, or not at all.")
+    thing.__doc__ = filled
+    return thing

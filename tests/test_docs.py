@@ -1,0 +1,165 @@
+"""What docstrings share is written once, and every place of it is filled."""
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+
+import pytest
+
+import scggml
+from scggml._docs import TEXTS, documented
+
+FACES = [name for name in scggml.__all__ if not name.startswith("_")]
+PLACE = re.compile(r"%\((\w+)\)s")
+SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}\n", re.MULTILINE)
+
+
+def public() -> dict[str, object]:
+    """Public functions and classes with the public functions and properties in their bodies, by name."""
+    found = {}
+    for face in FACES:
+        module = importlib.import_module(f"scggml.{face}")
+        for name in module.__all__:
+            thing = found[f"{face}.{name}"] = getattr(module, name)
+            for member, value in vars(thing).items() if inspect.isclass(thing) else ():
+                function = getattr(value, "__func__", getattr(value, "fget", value))
+                if inspect.isfunction(function) and not member.startswith("_"):
+                    found[f"{face}.{name}.{member}"] = function
+    return found
+
+
+THINGS = public()
+
+
+def source(thing: object) -> str:
+    """The docstring as it stands in the code, places included."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(thing))).body
+    return ast.get_docstring(node) or ""
+
+
+def entries(doc: str) -> dict[str, str]:
+    """The text of each entry of the section `Parameters`."""
+    parts = SECTION.split(doc)
+    text = dict(zip(parts[1::2], parts[2::2], strict=True)).get("Parameters", "")
+    parts = re.split(r"^(\S.*)\n", text, flags=re.MULTILINE)
+    return {head: textwrap.dedent(body).strip() for head, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+SOURCES = {name: source(thing) for name, thing in THINGS.items()}
+
+
+def test_the_collector_finds_functions_methods_and_properties() -> None:
+    assert {"tl.ggml", "tl.Learner", "tl.Learner.fit", "tl.Triplets.paper", "get.Metric.gene_importance"} <= set(THINGS)
+    doc = "Draw.\n\nParameters\n----------\na, b\n    One.\n    Two.\nc\n    %(c)s\n\nReturns\n-------\nX"
+    assert entries(doc) == {"a, b": "One.\nTwo.", "c": "%(c)s"}
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_every_place_is_filled_with_its_text_at_its_indentation(name: str) -> None:
+    doc = inspect.getdoc(THINGS[name])
+    assert doc
+    assert "%(" not in doc
+    lines = doc.splitlines()
+    for line in SOURCES[name].splitlines():
+        if place := PLACE.search(line):
+            indent = line[: place.start()]
+            text = [indent + part for part in inspect.cleandoc(TEXTS[place[1]]).splitlines()]
+            assert any(lines[at : at + len(text)] == text for at in range(len(lines)))
+    assert max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_every_parameter_has_an_entry(name: str) -> None:
+    found = entries(inspect.getdoc(THINGS[name]))
+    if name.count(".") == 1 or found:  # a small method explains its arguments in its first line
+        signature = inspect.signature(THINGS[name])
+        heads = [head.strip() for entry in found for head in entry.split(",")]
+        assert sorted(heads) == sorted(parameter for parameter in signature.parameters if parameter != "self")
+    assert all(found.values())
+
+
+def test_every_text_is_shared() -> None:
+    uses = Counter(text for doc in SOURCES.values() for text in set(PLACE.findall(doc)))
+    assert {name: uses[name] for name in TEXTS if uses[name] < 2} == {}
+
+
+def test_no_text_stands_twice() -> None:
+    written = Counter(
+        (head, text)
+        for doc in SOURCES.values()
+        for head, text in entries(doc).items()
+        if not PLACE.search(text) and not text.startswith("As in `")
+    )
+    assert [entry for entry, times in written.items() if times > 1] == []
+    shared = {" ".join(text.split()) for text in TEXTS.values()}
+    assert [text for _, text in written if " ".join(text.split()) in shared] == []
+
+
+# What the decorator does
+
+
+def test_a_filled_docstring_reads_as_one_that_is_written_by_hand() -> None:
+    def by_hand(components: int, show: bool) -> None:
+        """Draw.
+
+        Parameters
+        ----------
+        components
+            Components, from 1. By default those that carry at least 3 % of the metric
+            (what is below is for the most part the share of the Euclidean metric).
+            More follows.
+        show
+            Call `plt.show()`.
+        """
+
+    def filled(components: int, show: bool) -> None:
+        """Draw.
+
+        Parameters
+        ----------
+        components
+            %(components)s
+            More follows.
+        show
+            %(show)s
+        """
+
+    assert documented(filled) is filled
+    assert filled.__doc__ == by_hand.__doc__
+
+
+def test_a_class_is_filled_and_stays_what_it_is() -> None:
+    class Thing:
+        """%(show)s is no place here."""
+
+    Thing.__doc__ = "A thing.\n\n    %(show)s\n"
+    assert documented(Thing) is Thing
+    assert Thing.__doc__ == "A thing.\n\n    Call `plt.show()`.\n"
+
+
+def test_an_unknown_text_is_named_with_who_asks_and_what_there_is() -> None:
+    def draw() -> None: ...
+
+    draw.__doc__ = "Draw.\n\n    %(shwo)s\n"
+    with pytest.raises(KeyError, match=r"draw asks for the text 'shwo'; scggml._docs.TEXTS has .*'show'"):
+        documented(draw)
+
+
+@pytest.mark.parametrize("doc", ["Draw: %(show)s", "Draw.\n\n    %(show)s By default not.", "Draw.\n\n    %(show)"])
+def test_a_place_beside_other_words_is_refused(doc: str) -> None:
+    def draw() -> None: ...
+
+    draw.__doc__ = doc
+    with pytest.raises(ValueError, match=r"draw: %\(name\)s stands alone on its line"):
+        documented(draw)
+
+
+def test_without_docstrings_nothing_is_filled() -> None:
+    code = "import scggml._docs as d; f = d.documented(lambda: 1); print(f(), d.__doc__, f.__doc__)"
+    out = subprocess.run([sys.executable, "-OO", "-c", code], check=True, capture_output=True, text=True)
+    assert out.stdout.split() == ["1", "None", "None"]
