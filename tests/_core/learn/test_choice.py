@@ -108,7 +108,7 @@ def scores_with(gains, noise, n=20, seed=0):
 )
 def test_another_setting_must_be_better_by_two_standard_errors(gains, noise, chosen):
     scores = scores_with(gains, noise)
-    found = _decide(settings(3), scores)
+    found = _decide(settings(3), scores, np.arange(20))
     assert found.chosen == chosen
     assert found.setting == settings(3)[chosen]
     np.testing.assert_allclose(found.scores, scores.mean(axis=1))
@@ -117,19 +117,28 @@ def test_another_setting_must_be_better_by_two_standard_errors(gains, noise, cho
 
 
 def test_the_reason_names_the_gain_and_its_error():
-    assert _decide(settings(2), scores_with([0.25], [0.1])).reason == (
+    assert _decide(settings(2), scores_with([0.25], [0.1]), np.arange(20)).reason == (
         "predicts held-out training donors better than the usual setting by 0.25 +- 0.1"
     )
-    assert _decide(settings(2), scores_with([0.15], [0.1])).reason == (
+    assert _decide(settings(2), scores_with([0.15], [0.1]), np.arange(20)).reason == (
         "no other setting predicts held-out training donors clearly better (the best by 0.15 +- 0.1)"
     )
-    assert _decide(settings(2), scores_with([-0.15], [0.1])).reason == (
+    assert _decide(settings(2), scores_with([-0.15], [0.1]), np.arange(20)).reason == (
         "no other setting predicts held-out training donors clearly better"
     )
 
 
+def test_samples_of_one_donor_are_one_piece_of_evidence():
+    """Five samples of each donor say what one says: the error is that of the donors, however many samples they have."""
+    alone, donors = scores_with([0.2], [0.1]), np.arange(20)
+    one, many = _decide(settings(2), alone, donors), _decide(settings(2), alone.repeat(5, axis=1), donors.repeat(5))
+    np.testing.assert_allclose(many.errors, one.errors, atol=1e-12)
+    np.testing.assert_allclose(many.scores, one.scores)
+    assert _decide(settings(2), alone.repeat(5, axis=1), np.arange(100)).errors[1] < 0.5 * one.errors[1]
+
+
 def test_one_held_out_sample_decides_nothing():
-    found = _decide(settings(2), np.array([[0.0], [5.0]]))
+    found = _decide(settings(2), np.array([[0.0], [5.0]]), np.zeros(1))
     assert found.chosen == 0
     assert found.errors.tolist() == [np.inf, np.inf]
 
@@ -169,8 +178,8 @@ def votes_by_loops(distances, known):
 
 
 def scores_by_loops(samples, target, seed=0, n_comps=2, squared=False):
-    """Metrics of one alternation from the training donors alone, distances by POT, votes one by one."""
-    columns = []
+    """Scores (n_settings, n) by metrics of the training donors alone, distances by POT, votes one by one; donors."""
+    columns, donors = [], []
     for fold in make_folds(target, samples.groups, n_splits=N_SPLITS, n_repeats=1, rng=np.random.default_rng(seed)):
         training, known = samples.take(fold.train), target.take(fold.train)
         weights = weigh_pairs(known, batch=training.batch)
@@ -192,7 +201,17 @@ def scores_by_loops(samples, target, seed=0, n_comps=2, squared=False):
                 weight = len(target.values) / (len(counts) * counts[target.codes[p]])
                 part[i, j] = weight * votes_by_loops(D, known)[target.codes[p]]
         columns.append(part)
-    return np.concatenate(columns, axis=1)
+        donors += samples.groups[fold.test].tolist()
+    return np.concatenate(columns, axis=1), donors
+
+
+def errors_by_loops(scores, donors):
+    """Standard errors of the mean gains over the first setting, out of the sums of the donors."""
+    errors = []
+    for row in scores - scores[0]:
+        sums = [sum(gain for gain, each in zip(row, donors, strict=True) if each == donor) for donor in set(donors)]
+        errors.append(np.std(sums, ddof=1) * np.sqrt(len(sums)) / len(row))
+    return errors
 
 
 def design(kind, in_batches):
@@ -210,17 +229,16 @@ def design(kind, in_batches):
 @pytest.mark.parametrize("kind", ["classes", "ordered", "numbers"])
 def test_scores_and_errors_are_those_written_out(kind, in_batches):
     samples, target = design(kind, in_batches)
-    truth = scores_by_loops(samples, target)
+    truth, donors = scores_by_loops(samples, target)
     found = decide(samples, target)
     np.testing.assert_allclose(found.scores, truth.mean(axis=1), rtol=1e-8)
-    gains = truth - truth[0]
-    np.testing.assert_allclose(found.errors, gains.std(axis=1, ddof=1) / np.sqrt(14), rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(found.errors, errors_by_loops(truth, donors), rtol=1e-6, atol=1e-12)
     assert len(set(found.scores.round(9))) > 1
 
 
 def test_the_squared_cost_is_that_of_the_learner():
     samples, target = design("classes", in_batches=False)
-    truth = scores_by_loops(samples, target, squared=True)
+    truth, _ = scores_by_loops(samples, target, squared=True)
     np.testing.assert_allclose(decide(samples, target, cost="sqeuclidean").scores, truth.mean(axis=1), rtol=1e-8)
 
 

@@ -523,6 +523,17 @@ def test_drawn_triplets_are_drawn_once_before_the_start(batch):
     assert relative_error(theta(found.components), theta(truth)) < 1e-5
 
 
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_the_typical_distance_of_drawn_triplets_is_that_of_the_pairs_they_hold_apart(batch_size):
+    cohort = random_cohort((5, 4, 5, 3, 4), d=4, labels=(0, 1, 2, 0, 1))
+    options = {"scale_free": True, "reg": 0.2, "max_iter": 0, "n_triplets": 2, "batch_size": batch_size}
+    found = learn(cohort, "pca", seed=3, **options)
+    drawn = draw_triplets(cohort.labels, 2, "all", np.random.default_rng(3))
+    D = Objective(1.0).distances(cohort, principal_axes(cohort, 2))
+    unit = np.median([D[j, k] for _, j, k in drawn])
+    assert found.reg * penalize(principal_axes(cohort, 2) / unit, "fro")[0] == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize("kind", ["ordered", "numbers"])
 def test_the_typical_distance_of_labels_with_an_order_is_that_of_different_ones(kind):
     cohort = random_cohort((5, 4, 5, 3, 4), d=4)

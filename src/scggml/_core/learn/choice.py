@@ -170,20 +170,31 @@ def choose(
         )
         for fold in folds
     ]
-    held_out = [part for part in parts if part is not None]
-    if not held_out:
+    scored = [(fold.test, part) for fold, part in zip(folds, parts, strict=True) if part is not None]
+    if not scored:
         return Choice(
             tried, none, none, 0, "labels vary in too few donors to hold any out, so the usual setting is kept"
         )
-    return _decide(tried, np.concatenate(held_out, axis=1))
+    tests = np.concatenate([test for test, _ in scored])
+    scores = np.concatenate([part for _, part in scored], axis=1)
+    if target.kind == "classes":
+        # Classes count equally: with these weights the mean over all is the mean over classes of their means.
+        codes = target.codes[tests]
+        counts = np.bincount(codes, minlength=target.n_classes)
+        scores *= len(codes) / ((counts > 0).sum() * counts[codes])
+    return _decide(tried, scores, samples.groups[members[tests]])
 
 
-def _decide(tried: tuple[Setting, ...], scores: Floats) -> Choice:
-    """Choose by scores (n_settings, n)."""
+def _decide(tried: tuple[Setting, ...], scores: Floats, donors: Integers) -> Choice:
+    """Choose by scores (n_settings, n) of held-out samples of some donors (n,)."""
     # Paired: a sample that is hard to predict is hard under all settings, and cancels.
     gains = scores - scores[0]
-    n = scores.shape[1]
-    means, errors = gains.mean(axis=1), gains.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(tried), np.inf)
+    means = gains.mean(axis=1)
+    # Samples of one donor are no independent evidence: the error is that of a mean over donors.
+    _, donor = np.unique(donors, return_inverse=True)
+    sums = np.stack([np.bincount(donor, row) for row in gains])
+    m = sums.shape[1]
+    errors = np.full(len(tried), np.inf) if m < 2 else sums.std(axis=1, ddof=1) * np.sqrt(m) / scores.shape[1]
     # With few donors the best of five noisy scores is often best by chance: a free choice predicts real cohorts worse
     # than the usual setting, this rule does not (docs/benchmarks.md). Settings that predict alike differ by rounding
     # alone.
@@ -251,11 +262,6 @@ def _held_out(
         metric = GroundMetric(W, cost)
         D = cross_distances(metric, test.cohort, training.cohort, solver=solver, n_jobs=n_jobs, among=False)
         out[i] = _scores(D, known, truth.values)
-    # Classes count equally: these weights have mean 1 over the members, each of which is held out once. So the mean
-    # over all held-out samples is the mean over classes of their means.
-    if target.kind == "classes":
-        counts = np.bincount(target.codes, minlength=target.n_classes)
-        out *= len(target.values) / ((counts > 0).sum() * counts[truth.codes])
     return out
 
 

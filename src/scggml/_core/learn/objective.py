@@ -111,9 +111,10 @@ class Problem:
         return project_samples(self.cohort, W, samples, self._n_jobs)
 
     def distances(self, W: Floats, samples: Integers | None = None) -> Floats:
-        """Return (P, P) transport costs of all samples, or of some."""
+        """Return (P, P) transport costs of all samples, or of some; of listed triplets those that they compare."""
         members = np.arange(self.cohort.n_samples) if samples is None else samples
-        pairs = all_pairs(len(members))
+        listed = self._listed_among(members)
+        pairs = all_pairs(len(members)) if listed is None else _compared(listed)
         values = self.transport.solve(self._project(W, samples), members[pairs], self.cost)
         return square(values, pairs, len(members))
 

@@ -322,8 +322,8 @@ def fit(
     listed = None if n_triplets is None else draw_triplets(target.codes, n_triplets, objective.anchors, rng, batch)
     problem = problem_of(objective, cohort, target, batch=batch, listed=listed)
     # Distances between all samples of a large cohort cost more than a step; the unit of the margin is a median, which
-    # one batch with the classes in proportion estimates.
-    in_batches = schedule.batch_size is not None and schedule.batch_size < cohort.n_samples
+    # one batch with the classes in proportion estimates. (Listed triplets compare few pairs anyway.)
+    in_batches = listed is None and schedule.batch_size is not None and schedule.batch_size < cohort.n_samples
     some = np.sort(stratified_batches(strata_of(target), schedule.batch_size, rng)[0]) if in_batches else None
     # The trees of the start are where the first step goes on: they stay feasible under any ground cost.
     transport = None if in_batches else problem.transport
@@ -437,7 +437,11 @@ def _rescale(
     members = np.arange(problem.cohort.n_samples) if samples is None else samples
     batch = None if problem.batch is None else problem.batch[members]
     # The unit comes from the pairs that triplets compare: different labels within a batch.
-    typical = typical_distance(D, target.values[members], batch)
+    if problem.listed is None:
+        typical = typical_distance(D, target.values[members], batch)
+    else:
+        _, anchors, others = problem.listed.T
+        typical = float(np.median(D[anchors, others])) if len(anchors) else float("nan")
     if np.isnan(typical):
         raise ValueError(
             f"The first {len(members)} samples (batch_size) that were drawn hold no two of one batch (batch_key) with "
