@@ -40,13 +40,25 @@ class Worker:
         Threads that BLAS, OpenMP and numba may use.
     python
         Interpreter; this one by default.
+    source
+        Folder to import scggml from; the installed one by default.
     """
 
-    def __init__(self, job: str, config: Mapping[str, Any], *, threads: int, python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        job: str,
+        config: Mapping[str, Any],
+        *,
+        threads: int,
+        python: str = sys.executable,
+        source: Path | None = None,
+    ) -> None:
         self.job = job
         self.result: Any = None
         self.seconds: list[float] = []
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        if source is not None:
+            environment["PYTHONPATH"] = str(source)
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             [python, str(HERE / "_worker.py"), job],
