@@ -1,22 +1,18 @@
 """Many independent tasks through joblib, so that any of its backends can run them."""
 
 import inspect
-import os
-import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from functools import lru_cache
-from threading import Event, Lock, Thread
+from contextlib import ExitStack, closing, contextmanager
+from threading import Lock
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from joblib.parallel import get_active_backend
-from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
 
 from scggml._core.checks import check_whole
+from scggml._core.threads import one_blas_thread, one_thread, this_process
 
 Result = TypeVar("Result")
 Said = tuple[type[Warning], str]
@@ -24,9 +20,6 @@ Said = tuple[type[Warning], str]
 
 _HOUSEKEEPING = "A worker stopped while some jobs were given to the executor"
 """Warning of loky when it replaces a process that has waited long or grown: nothing is lost, and nothing to do."""
-
-_MEMORY = uuid4().hex
-"""Tells processes apart together with their number, which processes on two machines can share."""
 
 
 def run_tasks(
@@ -56,7 +49,7 @@ def run_tasks(
         What the bar calls a task.
     """
     workers = n_workers(n_jobs, len(items))
-    here = _process()
+    here = this_process()
     # Answers come in any order, so each carries its place.
     calls = [(here, place, task, *item) for place, item in enumerate(items)]
     results: dict[int, Result] = {}
@@ -117,18 +110,13 @@ def _alone(caller: str, place: int, task: Callable[..., Result], *item: Any) -> 
     """Run a task on one thread; return its place and result, and what it warned of outside of the caller's process."""
     said: list[Said] = []
     with ExitStack() as stack:
-        if caller != _process():  # the caller does this for its own process
+        if caller != this_process():  # the caller does this for its own process
             said = stack.enter_context(_one_thread_warnings_kept())
         # OpenMP has a number for every thread, so each sets its own
-        stack.enter_context(_one_thread("openmp"))
+        stack.enter_context(one_thread("openmp"))
         stack.enter_context(parallel_config(backend="sequential", n_jobs=1))
         result = task(*item)
     return place, result, said
-
-
-def _process() -> str:
-    """Return a name of this process that no other process has, not even a fork of it or one on another machine."""
-    return f"{_MEMORY}-{os.getpid()}"
 
 
 class _Shared:
@@ -140,7 +128,7 @@ class _Shared:
     """
 
     def __init__(self) -> None:
-        self.process = _process()
+        self.process = this_process()
         self._lock = Lock()
         self._inside = 0
         self._undo = ExitStack()
@@ -152,7 +140,7 @@ class _Shared:
         with self._lock:
             if self._inside == 0:
                 with ExitStack() as undo:
-                    _limit_blas(undo)
+                    undo.enter_context(one_blas_thread())
                     self._log = undo.enter_context(warnings.catch_warnings(record=True))
                     warnings.simplefilter("always")  # the filters of the caller decide, when the warnings are issued
                     self._undo, self._said = undo.pop_all(), {}
@@ -176,50 +164,16 @@ _shared = _Shared()
 def _one_thread_warnings_kept() -> Iterator[list[Said]]:
     """Limit BLAS to one thread and keep warnings; the list has the different ones after the block."""
     global _shared  # noqa: PLW0603
-    if _shared.process != _process():  # a fork has a copy that its parent entered and will not leave here
+    if _shared.process != this_process():  # a fork has a copy that its parent entered and will not leave here
         _shared = _Shared()
     shared, said = _shared, list[Said]()
     shared.enter()
     try:
-        # in case this very thread had limited BLAS before and so is the only one that may (see `_limit_blas`)
-        with _one_thread("blas"):
+        # in case this very thread had limited BLAS before and so is the only one that may (see `one_blas_thread`)
+        with one_thread("blas"):
             yield said
     finally:
         said += shared.leave()
-
-
-def _limit_blas(undo: ExitStack) -> None:
-    """Limit BLAS to one thread until `undo` is closed, which another thread may do.
-
-    From version 3.8 on threadpoolctl lets the thread that limited OpenBLAS, and no other, restore it. So a thread is
-    begun that does nothing else.
-    """
-    held, over = Event(), Event()
-
-    def hold() -> None:
-        try:
-            with _one_thread("blas"):
-                held.set()
-                over.wait()
-        finally:
-            held.set()  # also after an error, or the caller would wait forever
-
-    keeper = Thread(target=hold, name="one thread for BLAS", daemon=True)
-    keeper.start()
-    undo.callback(keeper.join)
-    undo.callback(over.set)
-    held.wait()
-
-
-def _one_thread(user_api: str) -> AbstractContextManager[Any]:
-    """Limit the libraries of one kind to one thread, and restore them alone: `threadpool_limits` restores all kinds."""
-    return _libraries(len(sys.modules)).select(user_api=user_api).limit(limits=1)
-
-
-@lru_cache(maxsize=1)
-def _libraries(n_modules: int) -> Any:
-    """Find the loaded libraries anew only after an import, as this takes longer than a short task."""
-    return ThreadpoolController()
 
 
 def _warn_once(said: Iterable[Said]) -> None:

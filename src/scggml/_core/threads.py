@@ -1,18 +1,27 @@
 """Work for several threads; compiled kernels and POT release the GIL."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import lru_cache
 from itertools import pairwise
-from typing import TypeVar
+from threading import Event, Lock, Thread
+from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
+
+_MEMORY = uuid4().hex
+"""Tells processes apart together with their number, which processes on two machines can share."""
 
 
 def n_threads(n_jobs: int | None) -> int:
@@ -44,3 +53,87 @@ def split(work: Floats, most: float) -> list[slice]:
     cuts = np.flatnonzero(np.diff(bins)) + 1
     edges = [0, *cuts.tolist(), len(work)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def this_process() -> str:
+    """Return a name of this process that no other process has, not even a fork of it or one on another machine."""
+    return f"{_MEMORY}-{os.getpid()}"
+
+
+def one_thread(user_api: str) -> AbstractContextManager[Any]:
+    """Limit the libraries of one kind to one thread, and restore them alone: `threadpool_limits` restores all kinds."""
+    return _libraries(len(sys.modules)).select(user_api=user_api).limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> Any:
+    """Find the loaded libraries anew only after an import, as this takes longer than a short task."""
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread, for all threads of the process: it has one number for all of them.
+
+    If each of several threads set and restored it, one would restore what others still need, and the last would leave
+    behind what the first had set. So the first one to enter sets it, and the last one to leave restores it.
+    """
+    global _limit  # noqa: PLW0603
+    if _limit.process != this_process():  # a fork has a copy that its parent entered and will not leave here
+        _limit = _Limit()
+    limit = _limit
+    limit.enter()
+    try:
+        yield
+    finally:
+        limit.leave()
+
+
+class _Limit:
+    """How many blocks have limited BLAS, and how to restore it."""
+
+    def __init__(self) -> None:
+        self.process = this_process()
+        self._lock = Lock()
+        self._inside = 0
+        self._undo = ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                with ExitStack() as undo:
+                    _limit_blas(undo)
+                    self._undo = undo.pop_all()
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._undo.close()
+
+
+_limit = _Limit()
+
+
+def _limit_blas(undo: ExitStack) -> None:
+    """Limit BLAS to one thread until `undo` is closed, which another thread may do.
+
+    From version 3.8 on threadpoolctl lets the thread that limited OpenBLAS, and no other, restore it. So a thread is
+    begun that does nothing else.
+    """
+    held, over = Event(), Event()
+
+    def hold() -> None:
+        try:
+            with one_thread("blas"):
+                held.set()
+                over.wait()
+        finally:
+            held.set()  # also after an error, or the caller would wait forever
+
+    keeper = Thread(target=hold, name="one thread for BLAS", daemon=True)
+    keeper.start()
+    undo.callback(keeper.join)
+    undo.callback(over.set)
+    held.wait()

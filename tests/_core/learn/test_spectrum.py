@@ -5,7 +5,16 @@ from sklearn.decomposition import PCA
 
 from scggml._core import cohort as cohort_module
 from scggml._core.cohort import from_clouds
-from scggml._core.learn.spectrum import covariance_of, mean_cell, orthonormal, principal_axes, total_variance, variances
+from scggml._core.learn import spectrum as module
+from scggml._core.learn.spectrum import (
+    Covariance,
+    leading_eigenvectors,
+    mean_cell,
+    orthonormal,
+    principal_axes,
+    spanning_axes,
+    variances,
+)
 
 COHORT = random_cohort((4, 5, 3, 4, 6), labels=(0, 0, 1, 1, 2), weighted=True)
 
@@ -112,13 +121,59 @@ def test_samples_count_equally_in_means_and_variances(monkeypatch, block):
     np.testing.assert_allclose(mean_cell(COHORT), mean, rtol=1e-12)
     np.testing.assert_allclose(mean_cell(COHORT, 2 * COHORT.points[:, :3] + 1), 2 * mean[:3] + 1, rtol=1e-12)
     np.testing.assert_allclose(variances(COHORT), np.diag(S), rtol=1e-12)
-    assert total_variance(COHORT) == pytest.approx(np.trace(S), rel=1e-12)
+    assert Covariance(COHORT).total == pytest.approx(np.trace(S), rel=1e-12)
     v = np.random.default_rng(0).standard_normal((4, 3))
-    np.testing.assert_allclose(covariance_of(COHORT)(v), S @ v, rtol=1e-10)
+    np.testing.assert_allclose(Covariance(COHORT)(v), S @ v, rtol=1e-10)
 
 
 def test_the_variance_of_cells_far_from_the_origin_keeps_its_digits():
     far = from_clouds([x + 1e6 for x in np.split(COHORT.points, COHORT.offsets[1:-1])])
     near = from_clouds(np.split(COHORT.points, COHORT.offsets[1:-1]))
     np.testing.assert_allclose(variances(far), variances(near), rtol=1e-8)
-    assert total_variance(far) == pytest.approx(total_variance(near), rel=1e-8)
+    assert Covariance(far).total == pytest.approx(Covariance(near).total, rel=1e-8)
+
+
+@pytest.mark.parametrize("kept", [0, 2**25])
+def test_many_features_have_the_same_covariance_without_a_matrix(monkeypatch, kept):
+    truth = Covariance(COHORT)
+    monkeypatch.setattr(module, "MATRIX", 3)
+    monkeypatch.setattr(module, "KEPT", kept)
+    monkeypatch.setattr(cohort_module, "BLOCK", 20)
+    found = Covariance(COHORT)
+    np.testing.assert_allclose(found(np.eye(4)), truth(np.eye(4)), rtol=1e-12, atol=1e-14)
+    assert found.total == pytest.approx(truth.total, rel=1e-12)
+
+
+@pytest.mark.parametrize("known", ["matrix", "products"])
+@pytest.mark.parametrize("k", [1, 5])
+def test_few_eigenvectors_of_a_large_matrix_are_those_of_all(monkeypatch, known, k):
+    root = np.random.default_rng(0).standard_normal((90, 120))
+    S = root @ root.T
+    truth = leading_eigenvectors(S, 90, k)
+    monkeypatch.setattr(module, "DENSE", 10)
+    found = leading_eigenvectors(S if known == "matrix" else lambda v: S @ v, 90, k)
+    np.testing.assert_allclose(up_to_sign(found), up_to_sign(truth), atol=1e-9)
+
+
+# Axes of few cells with many features
+
+
+def test_axes_span_all_cells_where_there_are_fewer_than_features():
+    cohort = random_cohort((4, 5, 3), d=40, weighted=True)
+    axes = spanning_axes(cohort, 2048)
+    assert axes.shape == (12, 40)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(12), atol=1e-12)
+    X = cohort.points - mean_cell(cohort)
+    np.testing.assert_allclose(X @ axes.T @ axes, X, atol=1e-12)
+
+
+@pytest.mark.parametrize(("sizes", "d", "small"), [((30, 25, 20), 90, 4096), ((60, 50), 80, 4096), ((60, 50), 80, 5)])
+def test_beyond_the_limit_axes_are_the_principal_ones(monkeypatch, sizes, d, small):
+    """From the cells, from the features, and by random vectors where both are many."""
+    rng = np.random.default_rng(1)
+    cohort = from_clouds([rng.standard_normal((n, d)) * 1.5 ** -np.arange(d) + 3 for n in sizes])
+    truth = principal_axes(cohort, 6)
+    monkeypatch.setattr(module, "SMALL", small)
+    axes = spanning_axes(cohort, 6)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(6), atol=1e-10)
+    np.testing.assert_allclose(axes.T @ axes, truth.T @ truth, atol=1e-6)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from _hard import SHAPES, WEIGHTS, cohort_of, each, hard_cohort, pot_values
@@ -281,3 +283,59 @@ def test_the_cells_that_were_handed_in_are_left_alone():
     transport.gradient(np.ones(3))
     np.testing.assert_array_equal(points, cohort.points)
     assert clouds_of(cohort).kept is not None
+
+
+# Many features
+
+
+def wide_cohort(weighted=True):
+    rng = np.random.default_rng(2)
+    cohort = random_cohort((6, 9, 7, 8), d=module.WIDE + 3, weighted=weighted, seed=3)
+    points = 5 + cohort.points * np.exp(rng.normal(size=cohort.n_features))
+    points[[3, 12, 20]] = points[0]  # the same cell in three samples
+    points[13] = points[0] + 1e-7  # and nearly the same
+    return replace(cohort, points=points)
+
+
+@pytest.mark.parametrize("cost", ["euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("held", [1.0, 2.0**21])
+def test_costs_by_products_give_the_distances_and_plans(monkeypatch, cost, weighted, held):
+    cohort, pairs = wide_cohort(weighted), all_pairs(4)[::-1].copy()
+    monkeypatch.setattr(module, "GROUP", held)
+    transport = warm(cohort)
+    for step in range(3):
+        points = cohort.points * (1 + 0.1 * step)
+        found, plans = transport.solve(points, pairs, cost), transport.plans()
+        for e, (p, q) in enumerate(pairs):
+            x, y = (points[cohort.offsets[r] : cohort.offsets[r + 1]] for r in (p, q))
+            a, b = (cohort.weights[cohort.offsets[r] : cohort.offsets[r + 1]] for r in (p, q))
+            C = ground_cost(x, y, cost)
+            assert found[e] == pytest.approx(lp_ot(a, b, C)[0], rel=1e-9)
+            own = plans.owner == e
+            i, j = plans.source[own] - cohort.offsets[p], plans.target[own] - cohort.offsets[q]
+            assert (plans.mass[own] * C[i, j]).sum() == pytest.approx(found[e], rel=1e-9)
+    np.testing.assert_allclose(solve_once(cohort, points, pairs, cost, 20_000), found, rtol=1e-12)
+
+
+def test_cells_that_are_close_together_keep_their_digits():
+    """Far from the mean, products lose what tells close cells apart."""
+    cohort = wide_cohort()
+    cohort = replace(cohort, points=np.concatenate([cohort.points[:15], cohort.points[:15] + 1e-6]))
+    cohort = replace(cohort, offsets=np.array([0, 15, 30]), weights=np.full(30, 1 / 15), names=cohort.names[:2])
+    found = warm(cohort).solve(cohort.points, all_pairs(2), "euclidean")
+    assert found[0] == pytest.approx(1e-6 * np.sqrt(cohort.n_features), rel=1e-6)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_threads_change_no_byte_of_costs_by_products(monkeypatch, n_jobs):
+    monkeypatch.setattr(module, "GROUP", 100.0)
+    cohort = wide_cohort()
+    one, several = (warm(cohort, n_jobs=n).solve(cohort.points, all_pairs(4), "euclidean") for n in (1, n_jobs))
+    np.testing.assert_array_equal(one, several)
+
+
+def test_a_wide_pair_that_runs_out_of_pivots_is_named():
+    cohort = wide_cohort()
+    with pytest.raises(RuntimeError, match=r"max_iter=1\) did not reach .* between samples 's\d' and 's\d'"):
+        warm(cohort, max_iter=1).solve(cohort.points, all_pairs(4), "euclidean")

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse import csr_array
 from tqdm.auto import tqdm
 
 from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.learn.pair_weights import PairWeights
-from scggml._core.learn.spectrum import mean_cell, principal_axes
+from scggml._core.learn.spectrum import leading_eigenvectors, mean_cell, spanning_axes
 from scggml._core.transport.plans import Plans, Transport
 from scggml._core.transport.products import project
 from scggml._core.transport.solver import Solver
@@ -117,7 +117,9 @@ class Start:
     points
         (n_cells, d) cells less their mean, in double precision.
     axes
-        (d, n_features) principal axes that the cells were reduced to; None if they were not.
+        (d, n_features) orthonormal axes that the cells were reduced to; None if they were not.
+    exact
+        Whether the axes span all cells, so that nothing was lost and no cell decided about another one.
     plans
         Plans of `pairs`, whose numbers stand in `place` (P, P); -1 for a pair that was not solved.
     """
@@ -126,14 +128,19 @@ class Start:
     axes: Floats | None
     plans: Plans
     place: Integers
+    exact: bool = True
 
 
 def centred(cohort: Cohort, max_features: int) -> tuple[Floats, Floats | None]:
-    """Return cells less their mean (n_cells, m), and the principal axes (m, d) that they were reduced to, if any."""
-    if cohort.n_features <= max_features:
+    """Return cells less their mean (n_cells, m), and the orthonormal axes (m, d) that they were reduced to, if any.
+
+    n cells less their mean span n - 1 dimensions at most. With more features than that the axes of this span lose
+    nothing; beyond `max_features` principal axes of the cells take their place.
+    """
+    n, d = cohort.points.shape
+    if d <= min(max_features, n):
         return cohort.points.astype(np.float64) - mean_cell(cohort), None
-    # n cells less their mean span n - 1 dimensions at most.
-    axes = principal_axes(cohort, min(max_features, len(cohort.points) - 1))
+    axes = spanning_axes(cohort, max_features)
     points = project(cohort.points, axes)
     return points - mean_cell(cohort, points), axes
 
@@ -148,7 +155,8 @@ def euclidean_start(
     # Refits look up some of the pairs, in any order.
     place = np.full((cohort.n_samples, cohort.n_samples), -1, dtype=np.int64)
     place[pairs[:, 0], pairs[:, 1]] = np.arange(len(pairs))
-    return Start(points, axes, transport.plans(), place)
+    exact = axes is None or len(cohort.points) <= max_features
+    return Start(points, axes, transport.plans(), place, exact)
 
 
 @dataclass(frozen=True)
@@ -179,8 +187,7 @@ def canonical_metric(
     if transport is None:
         transport = solver.transport(cohort, n_jobs=n_jobs)
     points, axes = centred(cohort, options.max_features) if start is None else (start.points, start.axes)
-    # the ridge stays the same share of the variance per feature
-    ridge, scale = float(options.ridge) * points.shape[1] / cohort.n_features, options.ridge_scale
+    ridge, scale = float(options.ridge), options.ridge_scale
     if scale == "auto":
         raise ValueError("ridge_scale is still to be decided.")
     embedded = points
@@ -193,9 +200,9 @@ def canonical_metric(
             transport.solve(embedded, pairs, "sqeuclidean")
             S_b, S_w = (scatter(points, transport, pairs, part) for part in (weights.between, weights.within))
         # Plans are those under W, scatters those of all features: a direction that W leaves out can come back.
-        W, values[i] = canonical_variates(S_b, S_w, n_comps, ridge, scale)
+        W, values[i], lift = canonical_variates(S_b, S_w, n_comps, ridge, scale, axes=axes)
         embedded = points @ W.T
-    return Variates(W if axes is None else W @ axes, values)
+    return Variates(W if lift is None else W @ lift, values)
 
 
 def shared_scatter(start: Start, pairs: Integers, weights: Floats) -> Floats:
@@ -236,25 +243,56 @@ def _scatter_of(points: Floats, parts: Iterable[tuple[Plans, Floats]]) -> Floats
 
 
 def canonical_variates(
-    between: Floats, within: Floats, n_comps: int, ridge: float, ridge_scale: RidgeScale = "mean"
-) -> tuple[Floats, Floats]:
-    """Solve between v = lambda (within + R) v: the top rows (k, d), scaled by sqrt(lambda - 1), and lambda (k,)."""
-    d = len(between)
+    between: Floats,
+    within: Floats,
+    n_comps: int,
+    ridge: float,
+    ridge_scale: RidgeScale = "mean",
+    *,
+    axes: Floats | None = None,
+) -> tuple[Floats, Floats, Floats | None]:
+    """Solve between v = lambda (within + R) v: the top rows (k, m), scaled by sqrt(lambda - 1), and lambda (k,).
+
+    Scatters are those of the features, or of `axes` (m, d), onto which the cells were projected. Returned as well is
+    what takes rows to all features, (m, d), or None.
+    """
+    m = len(between)
+    d = m if axes is None else axes.shape[1]
     # Classes without any spread inside (one sample each, or copies) leave the scale of the ridge to the other scatter.
     measure = within if np.trace(within) > 0 else between
     mean = np.trace(measure) / d
     if mean <= 0:
         raise ValueError("All samples of the cohort are the same point cloud: there is no difference to learn from.")
-    # Without a ridge the ratio is unbounded in a direction in which samples of one class happen not to differ.
-    if ridge_scale == "feature":
-        # a feature that is constant within classes still gets a sliver of the mean, so that the problem stays regular
-        regular = within + np.diag(ridge * np.maximum(np.diag(measure), ROUNDING * mean))
+    # Without a ridge a direction in which samples of one class happen not to differ would have any ratio it likes.
+    lift = axes
+    if ridge_scale == "mean":
+        R = ridge * mean * np.eye(m)
     else:
-        regular = within + ridge * mean * np.eye(d)
-    # Only the largest eigenvalues, which come last. O(d^3), hence `max_features`.
-    values, vectors = eigh(between, regular, subset_by_index=[max(d - n_comps, 0), d - 1])
-    excess = np.where(values > ROUNDING * values[-1], np.maximum(values - 1.0, FAINT * values[-1]), 0.0)
-    rows: Floats = (vectors * np.sqrt(excess)).T[::-1]
+        # a feature that is constant within classes still gets a sliver of the mean, so that the problem stays regular
+        spread = np.diag(measure) if axes is None else np.einsum("if,if->f", axes, measure @ axes)
+        own = ridge * np.maximum(spread, ROUNDING * mean)
+        if axes is None:
+            R = np.diag(own)
+        else:
+            # Of all v with the same products with the axes the one with the smallest v' R v counts.
+            R = np.linalg.inv((axes / own) @ axes.T)
+            R = (R + R.T) / 2
+            lift = R @ (axes / own)
+    values, vectors = _leading_pencil(between, within + R, min(n_comps, m))
+    excess = np.where(values > ROUNDING * values[0], np.maximum(values - 1.0, FAINT * values[0]), 0.0)
+    rows: Floats = (vectors * np.sqrt(excess)).T
     # More components than features: W keeps the shape that was asked for, its last rows are 0.
     missing = n_comps - len(rows)
-    return np.pad(rows, ((0, missing), (0, 0))), np.pad(np.maximum(values[::-1], 0.0), (0, missing))
+    return np.pad(rows, ((0, missing), (0, 0))), np.pad(np.maximum(values, 0.0), (0, missing)), lift
+
+
+def _leading_pencil(A: Floats, B: Floats, k: int) -> tuple[Floats, Floats]:
+    """Return the k largest lambda of A v = lambda B v, falling, and their vectors (m, k) with v' B v = 1."""
+    # To B = L L', L^-1 A L^-T has the same eigenvalues. O(m^3), hence `max_features`.
+    L = cholesky(B, lower=True)
+    half = solve_triangular(L, A, lower=True)
+    C = solve_triangular(L, half.T, lower=True)
+    vectors = leading_eigenvectors((C + C.T) / 2, len(A), k).T
+    values = np.einsum("ij,ij->j", vectors, C @ vectors)
+    order = np.argsort(values)[::-1]
+    return values[order], solve_triangular(L, vectors[:, order], lower=True, trans="T")

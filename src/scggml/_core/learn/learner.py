@@ -255,7 +255,7 @@ class Learner:
         work, canonical = samples.work, self.canonical
         if not isinstance(work, Work) or samples.positions is None or canonical is None:
             return None
-        if work.start.axes is not None and len(np.unique(samples.positions)) < work.cohort.n_samples:
+        if not work.start.exact and len(np.unique(samples.positions)) < work.cohort.n_samples:
             return None  # principal axes have seen the cells of all samples, also of those that are held out here
         return work if work.max_features == canonical.max_features else None
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from scggml._core.checks import check_number
 from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.learn.spectrum import covariance_of, leading_axes, total_variance
+from scggml._core.learn.spectrum import Covariance, leading_eigenvectors
 from scggml._core.samples import Target, mean_profiles
 
 Shrinkage = float | Literal["auto"]
@@ -21,7 +21,14 @@ def check_shrinkage(shrinkage: Shrinkage) -> None:
         check_number("shrinkage", shrinkage, 'a share between 0 and 1, or "auto"', 0, 1 + 1e-12, open_low=False)
 
 
-def shrink(W: Floats, share: float, cohort: Cohort, *, kept_out: Floats | None = None) -> Floats:
+def shrink(
+    W: Floats,
+    share: float,
+    cohort: Cohort,
+    *,
+    kept_out: Floats | None = None,
+    covariance: Covariance | None = None,
+) -> Floats:
     r"""Return (k, d), the metric between W (k, d) and the Euclidean metric, of the same rank.
 
     The mixture :math:`\theta = (1 - s)\, W^T W + s\, v_W / v_I\; I` gives W and the Euclidean metric their shares of
@@ -33,12 +40,15 @@ def shrink(W: Floats, share: float, cohort: Cohort, *, kept_out: Floats | None =
     ----------
     kept_out
         (m, d) orthonormal directions that the Euclidean part does not see; see `batch_directions`.
+    covariance
+        That of the cohort, if it is known.
     """
     k, d = W.shape
     if share == 0:
         return W
-    covariance = covariance_of(cohort)
-    learned, plain = float(np.sum(W * covariance(W.T).T)), total_variance(cohort)
+    if covariance is None:
+        covariance = Covariance(cohort)
+    learned, plain = float(np.sum(W * covariance(W.T).T)), covariance.total
     if kept_out is not None:
         plain -= float(np.sum(kept_out * covariance(kept_out.T).T))
     # A metric without variance has no scale by which to mix it with another.
@@ -58,7 +68,7 @@ def shrink(W: Floats, share: float, cohort: Cohort, *, kept_out: Floats | None =
     # [first; rest P] maps the cells to k + d dimensions in which the mixture is the plain distance. The k leading
     # principal axes there keep the most of it. The covariance is known by its products, so nothing of size d x d is
     # needed for large d.
-    axes = leading_axes(mixed_covariance, k + d, k)
+    axes = leading_eigenvectors(mixed_covariance, k + d, k)
     out: Floats = axes[:, :k] @ first + rest * seen(axes[:, k:].T).T
     return out
 

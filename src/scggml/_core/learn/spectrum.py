@@ -1,6 +1,6 @@
 """Principal axes, variances and random rows: what a metric may start from, and what it is shrunk towards."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy.linalg import eigh
@@ -10,6 +10,18 @@ from scggml._core.cohort import Cohort, Floats, Points, blocks
 
 Product = Callable[[Floats], Floats]
 """A symmetric matrix by what it does to another one."""
+
+MATRIX = 2048
+"""Features up to which the covariance is held as a matrix."""
+
+KEPT = 2**25
+"""Numbers of cells in double precision that are kept from product to product (256 MB)."""
+
+DENSE = 400
+"""Size up to which all eigenvectors are as fast as a few."""
+
+SMALL = 4096
+"""Cells or features whose products with each other may be decomposed as a whole."""
 
 
 def mean_cell(cohort: Cohort, points: Points | None = None) -> Floats:
@@ -21,34 +33,66 @@ def mean_cell(cohort: Cohort, points: Points | None = None) -> Floats:
     return out / cohort.n_samples
 
 
-def covariance_of(cohort: Cohort) -> Product:
-    """Return the (d, d) covariance of the cells, samples counting equally, as what it does to a matrix (d, m)."""
-    mean = mean_cell(cohort)
+class Covariance:
+    """The (d, d) covariance of the cells, samples counting equally, by what it does to a matrix (d, m).
 
-    def times(v: Floats) -> Floats:
+    Up to `MATRIX` features it is computed once. Beyond, cells are multiplied each time, and nothing of size d x d is
+    made.
+    """
+
+    def __init__(self, cohort: Cohort) -> None:
+        self._cohort, self._mean = cohort, mean_cell(cohort)
+        self._matrix: Floats | None = None
+        self._factor: Floats | None = None
+        n, d = cohort.points.shape
+        if d <= MATRIX:
+            self._matrix = np.zeros((d, d))
+            for rows in blocks(cohort.points):
+                x = self._scaled(rows)
+                self._matrix += x.T @ x
+        elif n * d <= KEPT:
+            self._factor = self._scaled(slice(0, n))
+
+    def __call__(self, v: Floats) -> Floats:
+        """Return the covariance times v (d, m)."""
+        if self._matrix is not None:
+            return self._matrix @ v
         out = np.zeros(v.shape)
-        for rows in blocks(cohort.points):
-            x: Points = cohort.points[rows].astype(np.float64, copy=False) - mean
-            out += x.T @ (cohort.weights[rows, None] * (x @ v))
-        return out / cohort.n_samples
+        for x in self._parts():
+            out += x.T @ (x @ v)
+        return out
 
-    return times
+    @property
+    def total(self) -> float:
+        """Summed variance of the features."""
+        if self._matrix is not None:
+            return float(np.trace(self._matrix))
+        return float(sum(np.einsum("ij,ij->", x, x) for x in self._parts()))
+
+    def _parts(self) -> Iterator[Floats]:
+        """Yield the cells in blocks, scaled so that the covariance is the sum of their products."""
+        if self._factor is not None:
+            yield self._factor
+            return
+        for rows in blocks(self._cohort.points):
+            yield self._scaled(rows)
+
+    def _scaled(self, rows: slice) -> Floats:
+        weights = np.sqrt(self._cohort.weights[rows, None] / self._cohort.n_samples)
+        out: Floats = (self._cohort.points[rows].astype(np.float64, copy=False) - self._mean) * weights
+        return out
 
 
-def total_variance(cohort: Cohort) -> float:
-    """Return the summed variance of the features, samples counting equally."""
-    mean = mean_cell(cohort)
-    parts = (cohort.weights[rows] @ ((cohort.points[rows] - mean) ** 2).sum(axis=1) for rows in blocks(cohort.points))
-    return float(sum(parts)) / cohort.n_samples
-
-
-def leading_axes(times: Product, size: int, k: int) -> Floats:
-    """Return (k, size) orthonormal leading eigenvectors of a symmetric matrix that is known by its products."""
-    if size <= 2048 or k > size // 2:
-        axes = eigh(times(np.eye(size)), subset_by_index=[size - k, size - 1])[1]
+def leading_eigenvectors(times: Product | Floats, size: int, k: int) -> Floats:
+    """Return (k, size) orthonormal leading eigenvectors of a symmetric matrix, or of one known by its products."""
+    if size <= DENSE or k > size // 4:
+        matrix = times if isinstance(times, np.ndarray) else times(np.eye(size))
+        axes = eigh(matrix, subset_by_index=[size - k, size - 1])[1]
     else:
-        operator = LinearOperator((size, size), matvec=lambda v: times(v.reshape(-1, 1))[:, 0], dtype=np.float64)
-        axes = eigsh(operator, k, v0=np.ones(size))[1]
+        product = (lambda v: times @ v) if isinstance(times, np.ndarray) else (lambda v: times(v[:, None])[:, 0])
+        operator = LinearOperator((size, size), matvec=lambda v: product(v.reshape(-1)), dtype=np.float64)
+        # A start of its own, so that the answer depends on the matrix alone.
+        axes = eigsh(operator, k, v0=np.ones(size), ncv=min(size, max(2 * k + 1, 40)))[1]
     out: Floats = axes.T[::-1]
     return out
 
@@ -56,8 +100,36 @@ def leading_axes(times: Product, size: int, k: int) -> Floats:
 def principal_axes(cohort: Cohort, n_comps: int) -> Floats:
     """Return (k, d) orthonormal leading principal axes of the cells, samples counting equally; zero rows beyond d."""
     k = min(n_comps, cohort.n_features)
-    axes = leading_axes(covariance_of(cohort), cohort.n_features, k)
+    axes = leading_eigenvectors(Covariance(cohort), cohort.n_features, k)
     return np.pad(axes, ((0, n_comps - k), (0, 0)))
+
+
+def spanning_axes(cohort: Cohort, most: int) -> Floats:
+    """Return (m, d) orthonormal axes that span the cells less their mean, or the `most` principal ones of them.
+
+    The cost follows the smaller number of cells and features. Where both are large, principal axes are found by
+    products with random vectors (Halko, Martinsson and Tropp 2011).
+    """
+    n, d = cohort.points.shape
+    if n <= min(most, d):
+        # Dependent cells bring axes on which all cells are 0, which harms nothing.
+        return orthonormal_rows(cohort.points.astype(np.float64) - mean_cell(cohort))
+    if n <= SMALL and n <= d:
+        weights = np.sqrt(cohort.weights / cohort.n_samples)
+        x = (cohort.points.astype(np.float64) - mean_cell(cohort)) * weights[:, None]
+        return orthonormal_rows(leading_eigenvectors(x @ x.T, n, most) @ x)
+    covariance = Covariance(cohort)
+    if d <= SMALL:
+        return leading_eigenvectors(covariance(np.eye(d)), d, most)
+    basis = np.random.default_rng(0).standard_normal((most + 20, d))
+    for _ in range(4):
+        basis = orthonormal_rows(covariance(basis.T).T)
+    return leading_eigenvectors(basis @ covariance(basis.T), most + 20, most) @ basis
+
+
+def orthonormal_rows(rows: Floats) -> Floats:
+    """Return orthonormal rows (m, d) that span the given ones."""
+    return np.ascontiguousarray(np.linalg.qr(rows.T)[0].T)
 
 
 def orthonormal(n_comps: int, n_features: int, rng: np.random.Generator) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
-from scggml._core.threads import in_threads, n_threads, split
+from scggml._core.threads import in_threads, n_threads, one_blas_thread, split
 from scggml._core.transport import simplex
 from scggml._core.transport.masses import Clouds, Scaled, clouds_of, directions, scaled
 from scggml._core.transport.plans import GroundCost, Plans, check_differentiable
@@ -21,6 +21,15 @@ MODES: dict[GroundCost, int] = {
 
 LEAST, MOST = 1e6, 2e7
 """Costs (cells times cells) that are worth a piece of work for a thread, and that a user may have to wait for."""
+
+WIDE = 150
+"""Features from which on costs come from products of matrices, which then take less time."""
+
+GROUP = 2.0**21
+"""Costs by products that are held at a time, as far as one pair has not more."""
+
+CLOSE = 1e-5
+"""Squared distances below this share of the squared lengths are computed from differences: products lose 5 digits."""
 
 ENTRIES = 2**13
 """Entries of plans that are read at a time for gradients, as far as one plan has not more."""
@@ -55,6 +64,20 @@ class Warm:
     def solve(self, points: Points, pairs: Integers, cost: GroundCost) -> Floats:
         """Solve different pairs and remember their trees."""
         starts, warm = self._reserve(pairs)
+        if is_wide(points, cost):
+            values = self._solve_wide(points, pairs, cost, starts, warm)
+        else:
+            values = self._solve_narrow(points, pairs, cost, starts, warm)
+        # Noted only when all are solved: after an error some of the new places hold no tree.
+        # What is beyond `_kept_until` can be read until the next `solve` writes over it.
+        self._place[pairs[:, 0], pairs[:, 1]] = np.where(starts < self._kept_until, starts, -1)
+        self._last = np.asarray(points, dtype=np.float64), pairs, starts, values, cost
+        return values
+
+    def _solve_narrow(
+        self, points: Points, pairs: Integers, cost: GroundCost, starts: Integers, warm: NDArray[np.bool_]
+    ) -> Floats:
+        """Solve pairs whose costs are computed from the cells when they are asked for."""
         cells = prepared(self._clouds, points, cost)
         # Eight pieces per thread even out that some pairs need many more pivots than others. Smaller pieces than LEAST
         # would cost more in calls than they gain; an interrupt waits for the pieces that have begun, hence MOST.
@@ -74,11 +97,32 @@ class Warm:
                 names=self._names,
             )
 
-        values = np.concatenate([np.empty(0), *in_threads(solve_piece, pieces, self._n_jobs)])
-        # Noted only when all are solved: after an error some of the new places hold no tree.
-        # What is beyond `_kept_until` can be read until the next `solve` writes over it.
-        self._place[pairs[:, 0], pairs[:, 1]] = np.where(starts < self._kept_until, starts, -1)
-        self._last = np.asarray(points, dtype=np.float64), pairs, starts, values, cost
+        return np.concatenate([np.empty(0), *in_threads(solve_piece, pieces, self._n_jobs)])
+
+    def _solve_wide(
+        self, points: Points, pairs: Integers, cost: GroundCost, starts: Integers, warm: NDArray[np.bool_]
+    ) -> Floats:
+        """Solve pairs of cells with many features, whose costs come from matrix products."""
+        cells = wide_cells(self._clouds, points)
+
+        def solve_group(group: Integers) -> Floats:
+            return solve_wide_group(
+                self._clouds,
+                cells,
+                pairs[group],
+                cost,
+                pool=self._pool,
+                starts=starts[group],
+                warm=warm[group],
+                max_iter=self._max_iter,
+                names=self._names,
+            )
+
+        groups = wide_groups(pairs, self._sizes)
+        values = np.empty(len(pairs))
+        with one_blas_thread():
+            for group, solved in zip(groups, in_threads(solve_group, groups, self._n_jobs), strict=True):
+                values[group] = solved
         return values
 
     def _reserve(self, pairs: Integers) -> tuple[Integers, NDArray[np.bool_]]:
@@ -229,17 +273,130 @@ def solve_once(cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost
     """Return (n_pairs,) costs of the pairs, in this thread, without a memory of them."""
     # Places of -1: no tree is read or written, and the pool may be empty.
     clouds = clouds_of(cohort)
-    return solve_piece_of(
-        clouds,
-        prepared(clouds, points, cost),
-        pairs,
-        cost,
-        pool=np.empty(0, dtype=np.int16),
-        starts=np.full(len(pairs), -1, dtype=np.int64),
-        warm=np.zeros(len(pairs), dtype=np.bool_),
-        max_iter=max_iter,
-        names=cohort.names,
-    )
+    pool, starts = np.empty(0, dtype=np.int16), np.full(len(pairs), -1, dtype=np.int64)
+    cold = np.zeros(len(pairs), dtype=np.bool_)
+    if not is_wide(points, cost):
+        return solve_piece_of(
+            clouds,
+            prepared(clouds, points, cost),
+            pairs,
+            cost,
+            pool=pool,
+            starts=starts,
+            warm=cold,
+            max_iter=max_iter,
+            names=cohort.names,
+        )
+    cells, values = wide_cells(clouds, points), np.empty(len(pairs))
+    with one_blas_thread():
+        for group in wide_groups(pairs, np.diff(clouds.offsets)):
+            values[group] = solve_wide_group(
+                clouds,
+                cells,
+                pairs[group],
+                cost,
+                pool=pool,
+                starts=starts[group],
+                warm=cold[group],
+                max_iter=max_iter,
+                names=cohort.names,
+            )
+    return values
+
+
+def is_wide(points: Points, cost: GroundCost) -> bool:
+    """Return whether products of matrices are the faster way to the costs."""
+    return points.shape[1] >= WIDE and cost in ("euclidean", "sqeuclidean")
+
+
+def wide_cells(clouds: Clouds, points: Points) -> tuple[Floats, Floats]:
+    """Return cells (N, k) less their mean, and the squares of their lengths (N,)."""
+    # Products lose the digits that an offset common to all cells takes.
+    cells = np.asarray(clouds.rows(points), dtype=np.float64)
+    cells = cells - cells.mean(axis=0)
+    return cells, np.einsum("ij,ij->i", cells, cells)
+
+
+def wide_groups(pairs: Integers, sizes: Integers) -> list[Integers]:
+    """Return positions of pairs with one first sample, few enough for the costs of a group to be held."""
+    # The groups do not depend on the number of threads: the last digit of a product depends on its shape.
+    order = np.argsort(pairs[:, 0], kind="stable")
+    work = np.prod(sizes[pairs[order]].astype(np.float64), axis=1)
+    edges = np.flatnonzero(np.diff(pairs[order, 0])) + 1
+    groups = []
+    for own in np.split(np.arange(len(order)), edges):
+        groups += [order[own[part]] for part in split(work[own], GROUP)]
+    return groups
+
+
+def solve_wide_group(
+    clouds: Clouds,
+    cells: tuple[Floats, Floats],
+    pairs: Integers,
+    cost: GroundCost,
+    *,
+    pool: NDArray[np.signedinteger],
+    starts: Integers,
+    warm: NDArray[np.bool_],
+    max_iter: int,
+    names: Names,
+) -> Floats:
+    """Return (n_pairs,) costs of pairs with one first sample, in this thread."""
+    offsets = clouds.offsets
+    first = slice(offsets[pairs[0, 0]], offsets[pairs[0, 0] + 1])
+    others = [np.arange(offsets[q], offsets[q + 1]) for q in pairs[:, 1]]
+    C = costs_by_products(cells, first, np.concatenate(others))
+    if cost == "euclidean":
+        np.sqrt(C, out=C)
+    # A power of two, so that no digit is lost: the kernel takes costs of magnitude 1.
+    largest = float(C.max(initial=0.0))
+    unit = float(2.0 ** np.ceil(np.log2(largest))) if largest > 0 else 1.0
+    C /= unit
+    shares, values, at = clouds.shares(pairs), np.empty(len(pairs)), 0
+    for e, (rows, (p, q)) in enumerate(zip(others, pairs, strict=True)):
+        n, m = first.stop - first.start, len(rows)
+        block = np.ascontiguousarray(C[:, at : at + m])
+        at += m
+        # In mode MATRIX costs take the place of cells, and there are no coordinates to transpose.
+        solved = simplex.solve_pairs(
+            simplex.MATRIX,
+            block,
+            block.astype(np.float32),
+            np.empty((0, n + m), dtype=np.float32),
+            np.full(2, 0.5),
+            np.array([0, n, n + m]),
+            np.concatenate([clouds.units[first], clouds.units[rows]]),
+            np.array([[0, 1]]),
+            shares[e : e + 1],
+            pool,
+            starts[e : e + 1],
+            warm[e : e + 1],
+            max_iter,
+            simplex.room_for_trees(n + m),
+            simplex.room_for_costs(n, m, 0),
+            values[e : e + 1],
+        )
+        if not solved:
+            raise out_of_pivots(max_iter, f"samples {str(names[p])!r} and {str(names[q])!r}")
+    return values * unit
+
+
+def costs_by_products(cells: tuple[Floats, Floats], rows: slice, columns: Integers) -> Floats:
+    """Return (n, m) squared distances between some cells and others."""
+    X, squares = cells
+    # Samples that follow each other need no copy of their cells.
+    run = slice(columns[0], columns[-1] + 1) if columns[-1] - columns[0] == len(columns) - 1 else columns
+    own, others = X[rows], X[run]
+    C: Floats = own @ others.T
+    C *= -2.0
+    C += squares[rows, None]
+    C += squares[columns]
+    # Of two cells that are close together little is left of the lengths, and rounding rules: these are computed anew.
+    i, j = np.nonzero(C < CLOSE * (squares[rows, None] + squares[columns]))
+    step = max(1, 2**20 // X.shape[1])
+    for part in (slice(start, start + step) for start in range(0, len(i), step)):
+        C[i[part], j[part]] = ((own[i[part]] - others[j[part]]) ** 2).sum(axis=1)
+    return C
 
 
 def solve_matrix(
