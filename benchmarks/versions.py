@@ -45,7 +45,7 @@ def sparse_genes(n_samples: int, n_cells: int, d: int) -> Any:
 
     sample = np.repeat(np.arange(n_samples), n_cells)
     X = sparse.random(len(sample), d, density=0.05, format="csr", dtype=np.float32, random_state=0)
-    return _adata(X, sample, sample * 2 // len(sample))
+    return _adata(X, sample, sample * 2 // n_samples)
 
 
 def _adata(X: Any, sample: np.ndarray, label: np.ndarray) -> Any:

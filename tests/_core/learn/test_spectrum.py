@@ -12,7 +12,7 @@ from scggml._core.learn.spectrum import (
     mean_cell,
     orthonormal,
     principal_axes,
-    spanning_axes,
+    span,
     variances,
 )
 
@@ -160,11 +160,12 @@ def test_few_eigenvectors_of_a_large_matrix_are_those_of_all(monkeypatch, known,
 
 def test_axes_span_all_cells_where_there_are_fewer_than_features():
     cohort = random_cohort((4, 5, 3), d=40, weighted=True)
-    axes = spanning_axes(cohort, 2048)
+    axes, points = span(cohort, 2048)
     assert axes.shape == (12, 40)
     np.testing.assert_allclose(axes @ axes.T, np.eye(12), atol=1e-12)
     X = cohort.points - mean_cell(cohort)
     np.testing.assert_allclose(X @ axes.T @ axes, X, atol=1e-12)
+    np.testing.assert_allclose(points, X @ axes.T, atol=1e-12)
 
 
 @pytest.mark.parametrize(("sizes", "d", "small"), [((30, 25, 20), 90, 4096), ((60, 50), 80, 4096), ((60, 50), 80, 5)])
@@ -174,6 +175,7 @@ def test_beyond_the_limit_axes_are_the_principal_ones(monkeypatch, sizes, d, sma
     cohort = from_clouds([rng.standard_normal((n, d)) * 1.5 ** -np.arange(d) + 3 for n in sizes])
     truth = principal_axes(cohort, 6)
     monkeypatch.setattr(module, "SMALL", small)
-    axes = spanning_axes(cohort, 6)
+    axes, points = span(cohort, 6)
+    np.testing.assert_allclose(points, cohort.points @ axes.T, atol=1e-9)
     np.testing.assert_allclose(axes @ axes.T, np.eye(6), atol=1e-10)
     np.testing.assert_allclose(axes.T @ axes, truth.T @ truth, atol=1e-6)

@@ -12,9 +12,8 @@ from tqdm.auto import tqdm
 from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.learn.pair_weights import PairWeights
-from scggml._core.learn.spectrum import leading_eigenvectors, mean_cell, spanning_axes
+from scggml._core.learn.spectrum import leading_eigenvectors, mean_cell, span
 from scggml._core.transport.plans import Plans, Transport
-from scggml._core.transport.products import project
 from scggml._core.transport.solver import Solver
 
 FAINT = 0.001
@@ -140,8 +139,7 @@ def centred(cohort: Cohort, max_features: int) -> tuple[Floats, Floats | None]:
     n, d = cohort.points.shape
     if d <= min(max_features, n):
         return cohort.points.astype(np.float64) - mean_cell(cohort), None
-    axes = spanning_axes(cohort, max_features)
-    points = project(cohort.points, axes)
+    axes, points = span(cohort, max_features)
     return points - mean_cell(cohort, points), axes
 
 

@@ -104,17 +104,24 @@ def principal_axes(cohort: Cohort, n_comps: int) -> Floats:
     return np.pad(axes, ((0, n_comps - k), (0, 0)))
 
 
-def spanning_axes(cohort: Cohort, most: int) -> Floats:
-    """Return (m, d) orthonormal axes that span the cells less their mean, or the `most` principal ones of them.
+def span(cohort: Cohort, most: int) -> tuple[Floats, Floats]:
+    """Return orthonormal axes (m, d) that span the cells less their mean, and the cells on them (n_cells, m).
 
-    The cost follows the smaller number of cells and features. Where both are large, principal axes are found by
-    products with random vectors (Halko, Martinsson and Tropp 2011).
+    Beyond `most` axes the principal ones are taken. The cost follows the smaller number of cells and features. Where
+    both are large, principal axes are found by products with random vectors (Halko, Martinsson and Tropp 2011).
     """
     n, d = cohort.points.shape
-    if n <= min(most, d):
-        # Dependent cells bring axes on which all cells are 0, which harms nothing.
-        return orthonormal_rows(cohort.points.astype(np.float64) - mean_cell(cohort))
-    if n <= SMALL and n <= d:
+    if n > min(most, d):
+        axes = _many_principal_axes(cohort, most)
+        return axes, np.concatenate([cohort.points[rows] @ axes.T for rows in blocks(cohort.points)])
+    # Dependent cells bring axes on which all cells are 0, which harms nothing.
+    q, r = np.linalg.qr((cohort.points.astype(np.float64) - mean_cell(cohort)).T)
+    return np.ascontiguousarray(q.T), np.ascontiguousarray(r.T)
+
+
+def _many_principal_axes(cohort: Cohort, most: int) -> Floats:
+    n, d = cohort.points.shape
+    if n <= min(SMALL, d):
         weights = np.sqrt(cohort.weights / cohort.n_samples)
         x = (cohort.points.astype(np.float64) - mean_cell(cohort)) * weights[:, None]
         return orthonormal_rows(leading_eigenvectors(x @ x.T, n, most) @ x)
