@@ -50,7 +50,7 @@ def read(
     rng = np.random.default_rng(seed)
     selection = select(adata, "sample", rng=rng, **options)
     target = None if label_key is None else selection.target(label_key, "classes", None)
-    summary = as_summary(summary, selection.sizes)
+    summary = as_summary(summary, selection.sizes, len(features.names))
     cohort = selection.read(features, components=components, summary=summary, rng=rng)
     return cohort if target is None else labelled(cohort, target)
 

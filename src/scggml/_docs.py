@@ -76,7 +76,7 @@ TEXTS = {
     "squared": r"Use the squared distance :math:`\|W(x-y)\|^2` as ground cost.",
     "summary_auto": """
         `"auto"` takes all cells unless the median sample has 1000 or more; then it is `Coreset(200)`, or `Coreset(100)`
-        in cohorts of more than 200 samples.
+        in cohorts of more than 200 samples. With more than 500 features and 4000 cells in all it is `Coreset(50)`.
         """,
     "user_threshold": "Largest adjusted p-value that is significant.",
 }

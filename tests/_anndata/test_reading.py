@@ -184,9 +184,11 @@ def test_faults_of_the_design_are_named_before_any_cell_is_read(adata):
 
 def test_auto_is_settled_by_the_samples_at_hand(adata, monkeypatch):
     reading = Reading(sample_key="sample", summary="auto")
-    assert reading.settled(reading.select(adata)).summary is None
+    assert reading.settled(reading.select(adata), 5).summary is None
+    monkeypatch.setattr("scggml._core.transport.coreset.CELLS", 5)
+    assert reading.settled(reading.select(adata), 501).summary == Coreset(50)
     monkeypatch.setattr("scggml._core.transport.coreset.MANY", 5)
-    assert reading.settled(reading.select(adata)).summary == Coreset(200)
+    assert reading.settled(reading.select(adata), 5).summary == Coreset(200)
 
 
 def test_a_target_needs_a_label_and_two_samples_of_each_class(adata):

@@ -192,7 +192,7 @@ def read_evaluation(
         strata=strata,
         technical=technical,
         step=step,
-        summary=as_summary(reading.summary, selection.sizes),
+        summary=as_summary(reading.summary, selection.sizes, len(features.names)),
         seen=subject.seen,
         reading=reading,
         everything=needs_everything(subject.learner),

@@ -112,9 +112,9 @@ class Reading:
         """Return the reading that takes all cells of all samples alike, for what is done to each cell."""
         return replace(self, n_cells=None, min_cells=1, weights_key=None)
 
-    def settled(self, selection: Selection) -> "Reading":
-        """Return the reading with `"auto"` settled for the samples at hand."""
-        return replace(self, summary=as_summary(self.summary, selection.sizes))
+    def settled(self, selection: Selection, n_features: int) -> "Reading":
+        """Return the reading with `"auto"` settled for the samples and features at hand."""
+        return replace(self, summary=as_summary(self.summary, selection.sizes, n_features))
 
     def samples(self, selection: Selection, features: Features, *, everything: bool = False) -> Samples:
         """Read the cells of the samples, and what else is known of these; everything about `.obs` is checked first.
@@ -126,7 +126,7 @@ class Reading:
             "batch": None if self.batch_key is None else selection.codes(self.batch_key, "batch_key"),
             "covariates": self.covariates(selection),
         }
-        summary = as_summary(self.summary, selection.sizes)
+        summary = as_summary(self.summary, selection.sizes, len(features.names))
         rng = np.random.default_rng([self.seed, 1])
         cohort = selection.read(features, summary=summary, rng=rng)
         full = selection.read(features, rng=rng) if everything and summary is not None else None

@@ -152,7 +152,7 @@ def attribute(
         seed=seed_of(rng),
     )
     selection = reading.select(adata)
-    reading = reading.settled(selection)
+    reading = reading.settled(selection, len(stored.components))
     target = read_target(reading, selection)
     if target.kind == "numbers":
         raise ValueError(

@@ -145,14 +145,15 @@ def distances(
     selection = reading.select(adata)
     if reading.label_key is not None:  # one label for each sample, whatever it says; new samples may all have one
         selection.codes(reading.label_key, "label_key")
-    summary = as_summary(reading.summary, selection.sizes)
     learned = stored is not None and metric not in GROUND_COSTS
     cost: GroundCost = "euclidean"
     if learned and stored is not None:
+        summary = as_summary(reading.summary, selection.sizes, len(stored.components))
         cohort, cost = replace(stored, reading=reading).cohort(selection, summary=summary), stored.cost
         names = stored.features if stored.has_features(adata) else np.array(_axes(stored))
     else:
         features = _features(adata, stored, use_rep=use_rep, layer=layer, mask_var=mask_var)
+        summary = as_summary(reading.summary, selection.sizes, len(features.names))
         rng_of_summary = np.random.default_rng([reading.seed, 1])
         cohort = selection.read(features, summary=summary, rng=rng_of_summary)
         cost = metric  # type: ignore[assignment]  # one of GROUND_COSTS

@@ -218,7 +218,7 @@ def ggml(
     adata = adata.copy() if copy else adata
     features = read_features(adata, use_rep=use_rep, layer=layer, mask_var=mask_var)
     selection = reading.select(adata)
-    reading = reading.settled(selection)
+    reading = reading.settled(selection, len(features.names))
     target = read_target(reading, selection)
     learner.check(target)
     # cells that are not learned from are embedded in the end, too

@@ -123,7 +123,7 @@ def random_scatter(d, rank, seed):
 def test_variates_are_those_of_the_dense_problem(n_comps):
     between, within = random_scatter(6, 6, 0), random_scatter(6, 6, 1)
     regular = within + 0.05 * np.trace(within) / 6 * np.eye(6)
-    found, values, _ = canonical_variates(between, within, n_comps, 0.05)
+    found, values = canonical_variates(between, within, n_comps, 0.05)
     np.testing.assert_allclose(
         up_to_sign(found), up_to_sign(dense_variates(between, regular, n_comps, FAINT)), rtol=1e-8
     )
@@ -131,7 +131,7 @@ def test_variates_are_those_of_the_dense_problem(n_comps):
 
 
 def test_variates_beyond_the_features_are_zero():
-    found, values, _ = canonical_variates(random_scatter(3, 3, 0), random_scatter(3, 3, 1), 5, 0.1)
+    found, values = canonical_variates(random_scatter(3, 3, 0), random_scatter(3, 3, 1), 5, 0.1)
     assert found.shape == (5, 3)
     assert (np.linalg.norm(found[:3], axis=1) > 0).all()
     np.testing.assert_array_equal(found[3:], 0.0)
@@ -144,7 +144,7 @@ def test_variates_that_tell_little_are_faint_and_those_that_tell_nothing_are_zer
     """Two scatters that are diagonal: of lambda 5, 0.5, 0.004 and 0 only the first one exceeds 1."""
     values, spread = np.array([5.0, 0.5, 0.004, 0.0]), np.array([1.0, 2.0, 3.0, 4.0])
     regular = spread + 0.1 * spread.mean()
-    found, eigenvalues, _ = canonical_variates(np.diag(values * regular), np.diag(spread), 4, 0.1)
+    found, eigenvalues = canonical_variates(np.diag(values * regular), np.diag(spread), 4, 0.1)
     lengths = np.array([4.0, FAINT * 5, FAINT * 5, 0.0])
     np.testing.assert_allclose(np.abs(found), np.diag(np.sqrt(lengths / regular)), atol=1e-12)
     np.testing.assert_allclose(eigenvalues, values, atol=1e-12)
@@ -155,7 +155,7 @@ def test_a_large_ridge_leaves_the_principal_axes_of_the_scatter_between():
     between, within = random_scatter(6, 6, 0), random_scatter(6, 6, 1)
     values, vectors = np.linalg.eigh(between)
     truth = np.sqrt(FAINT * values[-1]) * vectors.T[::-1][:2] / (1e9 * np.trace(within) / 6)
-    found, eigenvalues, _ = canonical_variates(between, within, 2, 1e9)
+    found, eigenvalues = canonical_variates(between, within, 2, 1e9)
     np.testing.assert_allclose(up_to_sign(found), up_to_sign(truth), rtol=1e-6)
     np.testing.assert_allclose(eigenvalues, values[::-1][:2] / (1e9 * np.trace(within) / 6), rtol=1e-6)
 
@@ -312,8 +312,8 @@ def test_with_a_ridge_by_feature_units_of_features_only_divide_their_loadings():
     units = np.array([1e-2, 1.0, 7.0, 1e2, 1.0, 50.0])
     between, within = random_scatter(6, 6, 0), random_scatter(6, 6, 1)
     other = [np.outer(units, units) * S for S in (between, within)]
-    plain, values, _ = canonical_variates(between, within, 3, 0.1, "feature")
-    scaled, same, _ = canonical_variates(*other, 3, 0.1, "feature")
+    plain, values = canonical_variates(between, within, 3, 0.1, "feature")
+    scaled, same = canonical_variates(*other, 3, 0.1, "feature")
     np.testing.assert_allclose(up_to_sign(scaled * units), up_to_sign(plain), rtol=1e-8)
     np.testing.assert_allclose(same, values, rtol=1e-8)
     assert not np.allclose(canonical_variates(*other, 3, 0.1)[1], canonical_variates(between, within, 3, 0.1)[1])

@@ -159,18 +159,26 @@ def test_cells_and_weights_are_left_alone():
 
 
 def test_auto_takes_fewer_points_in_large_cohorts():
-    assert as_summary("auto", np.full(200, 1000)) == Coreset(200)
-    assert as_summary("auto", np.full(201, 1000)) == Coreset(100)
-    assert as_summary("auto", np.full(201, 999)) is None
+    assert as_summary("auto", np.full(200, 1000), 50) == Coreset(200)
+    assert as_summary("auto", np.full(201, 1000), 50) == Coreset(100)
+    assert as_summary("auto", np.full(201, 999), 50) is None
+
+
+def test_auto_takes_few_points_where_cells_and_features_are_many():
+    """Genes of 21 samples of 200 cells; of 50 principal components, or of few cells, all cells are taken."""
+    assert as_summary("auto", np.full(21, 200), 501) == Coreset(50)
+    assert as_summary("auto", np.full(3, 2000), 2000) == Coreset(50)
+    assert as_summary("auto", np.full(21, 200), 500) is None
+    assert as_summary("auto", np.full(20, 200), 2000) is None
 
 
 @pytest.mark.parametrize(
     ("sizes", "large"), [([MANY] * 3, True), ([MANY - 1] * 3, False), ([1, MANY, 10**6], True), ([1, 1, 10**6], False)]
 )
 def test_auto_goes_by_the_median_sample(sizes, large):
-    assert as_summary("auto", np.array(sizes)) == (Coreset() if large else None)
-    assert as_summary(None, np.array(sizes)) is None
-    assert as_summary(Coreset(7), np.array(sizes)) == Coreset(7)
+    assert as_summary("auto", np.array(sizes), 50) == (Coreset() if large else None)
+    assert as_summary(None, np.array(sizes), 50) is None
+    assert as_summary(Coreset(7), np.array(sizes), 50) == Coreset(7)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +191,7 @@ def test_auto_goes_by_the_median_sample(sizes, large):
 )
 def test_what_is_no_summary_is_refused(summary, error, text):
     with pytest.raises(error, match=text):
-        as_summary(summary, np.array([5]))
+        as_summary(summary, np.array([5]), 50)
 
 
 @pytest.mark.parametrize(

@@ -198,9 +198,10 @@ def canonical_metric(
             transport.solve(embedded, pairs, "sqeuclidean")
             S_b, S_w = (scatter(points, transport, pairs, part) for part in (weights.between, weights.within))
         # Plans are those under W, scatters those of all features: a direction that W leaves out can come back.
-        W, values[i], lift = canonical_variates(S_b, S_w, n_comps, ridge, scale, axes=axes)
+        unit = unit_ridge(S_b, S_w, scale, axes)
+        W, values[i] = canonical_variates(S_b, S_w, n_comps, ridge, unit)
         embedded = points @ W.T
-    return Variates(W if lift is None else W @ lift, values)
+    return Variates(unit.lift(W), values)
 
 
 def shared_scatter(start: Start, pairs: Integers, weights: Floats) -> Floats:
@@ -240,48 +241,69 @@ def _scatter_of(points: Floats, parts: Iterable[tuple[Plans, Floats]]) -> Floats
     return out if np.trace(out) > ROUNDING * total else np.zeros_like(out)
 
 
-def canonical_variates(
-    between: Floats,
-    within: Floats,
-    n_comps: int,
-    ridge: float,
-    ridge_scale: RidgeScale = "mean",
-    *,
-    axes: Floats | None = None,
-) -> tuple[Floats, Floats, Floats | None]:
-    """Solve between v = lambda (within + R) v: the top rows (k, m), scaled by sqrt(lambda - 1), and lambda (k,).
+@dataclass(frozen=True)
+class Ridge:
+    """The ridge R (m, m) of size 1 on the axes that the cells were projected onto.
 
-    Scatters are those of the features, or of `axes` (m, d), onto which the cells were projected. Returned as well is
-    what takes rows to all features, (m, d), or None.
+    Parameters
+    ----------
+    matrix
+        R.
+    axes
+        (m, d) the axes, None for the features themselves.
+    features
+        (d,) the ridge of each feature; None where it is the same in all directions.
     """
-    m = len(between)
+
+    matrix: Floats
+    axes: Floats | None
+    features: Floats | None
+
+    def lift(self, rows: Floats) -> Floats:
+        """Return rows (k, m) on the axes as rows (k, d) on the features."""
+        if self.axes is None:
+            return rows
+        if self.features is None:
+            return rows @ self.axes
+        # Of all v with the same products with the axes the one with the smallest v' R v.
+        return (rows @ self.matrix) @ (self.axes / self.features)
+
+
+def unit_ridge(between: Floats, within: Floats, scale: RidgeScale, axes: Floats | None = None) -> Ridge:
+    """Return the ridge that is as large as the within-class variance, on average or of each feature."""
+    m = len(within)
     d = m if axes is None else axes.shape[1]
     # Classes without any spread inside (one sample each, or copies) leave the scale of the ridge to the other scatter.
     measure = within if np.trace(within) > 0 else between
     mean = np.trace(measure) / d
     if mean <= 0:
         raise ValueError("All samples of the cohort are the same point cloud: there is no difference to learn from.")
+    if scale == "mean":
+        return Ridge(mean * np.eye(m), axes, None)
+    spread = np.diag(measure) if axes is None else np.einsum("if,if->f", axes, measure @ axes)
+    # a feature that is constant within classes still gets a sliver of the mean, so that the problem stays regular
+    own = np.maximum(spread, ROUNDING * mean)
+    if axes is None:
+        return Ridge(np.diag(own), None, own)
+    # What is outside of the axes is free to lower v' R v, see `lift`.
+    scaled = axes / np.sqrt(own)
+    inverse = np.linalg.inv(scaled @ scaled.T)
+    return Ridge((inverse + inverse.T) / 2, axes, own)
+
+
+def canonical_variates(
+    between: Floats, within: Floats, n_comps: int, ridge: float, scale: RidgeScale | Ridge = "mean"
+) -> tuple[Floats, Floats]:
+    """Solve between v = lambda (within + r R) v: the top rows (k, m), scaled by sqrt(lambda - 1), and lambda (k,)."""
+    m = len(between)
+    unit = unit_ridge(between, within, scale) if isinstance(scale, str) else scale
     # Without a ridge a direction in which samples of one class happen not to differ would have any ratio it likes.
-    lift = axes
-    if ridge_scale == "mean":
-        R = ridge * mean * np.eye(m)
-    else:
-        # a feature that is constant within classes still gets a sliver of the mean, so that the problem stays regular
-        spread = np.diag(measure) if axes is None else np.einsum("if,if->f", axes, measure @ axes)
-        own = ridge * np.maximum(spread, ROUNDING * mean)
-        if axes is None:
-            R = np.diag(own)
-        else:
-            # Of all v with the same products with the axes the one with the smallest v' R v counts.
-            R = np.linalg.inv((axes / own) @ axes.T)
-            R = (R + R.T) / 2
-            lift = R @ (axes / own)
-    values, vectors = _leading_pencil(between, within + R, min(n_comps, m))
+    values, vectors = _leading_pencil(between, within + ridge * unit.matrix, min(n_comps, m))
     excess = np.where(values > ROUNDING * values[0], np.maximum(values - 1.0, FAINT * values[0]), 0.0)
     rows: Floats = (vectors * np.sqrt(excess)).T
     # More components than features: W keeps the shape that was asked for, its last rows are 0.
     missing = n_comps - len(rows)
-    return np.pad(rows, ((0, missing), (0, 0))), np.pad(np.maximum(values, 0.0), (0, missing)), lift
+    return np.pad(rows, ((0, missing), (0, 0))), np.pad(np.maximum(values, 0.0), (0, missing))
 
 
 def _leading_pencil(A: Floats, B: Floats, k: int) -> tuple[Floats, Floats]:

@@ -14,6 +14,7 @@ from scggml._core.learn.canonical import (
     canonical_variates,
     euclidean_start,
     shared_scatter,
+    unit_ridge,
 )
 from scggml._core.learn.pair_weights import ConfoundedError, weigh_pairs
 from scggml._core.learn.shrinkage import Shrinkage, batch_directions, shrink
@@ -260,12 +261,13 @@ def _held_out(
     covariance = Covariance(training_cells)
     # Scores depend on the order of distances only, as distances under two settings are not on one scale.
     out = np.empty((len(tried), len(fold.test)))
+    units = {scale: unit_ridge(S_b, S_w, scale, start.axes) for scale in {each.ridge_scale for each in tried}}
     solved = dict[tuple[float, RidgeScale], Floats]()
     for i, setting in enumerate(tried):
-        ridge = (setting.ridge, setting.ridge_scale)
+        ridge = setting.ridge, setting.ridge_scale
         if ridge not in solved:
             # one alternation tells settings apart as well as three do, and needs no transport of its own
-            solved[ridge] = canonical_variates(S_b, S_w, n_comps, *ridge, axes=start.axes)[0]
+            solved[ridge] = canonical_variates(S_b, S_w, n_comps, setting.ridge, units[setting.ridge_scale])[0]
         W = shrink(solved[ridge], setting.shrinkage, training_cells, kept_out=kept_out, covariance=covariance)
         metric = GroundMetric(W, cost)
         D = cross_distances(metric, test_cells, training_cells, solver=solver, n_jobs=n_jobs, among=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
@@ -17,6 +18,10 @@ MANY = 1000
 
 SAMPLES, POINTS = 200, (200, 100)
 """Points of these coresets in cohorts of up to this many samples, and in larger ones, where pairs are many."""
+
+WIDE, CELLS, FEW = 500, 4000, 50
+"""With more features than the first number and more cells in all than the second `"auto"` takes coresets of the third:
+work grows with cells times the square of features there."""
 
 
 @dataclass(frozen=True)
@@ -91,18 +96,21 @@ def centers_of(points: Points, weights: Floats, owner: Integers) -> tuple[Points
     mass: Floats = np.bincount(owner, weights, n).astype(np.float64)
     used = np.flatnonzero(mass)
     # the means themselves, in double precision: their weighted mean is then that of the cells
-    centers = np.stack([np.bincount(owner, weights * column, n) for column in points.T], axis=1)
+    sums = csr_array((weights, (owner, np.arange(len(owner)))), shape=(n, len(owner)))
+    centers = sums @ points.astype(np.float64, copy=False)
     return (centers[used] / mass[used, None]).astype(points.dtype), mass[used]
 
 
 Summary = Coreset | Literal["auto"] | None
 
 
-def as_summary(summary: Summary, sizes: np.ndarray) -> Coreset | None:
-    """Return the summary for these sizes: with `"auto"` a coreset if the median sample has 1000 cells or more."""
+def as_summary(summary: Summary, sizes: np.ndarray, n_features: int) -> Coreset | None:
+    """Return the summary for samples of these sizes; with `"auto"` coresets where there are many cells."""
     if isinstance(summary, str):
         if summary != "auto":
             raise ValueError(f'summary={summary!r} is not known; pass "auto", None (all cells) or a Coreset(n_points).')
+        if n_features > WIDE and sizes.sum() > CELLS:
+            return Coreset(FEW)
         return Coreset(POINTS[len(sizes) > SAMPLES]) if np.median(sizes) >= MANY else None
     if summary is not None and not isinstance(summary, Coreset):
         raise TypeError(f'summary is a {type(summary).__name__}; pass "auto", None (all cells) or a Coreset(n_points).')

@@ -1,7 +1,7 @@
 """Pairs of samples: their distances and their plans."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import joblib
@@ -10,7 +10,7 @@ from joblib.parallel import get_active_backend
 from tqdm.auto import tqdm
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
-from scggml._core.threads import n_threads
+from scggml._core.threads import in_threads, n_threads
 from scggml._core.transport.plans import GroundCost, Plans
 from scggml._core.transport.solver import Solver, warn_not_optimal
 
@@ -35,33 +35,41 @@ def solve_distances(
 ) -> Floats:
     """Return (n_pairs,) optimal transport costs; `points` (n_cells, m) are the cells where `cost` is taken.
 
-    Tiles of pairs go through joblib, to threads unless `joblib.parallel_config` names another backend.
+    Tiles of pairs go to threads, or through joblib where `joblib.parallel_config` names another backend.
     """
     out = np.empty(len(pairs))
     optimal = np.ones(len(pairs), dtype=np.bool_)
     there = Cohort(points, cohort.weights, cohort.offsets, cohort.labels, cohort.names, cohort.classes)
     tiles = _tiles(pairs, cohort.sizes)
-    jobs = ((*_tile_of(there, pairs[tile]), cost, solver) for tile in tiles)
+
+    def job(tile: Integers) -> tuple[Any, ...]:
+        return (*_tile_of(there, pairs[tile]), cost, solver)
+
     bar = tqdm(total=len(pairs), desc=progress, unit="pair", disable=progress is None, leave=False)
     with warnings.catch_warnings(), bar:
         # POT warns of each pair without naming it; the warning below does.
         warnings.filterwarnings("ignore", message="numItermax reached", category=UserWarning)
-        for tile, answer in zip(tiles, _answers(jobs, n_jobs), strict=True):
+        for tile, answer in zip(tiles, _answers(job, tiles, n_jobs), strict=True):
             out[tile], optimal[tile] = answer
             bar.update(len(tile))
     warn_not_optimal(cohort, pairs[~optimal], solver)
     return out
 
 
-def _answers(jobs: Iterator[tuple[Any, ...]], n_jobs: int | None) -> Iterator[tuple[Floats, np.ndarray]]:
-    """Yield the results in the order of the jobs; one thread works without joblib, whose pools slow small refits."""
-    if n_jobs == 1:
-        yield from (_solve_tile(*job) for job in jobs)
+def _answers(
+    job: Callable[[Integers], tuple[Any, ...]], tiles: list[Integers], n_jobs: int | None
+) -> Iterator[tuple[Floats, np.ndarray]]:
+    """Yield the results in the order of the tiles; joblib is left out where threads do the work, as its pools poll."""
+    n = n_threads(n_jobs)
+    backend, _ = get_active_backend(prefer="threads")
+    if n == 1 or getattr(backend, "supports_sharedmem", False):
+        # A tile is copied by the thread that solves it, so that few copies exist at a time.
+        yield from in_threads(lambda tile: _solve_tile(*job(tile)), tiles, min(n, backend.effective_n_jobs(n)))
         return
     # the multiprocessing backend refuses to be asked for a generator
-    lazy = getattr(get_active_backend()[0], "supports_return_generator", False)
-    pool = joblib.Parallel(n_jobs=n_threads(n_jobs), prefer="threads", return_as="generator" if lazy else "list")
-    yield from pool(joblib.delayed(_solve_tile)(*job) for job in jobs)
+    lazy = getattr(backend, "supports_return_generator", False)
+    pool = joblib.Parallel(n_jobs=n, prefer="threads", return_as="generator" if lazy else "list")
+    yield from pool(joblib.delayed(_solve_tile)(*job(tile)) for tile in tiles)
 
 
 def _solve_tile(part: Cohort, pairs: Integers, cost: GroundCost, solver: Solver) -> tuple[Floats, np.ndarray]:
