@@ -208,10 +208,24 @@ def test_about_as_many_pairs_as_asked_for_are_drawn_of_all_kinds_alike(most):
         np.testing.assert_array_equal(pairs, every)
         return
     there, drawn = Counter(kinds_of(codes, every)), Counter(kinds_of(codes, pairs))
+    if most < len(there):  # one pair of each of some kinds
+        assert set(drawn.values()) == {1}
+        assert len(pairs) == most
+        assert sum(codes[p] == codes[q] for p, q in pairs) == most // 2
+        return
     assert drawn.keys() == there.keys()
     level = max(drawn.values())
     assert all(drawn[kind] == min(there[kind], level) for kind in there)
-    assert max(most, len(there)) - len(there) < len(pairs) <= max(most, len(there))
+    assert most - len(there) < len(pairs) <= most
+
+
+def test_with_a_thousand_classes_the_pairs_drawn_decide_how_many_there_are():
+    codes = np.random.default_rng(0).permutation(2000) % 1000
+    pairs = some_pairs(codes, 5000, np.random.default_rng(1))
+    assert len(pairs) == 5000
+    alike = codes[pairs[:, 0]] == codes[pairs[:, 1]]
+    assert alike.sum() == 1000  # each class has one pair of its own
+    assert len(np.unique(np.sort(codes[pairs[~alike]], axis=1), axis=0)) == 4000
 
 
 def test_pairs_are_drawn_only_where_there_are_too_many():

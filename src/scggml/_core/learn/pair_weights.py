@@ -100,15 +100,27 @@ def _balanced(codes: Integers, pairs: Integers, drawn: Floats) -> Floats:
 
 
 def some_pairs(codes: Integers, most: int, rng: np.random.Generator) -> Integers:
-    """Return (n_pairs, 2) all pairs, or about `most` of them, as many of each kind where there are enough."""
+    """Return (n_pairs, 2) all pairs, or about `most` of them, as many of each kind where there are enough.
+
+    With more kinds than that (a thousand classes have half a million) one pair each of some kinds is returned: of
+    single classes as far as these are not more than half, of two classes for the rest.
+    """
     pairs = all_pairs(len(codes))
     if len(pairs) <= most:
         return pairs
     kind, n_kinds = _kinds(codes, pairs)
     counts = np.bincount(kind, minlength=n_kinds)
-    level = _level(counts, most)
-    drawn = [rng.choice(np.flatnonzero(kind == k), min(count, level), False) for k, count in enumerate(counts)]
-    return pairs[np.sort(np.concatenate(drawn))]
+    # One sort for all kinds: the place of each pair among those of its kind, in random order.
+    order = rng.permutation(len(pairs))
+    order = order[np.argsort(kind[order], kind="stable")]
+    place = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
+    if n_kinds > most:
+        kept = order[place == 0]
+        alike = codes[pairs[kept, 0]] == codes[pairs[kept, 1]]
+        n_alike = min(int(alike.sum()), most // 2)
+        parts = (kept[alike], n_alike), (kept[~alike], most - n_alike)
+        return pairs[np.sort(np.concatenate([rng.choice(each, min(n, len(each)), False) for each, n in parts]))]
+    return pairs[np.sort(order[place < _level(counts, most)])]
 
 
 def _level(counts: Integers, most: int) -> int:
