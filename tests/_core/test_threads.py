@@ -5,12 +5,14 @@ import pytest
 from _threads import no_thread_left
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from scggml._core.threads import in_threads, split
+from scggml._core.threads import all_in_threads, in_threads, one_blas_thread, split
 
 
+@pytest.mark.parametrize("run", [in_threads, all_in_threads])
 @pytest.mark.parametrize("n_jobs", [1, 2, 3, None])
-def test_answers_come_in_the_order_of_the_tasks(n_jobs):
+def test_answers_come_in_the_order_of_the_tasks(run, n_jobs):
     gates = [threading.Event() for _ in range(2)]
 
     def task(i):
@@ -21,7 +23,7 @@ def test_answers_come_in_the_order_of_the_tasks(n_jobs):
                 gates[1].set()
         return i * i
 
-    assert list(in_threads(task, range(20), n_jobs)) == [i * i for i in range(20)]
+    assert list(run(task, range(20), n_jobs)) == [i * i for i in range(20)]
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -59,6 +61,53 @@ def test_what_has_not_begun_when_the_caller_stops_is_never_begun(n_jobs):
     assert count < 100
     stop.set()
     assert len(begun) == count
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("in_caller", [True, False])
+def test_a_fault_in_any_thread_ends_the_work_of_all(n_jobs, error, in_caller):
+    begun, caller = [], threading.current_thread()
+
+    def task(i):
+        begun.append(i)
+        threading.Event().wait(0.001)
+        if i >= 4 and (threading.current_thread() is caller) == in_caller:
+            raise error("on purpose")
+        return i
+
+    with no_thread_left(), pytest.raises(error, match="on purpose"):
+        all_in_threads(task, range(500), n_jobs)
+    assert len(begun) < 100
+
+
+def test_one_task_stays_in_the_thread_that_asked():
+    names = [*all_in_threads(lambda _: threading.current_thread().name, [0], 4)]
+    names += list(in_threads(lambda _: threading.current_thread().name, [0], 4))
+    assert names == [threading.current_thread().name] * 2
+
+
+def test_blas_has_one_thread_until_the_last_one_leaves():
+    def blas():
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    with threadpool_limits(3, user_api="blas"):
+        inside, over, before = threading.Event(), threading.Event(), blas()
+
+        def other():
+            with one_blas_thread():
+                inside.set()
+                over.wait(20)
+
+        thread = threading.Thread(target=other)
+        with one_blas_thread():
+            thread.start()
+            assert inside.wait(20)
+            assert blas() == {1}
+        assert blas() == {1}  # the other one is still inside
+        over.set()
+        thread.join()
+        assert blas() == before
 
 
 WORK = st.lists(st.floats(0.01, 1e6), max_size=50).map(np.array)

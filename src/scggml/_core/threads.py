@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
@@ -33,9 +33,10 @@ def n_threads(n_jobs: int | None) -> int:
 
 
 def in_threads(function: Callable[[Task], Answer], tasks: Iterable[Task], n_jobs: int | None) -> Iterator[Answer]:
-    """Yield the results in the order of the tasks; tasks that have not begun when the caller stops never begin."""
-    n = n_threads(n_jobs)
-    if n == 1:
+    """Yield the answers in the order of the tasks; what has not begun when the caller stops is never begun."""
+    tasks = list(tasks)
+    n = min(n_threads(n_jobs), len(tasks))
+    if n <= 1:  # a pool takes longer to begin than a short task
         yield from map(function, tasks)
         return
     pool = ThreadPoolExecutor(max_workers=n)
@@ -43,6 +44,35 @@ def in_threads(function: Callable[[Task], Answer], tasks: Iterable[Task], n_jobs
         yield from pool.map(function, tasks)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def all_in_threads(function: Callable[[Task], Answer], tasks: Sequence[Task], n_jobs: int | None) -> list[Answer]:
+    """Return the answers in the order of the tasks; the calling thread works, too, which suits short tasks."""
+    n = min(n_threads(n_jobs), len(tasks))
+    if n <= 1:
+        return [function(task) for task in tasks]
+    answers = dict[int, Answer]()
+    places, lock = iter(range(len(tasks))), Lock()
+    stopped = Event()
+
+    def work() -> None:
+        try:
+            while not stopped.is_set():
+                with lock:
+                    place = next(places, None)
+                if place is None:
+                    return
+                answers[place] = function(tasks[place])
+        except BaseException:
+            stopped.set()  # what has not begun is never begun
+            raise
+
+    with ThreadPoolExecutor(max_workers=n - 1) as pool:
+        others = [pool.submit(work) for _ in range(n - 1)]
+        work()
+    for other in others:
+        other.result()
+    return [answers[place] for place in range(len(tasks))]
 
 
 def split(work: Floats, most: float) -> list[slice]:

@@ -10,6 +10,9 @@ from scggml._core.cohort import Floats, Integers
 
 Anchors = Literal["all", "distinct"]
 
+SMALL = 40
+"""Samples up to which all triplets are compared at once."""
+
 
 @dataclass(frozen=True)
 class Hinge:
@@ -66,6 +69,17 @@ def triplet_hinge(
     slopes = np.zeros_like(distances)
     if n_triplets == 0:
         return Hinge(0.0, slopes, 0.0)
+
+    if len(labels) <= SMALL:
+        # All triplets at once: for few samples a loop over anchors is slower than P^3 comparisons.
+        reaches = distances + margin
+        violated = near[:, :, None] & far[:, None, :] & (distances[:, None, :] < reaches[:, :, None])
+        anchor, one, other = np.nonzero(violated)
+        slopes += violated.sum(axis=2) - violated.sum(axis=1)
+        slopes += slopes.T
+        np.fill_diagonal(slopes, 0.0)
+        value = float((reaches[anchor, one] - distances[anchor, other]).sum())
+        return Hinge(value / n_triplets, slopes / n_triplets, len(anchor) / n_triplets)
 
     total, n_active = 0.0, 0
     for j, row in enumerate(distances):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
-from scggml._core.threads import in_threads, n_threads, one_blas_thread, split
+from scggml._core.threads import all_in_threads, n_threads, one_blas_thread, split
 from scggml._core.transport import simplex
 from scggml._core.transport.masses import Clouds, Scaled, clouds_of, directions, scaled
 from scggml._core.transport.plans import GroundCost, Plans, check_differentiable
@@ -30,6 +30,9 @@ GROUP = 2.0**21
 
 CLOSE = 1e-5
 """Squared distances below this share of the squared lengths are computed from differences: products lose 5 digits."""
+
+LEAST_ENTRIES = 2**15
+"""Entries of plans that are worth a buffer of their own."""
 
 ENTRIES = 2**13
 """Entries of plans that are read at a time for gradients, as far as one plan has not more."""
@@ -97,7 +100,7 @@ class Warm:
                 names=self._names,
             )
 
-        return np.concatenate([np.empty(0), *in_threads(solve_piece, pieces, self._n_jobs)])
+        return np.concatenate([np.empty(0), *all_in_threads(solve_piece, pieces, self._n_jobs)])
 
     def _solve_wide(
         self, points: Points, pairs: Integers, cost: GroundCost, starts: Integers, warm: NDArray[np.bool_]
@@ -121,7 +124,7 @@ class Warm:
         groups = wide_groups(pairs, self._sizes)
         values = np.empty(len(pairs))
         with one_blas_thread():
-            for group, solved in zip(groups, in_threads(solve_group, groups, self._n_jobs), strict=True):
+            for group, solved in zip(groups, all_in_threads(solve_group, groups, self._n_jobs), strict=True):
                 values[group] = solved
         return values
 
@@ -153,7 +156,8 @@ class Warm:
         needed = np.flatnonzero(slopes)
         # Each piece adds to a buffer of its own, without locks. The pieces do not depend on the number of threads, and
         # buffers are summed in their order, so that rounding does not either.
-        n_buffers = max(1, min(16, BUFFER // max(1, points.size)))
+        entries = int(self._sizes[pairs[needed]].sum())
+        n_buffers = max(1, min(16, BUFFER // max(1, points.size), entries // LEAST_ENTRIES))
         pieces = [part for part in np.array_split(needed, n_buffers) if len(part)]
         # Few plans at a time, so that their entries are still in the cache when they are used.
         at_once = max(1, ENTRIES // int(2 * self._sizes.max()))
@@ -167,7 +171,7 @@ class Warm:
             return out
 
         total = np.zeros_like(points)
-        for part in in_threads(add_piece, pieces, self._n_jobs):
+        for part in all_in_threads(add_piece, pieces, self._n_jobs):
             total += part
         if kept is None:
             return total
