@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -5,9 +8,8 @@ import pytest
 from _threads import no_thread_left
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_info, threadpool_limits
 
-from scggml._core.threads import all_in_threads, in_threads, one_blas_thread, split
+from scggml._core.threads import all_in_threads, in_threads, split
 
 
 @pytest.mark.parametrize("run", [in_threads, all_in_threads])
@@ -87,27 +89,38 @@ def test_one_task_stays_in_the_thread_that_asked():
     assert names == [threading.current_thread().name] * 2
 
 
+BLAS = """
+import threading
+import numpy
+from threadpoolctl import threadpool_info
+from scggml._core.threads import one_blas_thread
+
+def blas():
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+inside, over, before = threading.Event(), threading.Event(), blas()
+
+def other():
+    with one_blas_thread():
+        inside.set()
+        over.wait(20)
+
+thread = threading.Thread(target=other)
+with one_blas_thread():
+    thread.start()
+    assert inside.wait(20)
+    assert blas() == {1}, blas()
+assert blas() == {1}, "the other thread is still inside"
+over.set()
+thread.join()
+assert blas() == before, blas()
+"""
+
+
 def test_blas_has_one_thread_until_the_last_one_leaves():
-    def blas():
-        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
-
-    with threadpool_limits(3, user_api="blas"):
-        inside, over, before = threading.Event(), threading.Event(), blas()
-
-        def other():
-            with one_blas_thread():
-                inside.set()
-                over.wait(20)
-
-        thread = threading.Thread(target=other)
-        with one_blas_thread():
-            thread.start()
-            assert inside.wait(20)
-            assert blas() == {1}
-        assert blas() == {1}  # the other one is still inside
-        over.set()
-        thread.join()
-        assert blas() == before
+    """In a process of its own, whose number of threads nobody has limited."""
+    environment = os.environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "3")
+    subprocess.run([sys.executable, "-c", BLAS], env=environment, check=True)
 
 
 WORK = st.lists(st.floats(0.01, 1e6), max_size=50).map(np.array)

@@ -114,7 +114,9 @@ def one_blas_thread() -> Iterator[None]:
     limit = _limit
     limit.enter()
     try:
-        yield
+        # in case this very thread had limited BLAS before and so is the only one that may (see `_limit_blas`)
+        with one_thread("blas"):
+            yield
     finally:
         limit.leave()
 
