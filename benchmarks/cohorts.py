@@ -78,7 +78,7 @@ def read_and_embed(adata: ad.AnnData, k: int, **options: Any) -> None:
     reading = Reading(**({"sample_key": "sample_id", "label_key": "label", "summary": "auto"} | given))
     features = read_features(adata, use_rep=reading.use_rep, layer=reading.layer)
     selection = reading.select(adata)
-    reading.settled(selection).samples(selection, features)
+    reading.settled(selection, len(features.names)).samples(selection, features)
     embed_cells(features, start(k, len(features.names)))
 
 
