@@ -38,11 +38,8 @@ LEAST = 0.025
 ERRORS = 2.0
 """Standard errors by which another setting must be better than the first one."""
 
-MOST_SAMPLES, MOST_CELLS = 60, 50
+MOST_SAMPLES, MOST_CELLS = 60, 20
 """Size of the cohort that the choice is made on; a larger one is drawn from, by class, and its samples summarized."""
-
-WIDE, WIDE_CELLS = 500, 20
-"""With more features than the first number samples have fewer points: the work grows with the cube of the axes."""
 
 
 @dataclass(frozen=True)
@@ -320,9 +317,8 @@ def smaller(samples: Samples, rng: np.random.Generator, target: Target | None = 
         # By rank: the first of each class, then the second of each, until the room is full. A rare class is kept whole.
         kept = np.sort(order[np.argsort(rank[order], kind="stable")][:MOST_SAMPLES])
         small = samples.take(kept)
-    most = MOST_CELLS if samples.cohort.n_features <= WIDE else WIDE_CELLS
-    if np.median(small.cohort.sizes) > most:
-        small = replace(small, cohort=summarize(small.cohort, Coreset(most), rng))
+    if np.median(small.cohort.sizes) > MOST_CELLS:
+        small = replace(small, cohort=summarize(small.cohort, Coreset(MOST_CELLS), rng))
     # Settings are compared on the summary, so all cells need not travel with it.
     return kept, replace(small, everything=None)
 

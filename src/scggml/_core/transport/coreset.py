@@ -8,10 +8,10 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers, Points
+from scggml._core.threads import one_blas_thread, one_thread
 
 MANY = 1000
 """Cells of the median sample from which on `"auto"` takes coresets."""
@@ -84,7 +84,8 @@ class Coreset:
         if len(points) <= self.n_points:
             return None
         means = KMeans(self.n_points, init="random", n_init=1, max_iter=self.max_iter, random_state=seed)
-        with warnings.catch_warnings(), threadpool_limits(1):  # threads would wait for each other longer than they work
+        # threads would wait for each other longer than they work
+        with warnings.catch_warnings(), one_thread("openmp"), one_blas_thread():
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different cells than centers
             found: Integers = means.fit(points, sample_weight=weights * len(points)).labels_.astype(np.int64)
         return found
