@@ -171,3 +171,34 @@ def test_what_was_stored_survives_a_file(tmp_path):
 def test_bad_input_is_named(options, error, message):
     with pytest.raises(error, match=message):
         run(null_cohort(0), **options)
+
+
+# Preprocessing
+
+
+def test_preprocessing_that_sees_no_labels_is_fitted_once_and_said_to_be():
+    adata, step = null_cohort(3), sg.tl.Preprocess(n_comps=3)
+    found = run(adata, preprocess=step, n_permutations=9)
+    assert found["verdict"].endswith(" (Features were fitted once to all cells, without labels.)")
+    assert (found["features"]["refitted"], found["features"]["seen"]) == (False, True)
+    prepared = step.prepare(adata)
+    other = adata.copy()
+    other.obsm["X_prepared"] = np.asarray(step(prepared, prepared[:0])[0])
+    truth = run(other, use_rep="X_prepared", n_permutations=9)
+    np.testing.assert_allclose(found["null"], truth["null"])
+    assert found["observed"] == pytest.approx(truth["observed"])
+    assert found["p_value"] == truth["p_value"]
+
+
+def test_a_function_of_the_user_is_fitted_to_the_training_cells_of_each_fold():
+    adata, sizes = null_cohort(3), []
+
+    def step(training, held_out):
+        sizes.append((training.n_obs, held_out.n_obs))
+        return np.asarray(training.X), np.asarray(held_out.X)
+
+    found = run(adata, preprocess=step, n_permutations=2)
+    assert {sum(each) for each in sizes} == {adata.n_obs}
+    assert all(held_out > 0 for _, held_out in sizes)
+    assert found["features"]["refitted"]
+    assert "fitted once" not in found["verdict"]

@@ -72,8 +72,9 @@ def permutation_test(
     r"""Test whether held-out donors are predicted better than if their labels were random.
 
     Labels are permuted B times, and each time the whole evaluation is repeated: folds are drawn by the permuted labels,
-    all steps are refitted, the metric is learned again, held-out donors are predicted. With the score T of the true
-    labels and :math:`T_b` of the permuted ones
+    the metric is learned again, held-out donors are predicted. What sees no labels (`Preprocess`) is fitted once, to
+    all cells; that leaves the p-value valid, while `cross_validate` estimates the score for new donors. With the score
+    T of the true labels and :math:`T_b` of the permuted ones
 
     .. math:: p = \frac{1 + \#\{b : T_b \ge T\}}{1 + B}
 
@@ -202,7 +203,7 @@ def permutation_test(
         "n_labelings": float(possible),
         "smallest_p": least,
         "metric": metric,
-        "features": evaluation.describe(),
+        "features": evaluation.describe() | ({"refitted": False, "seen": True} if _fitted_once(evaluation) else {}),
         "verdict": _verdict(observed, null, p, possible, metric) + _seen(evaluation),
         "params": evaluation.params()
         | params(
@@ -234,8 +235,13 @@ class Trial:
     samples: Samples | None = None
 
     def with_work(self, rng: np.random.Generator, n_jobs: int | None) -> "Trial":
-        """Return the trial with what no label enters done in advance, where features are the same in all folds."""
-        if self.evaluation.step is not None:
+        """Return the trial with what no label enters done in advance.
+
+        The usual preprocessing sees no labels, so it is fitted once, to all cells: labels stay exchangeable under it,
+        and the p-value holds. A function of the user's might look at labels, and is fitted to the training cells of
+        each fold.
+        """
+        if self.evaluation.step is not None and not _fitted_once(self.evaluation):
             return self
         samples = self.evaluation.samples(None)
         source = self.method.source if isinstance(self.method, ByDistance) else None
@@ -307,7 +313,14 @@ def _verdict(observed: float, null: Floats, p: float, possible: int, metric: str
     return f"No evidence that the labels are more than random: {said}.{few}"
 
 
+def _fitted_once(evaluation: Evaluation) -> bool:
+    """Return whether the features are those of a step that sees no labels."""
+    return isinstance(evaluation.step, Preprocess)
+
+
 def _seen(evaluation: Evaluation) -> str:
+    if _fitted_once(evaluation):
+        return " (Features were fitted once to all cells, without labels.)"
     if evaluation.seen is None:
         return ""
     return f" (The features {evaluation.seen!r} were computed on all cells, held-out ones included.)"
