@@ -349,7 +349,8 @@ def test_a_feature_on_another_scale_is_named_with_its_own():
     )
     with pytest.warns(UserWarning, match=message) as caught:
         warn_of_scales(*of_scales(1, 1, 2, 101, 0.01))
-    assert caught[0].filename == __file__
+    (ours,) = [one for one in caught if "standard deviation" in str(one.message)]  # anndata may have something to say
+    assert ours.filename == __file__
 
 
 @pytest.mark.parametrize("scales", [(1, 1, 99), (1, 99, 1e-3), (0, 0, 1), (1, 500), (0, 1, 500, 0), (3,)], ids=str)
