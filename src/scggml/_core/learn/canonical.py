@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from tqdm.auto import tqdm
 
 from scggml._core.checks import check_number, check_whole
-from scggml._core.cohort import Cohort, Floats, Integers
+from scggml._core.cohort import Cohort, Floats, Integers, blocks
 from scggml._core.learn.pair_weights import PairWeights
 from scggml._core.learn.spectrum import leading_eigenvectors, mean_cell, span
 from scggml._core.transport.plans import Plans, Transport
@@ -226,16 +226,20 @@ def scatter(points: Floats, transport: Transport, pairs: Integers, weights: Floa
 
 
 def _scatter_of(points: Floats, parts: Iterable[tuple[Plans, Floats]]) -> Floats:
-    n = len(points)
-    degrees, moved = np.zeros(n), np.zeros_like(points)
+    n, d = points.shape
+    A: Any = None
     for plans, weights in parts:
         flow = plans.mass * weights[plans.owner]
         used = flow > 0  # entries of pairs that do not count here
-        A = csr_array((flow[used], (plans.source[used], plans.target[used])), shape=(n, n))
-        degrees += A.sum(axis=0) + A.sum(axis=1)
-        moved += A @ points
-    half = points.T @ (points * (degrees / 2)[:, None] - moved)  # D is symmetric: one product serves both halves
-    out: Floats = half + half.T
+        part = csr_array((flow[used], (plans.source[used], plans.target[used])), shape=(n, n))
+        A = part if A is None else A + part
+    if A is None:
+        return np.zeros((d, d))
+    degrees = A.sum(axis=0) + A.sum(axis=1)
+    half = np.zeros((d, d))
+    for rows in blocks(points):  # beside the cells nothing of their size is held
+        half += points[rows].T @ (points[rows] * (degrees[rows, None] / 2) - A[rows] @ points)
+    out: Floats = half + half.T  # D is symmetric: one product serves both halves
     # What is left of equal points is the rounding of the subtraction.
     total = float(degrees @ np.einsum("ij,ij->i", points, points))
     return out if np.trace(out) > ROUNDING * total else np.zeros_like(out)

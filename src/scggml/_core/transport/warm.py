@@ -314,11 +314,14 @@ def is_wide(points: Points, cost: GroundCost) -> bool:
 
 
 def wide_cells(clouds: Clouds, points: Points) -> tuple[Floats, Floats]:
-    """Return cells (N, k) less their mean, and the squares of their lengths (N,)."""
-    # Products lose the digits that an offset common to all cells takes.
+    """Return cells (N, k) around the origin, and the squares of their lengths (N,)."""
     cells = np.asarray(clouds.rows(points), dtype=np.float64)
-    cells = cells - cells.mean(axis=0)
-    return cells, np.einsum("ij,ij->i", cells, cells)
+    mean, squares = cells.mean(axis=0), np.einsum("ij,ij->i", cells, cells)
+    # Products lose the digits that an offset common to all cells takes; a small one is not worth a copy of the cells.
+    if mean @ mean > 0.1 * squares.mean():
+        cells = cells - mean
+        squares = np.einsum("ij,ij->i", cells, cells)
+    return cells, squares
 
 
 def wide_groups(pairs: Integers, sizes: Integers) -> list[Integers]:
