@@ -94,6 +94,7 @@ def real(name: str) -> Any:
 
 
 JOBS: dict[str, tuple[Callable[..., Any], Callable[..., Any], dict[str, Any]]] = {
+    "tiny": (lambda: dense(8, 10, 5), learn, {}),
     **{f"genes-{d}": (lambda d=d: dense(60, 200, d), learn, {}) for d in (50, 500, 1000, 2000)},
     "wide-4000": (lambda: sparse_genes(12, 60, 4000), learn, {}),
     "wide-12000": (lambda: sparse_genes(16, 100, 12_000), learn, {}),
@@ -154,7 +155,7 @@ def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("commit", help="of the earlier version")
-    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=[name for name in JOBS if name != "tiny"])
     parser.add_argument("--threads", nargs="+", type=int, default=[2])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cap", type=float, default=60.0, help="seconds after which a run is not repeated")

@@ -139,3 +139,24 @@ def test_planted_genes(numbers):
     assert row["place of the type"] == "1"
     (nothing,) = tables["nothing planted"]
     assert nothing["cohorts"] == "2"
+
+
+def test_two_versions_do_the_same_job_in_turn(monkeypatch):
+    """This version beside itself: the metrics are equal, and the ratio is that of the seconds."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import versions  # noqa: PLC0415
+
+    row = versions.compare("tiny", BENCHMARKS.parent, threads=1, repeats=2, cap=60.0)
+    assert row["theta"] < 1e-7
+    assert row["x s"] == row["before s"] / row["now s"]
+    assert min(row["before cpu s"], row["now cpu s"]) > 0
+
+
+def test_the_difference_of_two_metrics_is_that_of_their_products(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import versions  # noqa: PLC0415
+
+    one, other = (np.random.default_rng(seed).standard_normal((3, 5)) for seed in (0, 1))
+    theta, moved = one.T @ one, other.T @ other
+    truth = np.linalg.norm(theta - moved) / np.linalg.norm(theta)
+    assert versions.difference(one.tolist(), other.tolist()) == pytest.approx(truth)
