@@ -25,6 +25,7 @@ from _data import labels_of, mixtures, start
 from _learn import arguments
 from _report import Row, add_csv_option, append_csv, heading, print_table
 from _worker import HERE, Gate, Memory, run
+from scipy import sparse
 
 import scggml as sg
 from scggml._anndata.features import embed_cells, read_features
@@ -101,8 +102,11 @@ def kidney_igan(config: dict[str, Any], gate: Gate) -> list[Row]:
     return phase.rows
 
 
-def write_cohort(path: Path, n_samples: int, n_cells: int, d: int) -> None:
-    """Write a cohort with its cells in `.X`, one sample in memory at a time, as h5ad or zarr by the name's ending."""
+def write_cohort(path: Path, n_samples: int, n_cells: int, d: int, density: float | None = None) -> None:
+    """Write a cohort with its cells in `.X`, one sample in memory at a time, as h5ad or zarr by the name's ending.
+
+    With a density the features are sparse genes, of which that share is not 0.
+    """
     samples = np.repeat(np.arange(n_samples), n_cells)
     obs = pd.DataFrame(
         {
@@ -113,7 +117,11 @@ def write_cohort(path: Path, n_samples: int, n_cells: int, d: int) -> None:
     )
     frame = ad.AnnData(obs=obs, var=pd.DataFrame(index=[f"feature{j}" for j in range(d)]))
     shape, chunks = (len(samples), d), (n_cells, d)
-    if path.suffix == ".h5ad":
+    if density is not None:
+        frame.X = sparse.csr_array(shape, dtype=np.float32)
+        frame.write_h5ad(path)
+        write_sparse(path, n_samples, n_cells, d, density)
+    elif path.suffix == ".h5ad":
         frame.write_h5ad(path)
         with h5py.File(path, "r+") as file:
             if "X" in file:
@@ -138,6 +146,32 @@ def fill(X: Any, n_samples: int, n_cells: int, d: int) -> None:
         X[p * n_cells : (p + 1) * n_cells] = cloud
 
 
+def write_sparse(path: Path, n_samples: int, n_cells: int, d: int, density: float) -> None:
+    """Add sparse genes to a cohort in h5ad, sample by sample: eight cell types; classes differ in the first genes."""
+    rng = np.random.default_rng(0)
+    types = rng.gamma(0.3, size=(8, d)).astype(np.float32)
+    with h5py.File(path, "r+") as file:
+        del file["X"]
+        X = file.create_group("X")
+        X.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": (n_samples * n_cells, d)})
+        for name, kind in (("data", np.float32), ("indices", np.int32), ("indptr", np.int64)):
+            X.create_dataset(name, (0,), maxshape=(None,), chunks=(2**18,), dtype=kind)
+        append(X["indptr"], np.zeros(1))
+        for label in labels_of(n_samples):
+            part = sparse.random(n_cells, d, density, "csr", np.float32, rng, data_rvs=rng.standard_exponential)
+            of_type = types[rng.integers(8, size=n_cells)]
+            part = part.multiply(0.3 + of_type + label * (np.arange(d) < 20)).tocsr()
+            append(X["indptr"], len(X["data"]) + part.indptr[1:])
+            append(X["data"], part.data)
+            append(X["indices"], part.indices)
+
+
+def append(dataset: Any, values: np.ndarray) -> None:
+    """Make a dataset longer."""
+    dataset.resize((len(dataset) + len(values),))
+    dataset[-len(values) :] = values
+
+
 def open_cohort(path: Path) -> ad.AnnData:
     """The cohort with its cells left on disk."""
     if path.suffix == ".h5ad":
@@ -156,8 +190,9 @@ def disk(config: dict[str, Any], gate: Gate) -> list[Row]:
     path, options = Path(config["path"]), arguments(config["learn"])
     phase = Phases(gate)
     with phase("write") as row:
-        write_cohort(path, P, n, d)
-        row["note"] = f"{P} samples x {n} cells x {d} dimensions, {path.suffix[1:]}"
+        write_cohort(path, P, n, d, config["density"])
+        what = "dimensions" if config["density"] is None else "sparse genes"
+        row["note"] = f"{P} samples x {n} cells x {d} {what}, {path.suffix[1:]}"
     with phase("open"):
         adata = open_cohort(path)
     with phase("read and embed"):
@@ -177,6 +212,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, help="samples (default: all 634; 1000 on disk)")
     parser.add_argument("--cells", type=int, default=1000, help="cells per sample on disk (default 1000)")
     parser.add_argument("--dimensions", type=int, default=50, help="dimensions on disk (default 50)")
+    parser.add_argument("--density", type=float, help="share of entries that are not 0, for sparse genes (h5ad only)")
     parser.add_argument("--format", choices=["h5ad", "zarr"], default="h5ad", help="on disk (zarr is read with dask)")
     parser.add_argument("--folder", type=Path, help="where it is written for the time of the run (default: temporary)")
     parser.add_argument("--threads", type=int, default=2)
@@ -191,6 +227,7 @@ def main() -> None:
         os.environ.setdefault("SCGGML_DATA", str(DOWNLOADS))
     if options.cohort == "disk":
         config |= {"cells": options.cells, "dimensions": options.dimensions, "samples": options.samples or 1000}
+        config |= {"density": options.density}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         config["path"] = str(Path(folder) / f"cohort.{options.format}")
         rows = run(f"cohorts:{options.cohort}", config, threads=options.threads)

@@ -96,6 +96,22 @@ def test_the_cells_on_disk_are_those_of_the_cohort(tmp_path, monkeypatch, kind):
     adata.file.close()
 
 
+def test_sparse_genes_on_disk_are_a_matrix(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import cohorts  # noqa: PLC0415
+
+    cohorts.write_cohort(tmp_path / "cohort.h5ad", 4, 30, 50, density=0.1)
+    adata = cohorts.open_cohort(tmp_path / "cohort.h5ad")
+    X = adata.X[:]
+    assert X.shape == (120, 50)
+    assert X.has_canonical_format
+    assert X.nnz / 6000 == pytest.approx(0.1, abs=0.02)
+    of_class = np.repeat([0, 1, 0, 1], 30)
+    means = [X[of_class == label].toarray()[:, :20].mean() for label in (0, 1)]
+    assert means[1] > 1.2 * means[0]
+    adata.file.close()
+
+
 def test_an_exponent_is_that_of_a_power_law(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     import _report  # noqa: PLC0415
