@@ -311,27 +311,26 @@ def test_held_out_donors_are_whole_and_never_among_the_training_samples(monkeypa
     samples, target = design("classes", in_batches)
     name = {str(s): p for p, s in enumerate(samples.cohort.names)}
     seen, scattered = [], []
-    cross, scatter = module.cross_distances, module.shared_scatter
+    join, scatter = module.join, module.shared_scatter
 
-    def watched(metric, test, training, **options):
+    def watched(training, test):
         seen.append(([name[s] for s in test.names], [name[s] for s in training.names]))
-        assert not options["among"]
-        return cross(metric, test, training, **options)
+        return join(training, test)
 
     def counted(start, pairs, weights):
         scattered.append(set(pairs[weights > 0].ravel().tolist()))
         return scatter(start, pairs, weights)
 
-    monkeypatch.setattr(module, "cross_distances", watched)
+    monkeypatch.setattr(module, "join", watched)
     monkeypatch.setattr(module, "shared_scatter", counted)
     decide(samples, target)
     tests = {tuple(test): training for test, training in seen}
     assert sorted(p for test in tests for p in test) == list(range(14))
-    assert len(seen) == len(tests) * len(SETTINGS)
+    assert len(seen) == len(tests)
     for test, training in tests.items():
         assert sorted([*test, *training]) == list(range(14))
         assert not set(samples.groups[list(test)]) & set(samples.groups[training])
-    for (test, _), used in zip(seen[:: len(SETTINGS)], zip(scattered[::2], scattered[1::2], strict=True), strict=True):
+    for (test, _), used in zip(seen, zip(scattered[::2], scattered[1::2], strict=True), strict=True):
         assert all(not part & set(test) for part in used)
 
 
@@ -341,8 +340,8 @@ def test_labels_of_held_out_samples_do_not_move_the_metrics(monkeypatch):
     folds = make_folds(target, samples.groups, n_splits=4, n_repeats=1, rng=np.random.default_rng(0))
     monkeypatch.setattr(module, "_folds", lambda *_: folds)
     seen = []
-    cross = module.cross_distances
-    monkeypatch.setattr(module, "cross_distances", lambda *a, **o: seen.append(cross(*a, **o)) or seen[-1])
+    score = module._scores
+    monkeypatch.setattr(module, "_scores", lambda D, *rest: seen.append(D) or score(D, *rest))
     decide(samples, target)
     values = target.values.copy()
     values[folds[0].test] = (values[folds[0].test] + 1) % 3
