@@ -1,6 +1,8 @@
 """Transport within one cohort by the network simplex of this package: each pair goes on from its last basis."""
 
+from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,28 +69,12 @@ class Warm:
     def solve(self, points: Points, pairs: Integers, cost: GroundCost) -> Floats:
         """Solve different pairs and remember their trees."""
         starts, warm = self._reserve(pairs)
-        if is_wide(points, cost):
-            values = self._solve_wide(points, pairs, cost, starts, warm)
-        else:
-            values = self._solve_narrow(points, pairs, cost, starts, warm)
-        # Noted only when all are solved: after an error some of the new places hold no tree.
-        # What is beyond `_kept_until` can be read until the next `solve` writes over it.
-        self._place[pairs[:, 0], pairs[:, 1]] = np.where(starts < self._kept_until, starts, -1)
-        self._last = np.asarray(points, dtype=np.float64), pairs, starts, values, cost
-        return values
+        wide = is_wide(points, cost)
+        kernel: Any = solve_wide_group if wide else solve_piece_of
+        cells: Any = wide_cells(self._clouds, points) if wide else prepared(self._clouds, points, cost)
 
-    def _solve_narrow(
-        self, points: Points, pairs: Integers, cost: GroundCost, starts: Integers, warm: NDArray[np.bool_]
-    ) -> Floats:
-        """Solve pairs whose costs are computed from the cells when they are asked for."""
-        cells = prepared(self._clouds, points, cost)
-        # Eight pieces per thread even out that some pairs need many more pivots than others. Smaller pieces than LEAST
-        # would cost more in calls than they gain; an interrupt waits for the pieces that have begun, hence MOST.
-        work = np.prod(self._sizes[pairs].astype(np.float64), axis=1)
-        pieces = split(work, np.clip(work.sum() / (8 * n_threads(self._n_jobs)), LEAST, MOST))
-
-        def solve_piece(piece: slice) -> Floats:
-            return solve_piece_of(
+        def solve_piece(piece: Any) -> Floats:
+            solved: Floats = kernel(
                 self._clouds,
                 cells,
                 pairs[piece],
@@ -99,34 +85,26 @@ class Warm:
                 max_iter=self._max_iter,
                 names=self._names,
             )
+            return solved
 
-        return np.concatenate([np.empty(0), *all_in_threads(solve_piece, pieces, self._n_jobs)])
-
-    def _solve_wide(
-        self, points: Points, pairs: Integers, cost: GroundCost, starts: Integers, warm: NDArray[np.bool_]
-    ) -> Floats:
-        """Solve pairs of cells with many features, whose costs come from matrix products."""
-        cells = wide_cells(self._clouds, points)
-
-        def solve_group(group: Integers) -> Floats:
-            return solve_wide_group(
-                self._clouds,
-                cells,
-                pairs[group],
-                cost,
-                pool=self._pool,
-                starts=starts[group],
-                warm=warm[group],
-                max_iter=self._max_iter,
-                names=self._names,
-            )
-
-        groups = wide_groups(pairs, self._sizes)
+        pieces: list[Any] = wide_groups(pairs, self._sizes) if wide else self._pieces(pairs)
         values = np.empty(len(pairs))
-        with one_blas_thread():
-            for group, solved in zip(groups, all_in_threads(solve_group, groups, self._n_jobs), strict=True):
-                values[group] = solved
+        # Threads of BLAS would wait for those of ours, and the last digits of a product depend on their number.
+        with one_blas_thread() if wide else nullcontext():
+            for piece, solved in zip(pieces, all_in_threads(solve_piece, pieces, self._n_jobs), strict=True):
+                values[piece] = solved
+        # Noted only when all are solved: after an error some of the new places hold no tree.
+        # What is beyond `_kept_until` can be read until the next `solve` writes over it.
+        self._place[pairs[:, 0], pairs[:, 1]] = np.where(starts < self._kept_until, starts, -1)
+        self._last = np.asarray(points, dtype=np.float64), pairs, starts, values, cost
         return values
+
+    def _pieces(self, pairs: Integers) -> list[slice]:
+        """Return runs of pairs of about the same work, a few for each thread."""
+        # Eight pieces per thread even out that some pairs need many more pivots than others. Smaller pieces than LEAST
+        # would cost more in calls than they gain; an interrupt waits for the pieces that have begun, hence MOST.
+        work = np.prod(self._sizes[pairs].astype(np.float64), axis=1)
+        return split(work, np.clip(work.sum() / (8 * n_threads(self._n_jobs)), LEAST, MOST))
 
     def _reserve(self, pairs: Integers) -> tuple[Integers, NDArray[np.bool_]]:
         """Return places in the pool: known ones, then new ones, of which as many are kept as there is room for."""
@@ -277,31 +255,21 @@ def solve_once(cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost
     """Return (n_pairs,) costs of the pairs, in this thread, without a memory of them."""
     # Places of -1: no tree is read or written, and the pool may be empty.
     clouds = clouds_of(cohort)
-    pool, starts = np.empty(0, dtype=np.int16), np.full(len(pairs), -1, dtype=np.int64)
-    cold = np.zeros(len(pairs), dtype=np.bool_)
-    if not is_wide(points, cost):
-        return solve_piece_of(
-            clouds,
-            prepared(clouds, points, cost),
-            pairs,
-            cost,
-            pool=pool,
-            starts=starts,
-            warm=cold,
-            max_iter=max_iter,
-            names=cohort.names,
-        )
-    cells, values = wide_cells(clouds, points), np.empty(len(pairs))
-    with one_blas_thread():
-        for group in wide_groups(pairs, np.diff(clouds.offsets)):
-            values[group] = solve_wide_group(
+    wide = is_wide(points, cost)
+    kernel: Any = solve_wide_group if wide else solve_piece_of
+    cells: Any = wide_cells(clouds, points) if wide else prepared(clouds, points, cost)
+    values = np.empty(len(pairs))
+    with one_blas_thread() if wide else nullcontext():
+        for piece in wide_groups(pairs, np.diff(clouds.offsets)) if wide else [slice(None)]:
+            own = pairs[piece]
+            values[piece] = kernel(
                 clouds,
                 cells,
-                pairs[group],
+                own,
                 cost,
-                pool=pool,
-                starts=starts[group],
-                warm=cold[group],
+                pool=np.empty(0, dtype=np.int16),
+                starts=np.full(len(own), -1, dtype=np.int64),
+                warm=np.zeros(len(own), dtype=np.bool_),
                 max_iter=max_iter,
                 names=cohort.names,
             )
