@@ -2,9 +2,11 @@
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from _learning import SETTLED, take_steps
 from _slots import assert_round_trip, assert_same, slots
+from scipy import sparse
 
 import scggml as sg
 from scggml._anndata.features import read_features
@@ -76,6 +78,26 @@ def test_small_samples_are_taken_whole_by_default_and_large_ones_are_not(many, m
     assert_same(slots(many), slots(whole))
     assert read_metric(many, "ggml").reading.summary == sg.tl.Coreset(200)
     assert MANY == 1000
+
+
+def test_many_cells_with_many_features_are_summarized_by_few_points(monkeypatch):
+    """The same where genes are sparse: one sample at a time is made dense."""
+    rng = np.random.default_rng(0)
+    X = rng.poisson(0.3, (12 * 60, 30)).astype(np.float32)
+    X[: len(X) // 2, 3] += 2
+    obs = {"sample": [f"s{i // 60}" for i in range(720)], "label": ["ab"[i // 360] for i in range(720)]}
+    adata = ad.AnnData(sparse.csr_matrix(X), obs=pd.DataFrame(obs, index=np.arange(720).astype(str)))
+    dense = ad.AnnData(X, obs=adata.obs.copy())
+    for name, value in (("WIDE", 29), ("CELLS", 700)):
+        monkeypatch.setattr(f"scggml._core.transport.coreset.{name}", value)
+    for each in (adata, dense):
+        sg.tl.ggml(each, "sample", "label", **QUIET)
+    assert read_metric(adata, "ggml").reading.summary == sg.tl.Coreset(50)
+    np.testing.assert_array_equal(adata.uns["ggml"]["components"], dense.uns["ggml"]["components"])
+    assert np.abs(adata.uns["ggml"]["components"]).sum(axis=0).argmax() == 3
+    whole = dense.copy()
+    sg.tl.ggml(whole, "sample", "label", summary=None, **QUIET)
+    assert "summary" not in whole.uns["ggml"]["reading"]
 
 
 def test_a_summary_of_as_many_points_as_cells_changes_nothing(many):
