@@ -200,7 +200,7 @@ _KEPT = []
 
 
 def grow(i):
-    _KEPT.append(np.ones(50_000_000))  # from 300 MB on, loky replaces a process
+    _KEPT.append(np.ones(40_000_000))  # from 300 MB on, loky replaces a process
     time.sleep(1.1)  # it looks once a second
     return i
 
