@@ -122,7 +122,7 @@ def one_blas_thread() -> Iterator[None]:
 
 
 class _Limit:
-    """How many blocks have limited BLAS, and how to restore it."""
+    """The blocks of code that have limited BLAS, counted, and the way to restore it."""
 
     def __init__(self) -> None:
         self.process = this_process()

@@ -81,7 +81,7 @@ def distances(
         Without a metric it is 0.
     n_jobs
         %(n_jobs_threads)s
-        Pairs go through joblib: inside `joblib.parallel_config(backend="dask")` they run on a Dask cluster.
+        Inside `joblib.parallel_config(backend="dask")` pairs go through joblib to a Dask cluster.
     progress
         %(progress)s
 

@@ -98,7 +98,7 @@ def permutation_test(
         B. The smallest p-value that can come out is 1 / (1 + B), or 1 / (number of different labelings) if that is
         larger.
     preprocess, use_rep, layer, mask_var, label_kind, reference_class, batch_key, covariate_keys, weights_key
-        As in `cross_validate`.
+        As in `cross_validate`, but a `Preprocess` is fitted once, to all cells; a function is refitted in each fold.
     summary
         What stands for a sample, for the true labels as for permuted ones. `"auto"` is that of the stored metric, or
         `Coreset(50)`; None takes all cells that were drawn.

@@ -175,6 +175,8 @@ def test_beyond_the_limit_axes_are_the_principal_ones(monkeypatch, sizes, d, sma
     cohort = from_clouds([rng.standard_normal((n, d)) * 1.5 ** -np.arange(d) + 3 for n in sizes])
     truth = principal_axes(cohort, 6)
     monkeypatch.setattr(module, "SMALL", small)
+    nearly_all, _ = span(cohort, d - 1)
+    np.testing.assert_allclose(nearly_all @ nearly_all.T, np.eye(len(nearly_all)), atol=1e-9)
     axes, points = span(cohort, 6)
     np.testing.assert_allclose(points, cohort.points @ axes.T, atol=1e-9)
     np.testing.assert_allclose(axes @ axes.T, np.eye(6), atol=1e-10)

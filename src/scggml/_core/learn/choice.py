@@ -21,7 +21,7 @@ from scggml._core.learn.shrinkage import Shrinkage, batch_directions, shrink
 from scggml._core.learn.spectrum import Covariance
 from scggml._core.samples import Samples, Target, join
 from scggml._core.transport.coreset import Coreset
-from scggml._core.transport.pairs import all_pairs
+from scggml._core.transport.pairs import all_pairs, cross_pairs
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.products import project
 from scggml._core.transport.solver import Solver
@@ -256,8 +256,8 @@ def _held_out(
     training_cells, test_cells = flat.take(fold.train), flat.take(fold.test)
     kept_out = None if training.batch is None else batch_directions(training_cells, known, training.batch)
     covariance = Covariance(training_cells)
-    both, P = join(training_cells, test_cells), training_cells.n_samples
-    pairs = np.stack(np.meshgrid(np.arange(P), P + np.arange(len(fold.test))), axis=-1).reshape(-1, 2).astype(np.int64)
+    both = join(training_cells, test_cells)
+    pairs = cross_pairs(training_cells.n_samples, test_cells.n_samples)
     transport = solver.transport(both, n_jobs=n_jobs)
     # Scores depend on the order of distances only, as distances under two settings are not on one scale.
     out = np.empty((len(tried), len(fold.test)))

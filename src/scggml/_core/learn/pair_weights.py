@@ -109,18 +109,19 @@ def some_pairs(codes: Integers, most: int, rng: np.random.Generator) -> Integers
     if len(pairs) <= most:
         return pairs
     kind, n_kinds = _kinds(codes, pairs)
-    counts = np.bincount(kind, minlength=n_kinds)
-    # One sort for all kinds: the place of each pair among those of its kind, in random order.
-    order = rng.permutation(len(pairs))
-    order = order[np.argsort(kind[order], kind="stable")]
-    place = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
+    # One sort for all kinds, instead of a search for each.
+    order, counts = np.argsort(kind, kind="stable"), np.bincount(kind, minlength=n_kinds)
+    starts = np.cumsum(counts) - counts
     if n_kinds > most:
-        kept = order[place == 0]
-        alike = codes[pairs[kept, 0]] == codes[pairs[kept, 1]]
+        firsts = order[starts + rng.integers(counts)]
+        alike = codes[pairs[firsts, 0]] == codes[pairs[firsts, 1]]
         n_alike = min(int(alike.sum()), most // 2)
-        parts = (kept[alike], n_alike), (kept[~alike], most - n_alike)
-        return pairs[np.sort(np.concatenate([rng.choice(each, min(n, len(each)), False) for each, n in parts]))]
-    return pairs[np.sort(order[place < _level(counts, most)])]
+        parts = (firsts[alike], n_alike), (firsts[~alike], most - n_alike)
+        drawn = [rng.choice(each, min(n, len(each)), False) for each, n in parts]
+    else:
+        level = _level(counts, most)
+        drawn = [rng.choice(own, min(len(own), level), False) for own in np.split(order, starts[1:])]
+    return pairs[np.sort(np.concatenate(drawn))]
 
 
 def _level(counts: Integers, most: int) -> int:

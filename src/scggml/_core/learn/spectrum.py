@@ -127,11 +127,11 @@ def _many_principal_axes(cohort: Cohort, most: int) -> Floats:
         return orthonormal_rows(leading_eigenvectors(x @ x.T, n, most) @ x)
     covariance = Covariance(cohort)
     if d <= SMALL:
-        return leading_eigenvectors(covariance(np.eye(d)), d, most)
-    basis = np.random.default_rng(0).standard_normal((most + 20, d))
+        return leading_eigenvectors(covariance(np.eye(d)), d, min(most, d))
+    basis = np.random.default_rng(0).standard_normal((min(most + 20, d), d))
     for _ in range(4):
         basis = orthonormal_rows(covariance(basis.T).T)
-    return leading_eigenvectors(basis @ covariance(basis.T), most + 20, most) @ basis
+    return leading_eigenvectors(basis @ covariance(basis.T), len(basis), min(most, d)) @ basis
 
 
 def orthonormal_rows(rows: Floats) -> Floats:

@@ -65,7 +65,7 @@ class Transport(Protocol):
 def check_differentiable(cost: GroundCost) -> None:
     """Raise unless gradients by the cells are known for a ground cost."""
     if cost not in ("euclidean", "sqeuclidean"):
-        raise NotImplementedError(f"No gradient of the ground cost {cost!r}; only of 'euclidean' and 'sqeuclidean'.")
+        raise ValueError(f"The ground cost {cost!r} has no gradient here; choose from 'euclidean' and 'sqeuclidean'.")
 
 
 def ground_cost(x: Points, y: Points, metric: GroundCost) -> Floats:

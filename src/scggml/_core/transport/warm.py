@@ -253,27 +253,7 @@ def out_of_pivots(max_iter: int, between: str) -> RuntimeError:
 
 def solve_once(cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost, max_iter: int) -> Floats:
     """Return (n_pairs,) costs of the pairs, in this thread, without a memory of them."""
-    # Places of -1: no tree is read or written, and the pool may be empty.
-    clouds = clouds_of(cohort)
-    wide = is_wide(points, cost)
-    kernel: Any = solve_wide_group if wide else solve_piece_of
-    cells: Any = wide_cells(clouds, points) if wide else prepared(clouds, points, cost)
-    values = np.empty(len(pairs))
-    with one_blas_thread() if wide else nullcontext():
-        for piece in wide_groups(pairs, np.diff(clouds.offsets)) if wide else [slice(None)]:
-            own = pairs[piece]
-            values[piece] = kernel(
-                clouds,
-                cells,
-                own,
-                cost,
-                pool=np.empty(0, dtype=np.int16),
-                starts=np.full(len(own), -1, dtype=np.int64),
-                warm=np.zeros(len(own), dtype=np.bool_),
-                max_iter=max_iter,
-                names=cohort.names,
-            )
-    return values
+    return Warm(cohort, max_iter=max_iter, cache_size=0.0, n_jobs=1).solve(points, pairs, cost)
 
 
 def is_wide(points: Points, cost: GroundCost) -> bool:
