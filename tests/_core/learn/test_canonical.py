@@ -14,16 +14,15 @@ from _oracles import (
 )
 
 from scggml._core.cohort import Cohort, from_clouds
-from scggml._core.learn import canonical as module
+from scggml._core.learn import scatter as module
 from scggml._core.learn.canonical import (
     FAINT,
     Canonical,
     canonical_metric,
     canonical_variates,
-    euclidean_start,
-    scatter,
 )
 from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
+from scggml._core.learn.scatter import euclidean_start
 from scggml._core.learn.spectrum import principal_axes
 from scggml._core.samples import class_target
 from scggml._core.transport.exact import Exact
@@ -43,24 +42,6 @@ def components(cohort: Cohort, n_comps: int = 2, **options):
 
 def up_to_sign(rows):
     return rows * np.sign(rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)])[:, None]
-
-
-# Scatter of plans
-
-
-@pytest.mark.parametrize("held", [1, 4, 4096])
-@pytest.mark.parametrize("backend", ["simplex", "pot"])
-def test_the_scatter_of_plans_is_the_sum_over_pairs_of_cells(monkeypatch, held, backend):
-    monkeypatch.setattr(module, "PAIRS", held)
-    pairs = all_pairs(5)
-    weights = np.array([0.5, 0.0, 1.0, 0.2, 0.0, 0.3, 0.1, 0.7, 0.9, 0.4])
-    transport = Exact(backend=backend).transport(COHORT)
-    transport.solve(COHORT.points, pairs, "euclidean")
-    truth = lp_plans(COHORT)
-    truth = {(p, q): truth[p, q] for p, q in pairs}
-    np.testing.assert_allclose(
-        scatter(COHORT.points, transport, pairs, weights), scatter_by_loops(COHORT, truth, weights)
-    )
 
 
 # Canonical variates
@@ -368,7 +349,9 @@ def test_a_shared_start_gives_the_metric_from_scratch(monkeypatch, scale, max_fe
     weights = weigh_pairs(class_target(COHORT))
     start = euclidean_start(COHORT, all_pairs(5), solver=Exact(), max_features=max_features)
     truth = canonical_metric(options, COHORT, weights, 2, solver=Exact())
-    for _ in range(2):
+    assert start.by_pair is None
+    assert start.for_many().by_pair.shape[0] == 10
+    for start in (start, start, start.for_many()):
         found = canonical_metric(options, COHORT, weights, 2, solver=Exact(), start=start)
         np.testing.assert_allclose(found.components, truth.components, rtol=0, atol=1e-12)
         np.testing.assert_allclose(found.eigenvalues, truth.eigenvalues, rtol=1e-12)

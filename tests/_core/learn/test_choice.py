@@ -10,7 +10,7 @@ from _oracles import cloud, cost_by_loops, planted_cohort, random_cohort
 from scggml._core.cohort import from_clouds
 from scggml._core.folds import make_folds
 from scggml._core.learn import choice as module
-from scggml._core.learn.canonical import Canonical, canonical_metric, euclidean_start
+from scggml._core.learn.canonical import Canonical, canonical_metric
 from scggml._core.learn.choice import (
     ERRORS,
     LEAST,
@@ -27,6 +27,7 @@ from scggml._core.learn.choice import (
     summarize,
 )
 from scggml._core.learn.pair_weights import weigh_pairs
+from scggml._core.learn.scatter import Start, euclidean_start
 from scggml._core.learn.shrinkage import batch_directions, shrink
 from scggml._core.samples import Samples, Target, blind, class_target, plain_samples
 from scggml._core.transport.coreset import Coreset
@@ -178,8 +179,8 @@ def votes_by_loops(distances, known):
 
 
 def scores_by_loops(samples, target, seed=0, n_comps=2, squared=False):
-    """Scores (n_settings, n) by metrics of the training donors alone, distances by POT, votes one by one; donors."""
-    columns, donors = [], []
+    """Scores and errors by metrics of the training donors alone, distances by POT, votes one by one."""
+    parts, tests = [], []
     for fold in make_folds(target, samples.groups, n_splits=N_SPLITS, n_repeats=1, rng=np.random.default_rng(seed)):
         training, known = samples.take(fold.train), target.take(fold.train)
         weights = weigh_pairs(known, batch=training.batch)
@@ -197,21 +198,32 @@ def scores_by_loops(samples, target, seed=0, n_comps=2, squared=False):
                     near = known.values[np.argsort(D, kind="stable")]
                     part[i, j] = -abs(np.mean([near[:k].mean() for k in NEIGHBORS]) - target.values[p])
                     continue
-                counts = np.bincount(target.codes)
-                weight = len(target.values) / (len(counts) * counts[target.codes[p]])
-                part[i, j] = weight * votes_by_loops(D, known)[target.codes[p]]
-        columns.append(part)
-        donors += samples.groups[fold.test].tolist()
-    return np.concatenate(columns, axis=1), donors
+                part[i, j] = votes_by_loops(D, known)[target.codes[p]]
+        parts.append(part)
+        tests.append(fold.test)
+    half = summed_up(parts[:2], tests[:2], samples, target)
+    last = np.array([0, *(i for i in range(1, len(SETTINGS)) if half[0][i] - half[0][0] > 1e-12)])
+    if len(last) == 1:
+        return half
+    scores, errors = summed_up([part[last] for part in parts], tests, samples, target)
+    gains, spread = half[0] - half[0][0], np.array(half[1])
+    gains[last], spread[last] = scores - scores[0], errors
+    return scores[0] + gains, spread
 
 
-def errors_by_loops(scores, donors):
-    """Standard errors of the mean gains over the first setting, out of the sums of the donors."""
+def summed_up(parts, tests, samples, target):
+    """Mean scores, classes counting equally, and standard errors of the gains, out of the sums of the donors."""
+    tested, scores = np.concatenate(tests), np.concatenate(parts, axis=1)
+    if target.kind == "classes":
+        codes = target.codes[tested]
+        present = len(set(codes.tolist()))
+        scores = scores * [len(codes) / (present * np.sum(codes == code)) for code in codes]
+    donors = samples.groups[tested].tolist()
     errors = []
     for row in scores - scores[0]:
         sums = [sum(gain for gain, each in zip(row, donors, strict=True) if each == donor) for donor in set(donors)]
         errors.append(np.std(sums, ddof=1) * np.sqrt(len(sums)) / len(row))
-    return errors
+    return scores.mean(axis=1), errors
 
 
 def design(kind, in_batches):
@@ -229,17 +241,41 @@ def design(kind, in_batches):
 @pytest.mark.parametrize("kind", ["classes", "ordered", "numbers"])
 def test_scores_and_errors_are_those_written_out(kind, in_batches):
     samples, target = design(kind, in_batches)
-    truth, donors = scores_by_loops(samples, target)
+    scores, errors = scores_by_loops(samples, target)
     found = decide(samples, target)
-    np.testing.assert_allclose(found.scores, truth.mean(axis=1), rtol=1e-8)
-    np.testing.assert_allclose(found.errors, errors_by_loops(truth, donors), rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-8)
+    np.testing.assert_allclose(found.errors, errors, rtol=1e-6, atol=1e-12)
     assert len(set(found.scores.round(9))) > 1
+
+
+@pytest.mark.parametrize(
+    ("gains", "later"),
+    [
+        ([0.0, 0.1, -0.1, 0.0, 0.2], [0, 1, 4]),
+        ([0.0, 0.1, 0.1, 0.1, 0.2], [0, 1, 2, 3, 4]),
+        ([0.0, -0.1, 0.0, -0.2, -0.1], []),  # the usual one is not scored for nothing
+    ],
+)
+def test_what_is_no_better_on_the_first_half_is_not_tried_on_the_second(monkeypatch, gains, later):
+    seen, rng = [], np.random.default_rng(0)
+
+    def scored(tried, *_, known_fold, **__):
+        seen.append([SETTINGS.index(setting) for setting in tried])
+        return np.array(gains)[seen[-1], None] + rng.standard_normal(len(known_fold.test))
+
+    monkeypatch.setattr(module, "_held_out", scored)
+    samples, target = ordinary()
+    found = decide(samples, target)
+    everything = list(range(len(SETTINGS)))
+    assert seen == [everything, everything, *([later, later] if later else [])]
+    np.testing.assert_allclose(found.scores - found.scores[0], gains, atol=1e-12)
+    assert found.chosen == (int(np.argmax(gains)) if later else 0)
 
 
 def test_the_squared_cost_is_that_of_the_learner():
     samples, target = design("classes", in_batches=False)
     truth, _ = scores_by_loops(samples, target, squared=True)
-    np.testing.assert_allclose(decide(samples, target, cost="sqeuclidean").scores, truth.mean(axis=1), rtol=1e-8)
+    np.testing.assert_allclose(decide(samples, target, cost="sqeuclidean").scores, truth, rtol=1e-8)
 
 
 def test_members_of_a_larger_cohort_are_scored_as_if_they_were_alone():
@@ -309,20 +345,20 @@ def test_the_seed_decides_the_folds():
 @pytest.mark.parametrize("in_batches", [False, True])
 def test_held_out_donors_are_whole_and_never_among_the_training_samples(monkeypatch, in_batches):
     samples, target = design("classes", in_batches)
-    name = {str(s): p for p, s in enumerate(samples.cohort.names)}
     seen, scattered = [], []
-    join, scatter = module.join, module.shared_scatter
+    pairs_of, scatters = module.between_pairs, Start.scatters
 
-    def watched(training, test):
-        seen.append(([name[s] for s in test.names], [name[s] for s in training.names]))
-        return join(training, test)
+    def watched(test, training):
+        seen.append((test.tolist(), training.tolist()))
+        return pairs_of(test, training)
 
-    def counted(start, pairs, weights):
-        scattered.append(set(pairs[weights > 0].ravel().tolist()))
-        return scatter(start, pairs, weights)
+    def counted(start, pairs, kinds):
+        scattered.append([set(pairs[weights > 0].ravel().tolist()) for weights in kinds])
+        return scatters(start, pairs, kinds)
 
-    monkeypatch.setattr(module, "join", watched)
-    monkeypatch.setattr(module, "shared_scatter", counted)
+    monkeypatch.setattr(module, "between_pairs", watched)
+    monkeypatch.setattr(Start, "scatters", counted)
+    monkeypatch.setattr(module, "_mean_gains", lambda scores: np.ones(len(scores)))  # nothing is given up halfway
     decide(samples, target)
     tests = {tuple(test): training for test, training in seen}
     assert sorted(p for test in tests for p in test) == list(range(14))
@@ -330,7 +366,7 @@ def test_held_out_donors_are_whole_and_never_among_the_training_samples(monkeypa
     for test, training in tests.items():
         assert sorted([*test, *training]) == list(range(14))
         assert not set(samples.groups[list(test)]) & set(samples.groups[training])
-    for (test, _), used in zip(seen, zip(scattered[::2], scattered[1::2], strict=True), strict=True):
+    for (test, _), used in zip(seen, scattered, strict=True):
         assert all(not part & set(test) for part in used)
 
 
@@ -342,14 +378,14 @@ def test_labels_of_held_out_samples_do_not_move_the_metrics(monkeypatch):
     seen = []
     score = module._scores
     monkeypatch.setattr(module, "_scores", lambda D, *rest: seen.append(D) or score(D, *rest))
+    monkeypatch.setattr(module, "_mean_gains", lambda scores: np.ones(len(scores)))  # nothing is given up halfway
     decide(samples, target)
     values = target.values.copy()
     values[folds[0].test] = (values[folds[0].test] + 1) % 3
     decide(samples, replace(target, values=values))
-    n = len(SETTINGS)
-    for one, two in zip(seen[:n], seen[4 * n : 5 * n], strict=True):
-        np.testing.assert_array_equal(one, two)
-    assert not np.allclose(seen[n], seen[5 * n])
+    # The first fold, with distances under all settings, before and after.
+    np.testing.assert_array_equal(seen[0], seen[len(seen) // 2])
+    assert not np.allclose(seen[1], seen[len(seen) // 2 + 1])
 
 
 # Too few

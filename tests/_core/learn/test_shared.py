@@ -9,8 +9,8 @@ import pytest
 from _oracles import dense_variates, lp_plans, random_cohort, relative_error, scatter_by_loops, theta
 
 from scggml._core.folds import make_folds
-from scggml._core.learn import canonical as canonical_module
 from scggml._core.learn import choice as choice_module
+from scggml._core.learn import shared as shared_module
 from scggml._core.learn.canonical import FAINT, Canonical
 from scggml._core.learn.choice import MOST_CELLS, MOST_SAMPLES
 from scggml._core.learn.learner import Learner
@@ -18,6 +18,7 @@ from scggml._core.learn.shared import Work, with_work
 from scggml._core.learn.triplets import Triplets
 from scggml._core.samples import LabelKind, Samples, Target, blind
 from scggml._core.transport.exact import Exact
+from scggml._core.transport.warm import Warm
 
 P = 14
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 1, 2, 0])
@@ -93,24 +94,11 @@ def test_nothing_but_later_alternations_is_solved_again(monkeypatch):
     """The choice asks for distances to held-out samples, the metric for the plans of its second and third round."""
     learner, target = LEARNERS["fixed"], target_of("classes")
     samples = shared(learner, samples_of())
-    solver = learner.engine
-    starts, begin = [], canonical_module.euclidean_start
-    monkeypatch.setattr(canonical_module, "euclidean_start", lambda *a, **o: starts.append(1) or begin(*a, **o))
+    starts, begin = [], shared_module.euclidean_start
+    monkeypatch.setattr(shared_module, "euclidean_start", lambda *a, **o: starts.append(1) or begin(*a, **o))
     monkeypatch.setattr(choice_module, "euclidean_start", lambda *a, **o: starts.append(1) or begin(*a, **o))
-    solved, transport = [], type(solver).transport
-
-    class Counted:
-        def __init__(self, inner):
-            self.inner = inner
-
-        def solve(self, points, pairs, cost):
-            solved.append(len(pairs))
-            return self.inner.solve(points, pairs, cost)
-
-        def plans(self, part=slice(None)):
-            return self.inner.plans(part)
-
-    monkeypatch.setattr(type(solver), "transport", lambda self, cohort, **o: Counted(transport(self, cohort, **o)))
+    solved, solve = [], Warm.solve
+    monkeypatch.setattr(Warm, "solve", lambda self, points, *rest: solved.append(rest) or solve(self, points, *rest))
     learn(learner, samples, target)
     assert len(solved) == 2
     learn(LEARNERS["open"], samples, target)

@@ -13,6 +13,7 @@ from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers, Points
 from scggml._core.evaluate.classify import CLASSIFIERS, ClassifierName, kernel_logistic, knn_mean, knn_votes
 from scggml._core.learn.learner import Learner
+from scggml._core.learn.shared import Work
 from scggml._core.samples import Samples, Target, mean_profiles
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.ground import Blended, Ground, GroundMetric, cross_distances, own_distances
@@ -140,8 +141,17 @@ class _FittedByDistance:
     target: Target
 
     def predict(self, test: Samples) -> Prediction:
-        D = cross_distances(self.metric, test.cohort, self.training.cohort, solver=self.method.solver)
+        D = self._distances(test)
         return Prediction(self.classify(D[:, : self.training.n_samples]), D)
+
+    def _distances(self, test: Samples) -> Floats:
+        """Return (n, P + n) distances to the training samples and among the n samples."""
+        work, training, metric = self.training.work, self.training, self.metric
+        if isinstance(work, Work) and isinstance(metric, GroundMetric) and test.work is work:
+            rows, columns = test.positions, training.positions
+            if rows is not None and columns is not None and _all_different(np.concatenate([rows, columns])):
+                return work.cross_distances(metric, rows, columns)
+        return cross_distances(metric, test.cohort, training.cohort, solver=self.method.solver)
 
     def classify(self, D: Floats) -> Floats:
         if self.target.kind == "numbers":
@@ -151,6 +161,10 @@ class _FittedByDistance:
             return knn_votes(D, codes, n_classes, self.method.n_neighbors)
         known = own_distances(self.metric, self.training.cohort, solver=self.method.solver)
         return kernel_logistic(D, known, codes, n_classes)
+
+
+def _all_different(positions: Integers) -> bool:
+    return len(np.unique(positions)) == len(positions)
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,25 @@
 """Canonical variates in Wasserstein space: a metric in closed form."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
-from scipy.sparse import csr_array
+from scipy.linalg.lapack import dpotrf, dtrtrs
 from tqdm.auto import tqdm
 
 from scggml._core.checks import check_number, check_whole
-from scggml._core.cohort import Cohort, Floats, Integers, blocks
+from scggml._core.cohort import Cohort, Floats
 from scggml._core.learn.pair_weights import PairWeights
-from scggml._core.learn.spectrum import leading_eigenvectors, mean_cell, span
-from scggml._core.transport.plans import Plans, Transport
+from scggml._core.learn.scatter import Scatter, Start, as_matrix, centred, scatters
+from scggml._core.learn.spectrum import DENSE, leading_eigenvectors
+from scggml._core.transport.plans import Transport
 from scggml._core.transport.solver import Solver
 
 FAINT = 0.001
 """Least scale of a canonical variate, as a share of the largest eigenvalue: a row of zeros could never be learned."""
 
-PAIRS = 4096
-"""Pairs whose plans are held at a time."""
-
 ROUNDING = 1e-10
-"""Share of the scatter of the cells below which scatter along the plans is rounding; the same for eigenvalues."""
+"""Share of the largest eigenvalue, or of the mean ridge, below which others are rounding."""
 
 RidgeScale = Literal["mean", "feature"]
 
@@ -105,59 +101,6 @@ class Canonical:
 
 
 @dataclass(frozen=True)
-class Start:
-    """Cells of a cohort and their optimal plans under the Euclidean metric, which no label enters.
-
-    Refits of the same cells (folds, permuted labels, bootstraps of donors) share it: they differ in the weights of
-    pairs only.
-
-    Parameters
-    ----------
-    points
-        (n_cells, d) cells less their mean, in double precision.
-    axes
-        (d, n_features) orthonormal axes that the cells were reduced to; None if they were not.
-    exact
-        Whether the axes span all cells, so that nothing was lost and no cell decided about another one.
-    plans
-        Plans of `pairs`, whose numbers stand in `place` (P, P); -1 for a pair that was not solved.
-    """
-
-    points: Floats
-    axes: Floats | None
-    plans: Plans
-    place: Integers
-    exact: bool = True
-
-
-def centred(cohort: Cohort, max_features: int) -> tuple[Floats, Floats | None]:
-    """Return cells less their mean (n_cells, m), and the orthonormal axes (m, d) that they were reduced to, if any.
-
-    n cells less their mean span n - 1 dimensions at most. With more features than that the axes of this span lose
-    nothing; beyond `max_features` principal axes of the cells take their place.
-    """
-    n, d = cohort.points.shape
-    if d <= min(max_features, n):
-        return cohort.points.astype(np.float64) - mean_cell(cohort), None
-    axes, points = span(cohort, max_features)
-    return points - mean_cell(cohort, points), axes
-
-
-def euclidean_start(
-    cohort: Cohort, pairs: Integers, *, solver: Solver, n_jobs: int | None = 1, max_features: int
-) -> Start:
-    """Solve the pairs of a cohort under the Euclidean metric of its features."""
-    points, axes = centred(cohort, max_features)
-    transport = solver.transport(cohort, n_jobs=n_jobs)
-    transport.solve(points, pairs, "sqeuclidean")
-    # Refits look up some of the pairs, in any order.
-    place = np.full((cohort.n_samples, cohort.n_samples), -1, dtype=np.int64)
-    place[pairs[:, 0], pairs[:, 1]] = np.arange(len(pairs))
-    exact = axes is None or len(cohort.points) <= max_features
-    return Start(points, axes, transport.plans(), place, exact)
-
-
-@dataclass(frozen=True)
 class Variates:
     """Canonical variates (k, d) and, for each alternation, the eigenvalues (n_alternations, k) that scale them."""
 
@@ -181,9 +124,9 @@ def canonical_metric(
 
     With `start` the first alternation needs no transport; `transport` may already hold trees of the pairs.
     """
-    pairs = weights.pairs
+    pairs, kinds = weights.pairs, (weights.between, weights.within)
     if transport is None:
-        transport = solver.transport(cohort, n_jobs=n_jobs)
+        transport = solver.transport(cohort, n_jobs=n_jobs) if start is None else start.transport.fork(n_jobs)
     points, axes = centred(cohort, options.max_features) if start is None else (start.points, start.axes)
     ridge, scale = float(options.ridge), options.ridge_scale
     if scale == "auto":
@@ -193,56 +136,15 @@ def canonical_metric(
     rounds = range(options.n_alternations)
     for i in tqdm(rounds, desc="canonical variates", unit="round", disable=not progress, leave=False):
         if i == 0 and start is not None:
-            S_b, S_w = (shared_scatter(start, pairs, part) for part in (weights.between, weights.within))
+            between, within = start.scatters(pairs, kinds)
         else:
             transport.solve(embedded, pairs, "sqeuclidean")
-            S_b, S_w = (scatter(points, transport, pairs, part) for part in (weights.between, weights.within))
+            between, within = scatters(points, transport, pairs, kinds)
         # Plans are those under W, scatters those of all features: a direction that W leaves out can come back.
-        unit = unit_ridge(S_b, S_w, scale, axes)
-        W, values[i] = canonical_variates(S_b, S_w, n_comps, ridge, unit)
+        unit = unit_ridge(between, within, scale, axes)
+        W, values[i] = canonical_variates(between, within, n_comps, ridge, unit)
         embedded = points @ W.T
     return Variates(unit.lift(W), values)
-
-
-def shared_scatter(start: Start, pairs: Integers, weights: Floats) -> Floats:
-    """Return the (d, d) weighted scatter along the Euclidean plans of some pairs; see `scatter`."""
-    number = start.place[pairs[:, 0], pairs[:, 1]]
-    if (number < 0).any():
-        raise ValueError("A pair of samples was not solved at the start that refits share.")
-    # Pairs that this refit does not weigh stay at 0, and their plans are skipped.
-    by_pair = np.zeros(len(start.plans.pairs))
-    by_pair[number] = weights
-    return _scatter_of(start.points, [(start.plans, by_pair)])
-
-
-def scatter(points: Floats, transport: Transport, pairs: Integers, weights: Floats) -> Floats:
-    r"""Return the (d, d) weighted sum of :math:`T_{ij} (x_i - x_j)(x_i - x_j)^T` over the pairs just solved.
-
-    It equals :math:`X^T (D - A - A^T) X` with the sparse flow matrix A (cells x cells) and its degrees D, so nothing
-    of size n x m x d arises; A is taken a few pairs at a time. Centred points keep the difference accurate.
-    """
-    parts = (slice(start, start + PAIRS) for start in range(0, len(pairs), PAIRS))
-    return _scatter_of(points, ((transport.plans(part), weights[part]) for part in parts if weights[part].any()))
-
-
-def _scatter_of(points: Floats, parts: Iterable[tuple[Plans, Floats]]) -> Floats:
-    n, d = points.shape
-    A: Any = None
-    for plans, weights in parts:
-        flow = plans.mass * weights[plans.owner]
-        used = flow > 0  # entries of pairs that do not count here
-        part = csr_array((flow[used], (plans.source[used], plans.target[used])), shape=(n, n))
-        A = part if A is None else A + part
-    if A is None:
-        return np.zeros((d, d))
-    degrees = A.sum(axis=0) + A.sum(axis=1)
-    half = np.zeros((d, d))
-    for rows in blocks(points):  # beside the cells nothing of their size is held
-        half += points[rows].T @ (points[rows] * (degrees[rows, None] / 2) - A[rows] @ points)
-    out: Floats = half + half.T  # D is symmetric: one product serves both halves
-    # What is left of equal points is the rounding of the subtraction.
-    total = float(degrees @ np.einsum("ij,ij->i", points, points))
-    return out if np.trace(out) > ROUNDING * total else np.zeros_like(out)
 
 
 @dataclass(frozen=True)
@@ -273,12 +175,16 @@ class Ridge:
         return (rows @ self.matrix) @ (self.axes / self.features)
 
 
-def unit_ridge(between: Floats, within: Floats, scale: RidgeScale, axes: Floats | None = None) -> Ridge:
+def unit_ridge(
+    between: Floats | Scatter, within: Floats | Scatter, scale: RidgeScale, axes: Floats | None = None
+) -> Ridge:
     """Return the ridge that is as large as the within-class variance, on average or of each feature."""
-    m = len(within)
+    measure = as_matrix(within)
+    m = len(measure)
     d = m if axes is None else axes.shape[1]
     # Classes without any spread inside (one sample each, or copies) leave the scale of the ridge to the other scatter.
-    measure = within if np.trace(within) > 0 else between
+    if np.trace(measure) <= 0:
+        measure = as_matrix(between)
     mean = np.trace(measure) / d
     if mean <= 0:
         raise ValueError("All samples of the cohort are the same point cloud: there is no difference to learn from.")
@@ -296,27 +202,58 @@ def unit_ridge(between: Floats, within: Floats, scale: RidgeScale, axes: Floats 
 
 
 def canonical_variates(
-    between: Floats, within: Floats, n_comps: int, ridge: float, scale: RidgeScale | Ridge = "mean"
+    between: Floats | Scatter,
+    within: Floats | Scatter,
+    n_comps: int,
+    ridge: float,
+    scale: RidgeScale | Ridge = "mean",
 ) -> tuple[Floats, Floats]:
     """Solve between v = lambda (within + r R) v: the top rows (k, m), scaled by sqrt(lambda - 1), and lambda (k,)."""
-    m = len(between)
     unit = unit_ridge(between, within, scale) if isinstance(scale, str) else scale
     # Without a ridge a direction in which samples of one class happen not to differ would have any ratio it likes.
-    values, vectors = _leading_pencil(between, within + ridge * unit.matrix, min(n_comps, m))
+    B = as_matrix(within) + ridge * unit.matrix
+    values, vectors = _leading_pencil(between, B, min(n_comps, len(B)))
     excess = np.where(values > ROUNDING * values[0], np.maximum(values - 1.0, FAINT * values[0]), 0.0)
     rows: Floats = (vectors * np.sqrt(excess)).T
     # More components than features: W keeps the shape that was asked for, its last rows are 0.
     missing = n_comps - len(rows)
-    return np.pad(rows, ((0, missing), (0, 0))), np.pad(np.maximum(values, 0.0), (0, missing))
+    values = np.maximum(values, 0.0)
+    return (np.pad(rows, ((0, missing), (0, 0))), np.pad(values, (0, missing))) if missing else (rows, values)
 
 
-def _leading_pencil(A: Floats, B: Floats, k: int) -> tuple[Floats, Floats]:
+def _leading_pencil(A: Floats | Scatter, B: Floats, k: int) -> tuple[Floats, Floats]:
     """Return the k largest lambda of A v = lambda B v, falling, and their vectors (m, k) with v' B v = 1."""
     # To B = L L', L^-1 A L^-T has the same eigenvalues. O(m^3), hence `max_features`.
-    L = cholesky(B, lower=True)
-    half = solve_triangular(L, A, lower=True)
-    C = solve_triangular(L, half.T, lower=True)
-    vectors = leading_eigenvectors((C + C.T) / 2, len(A), k).T
-    values = np.einsum("ij,ij->j", vectors, C @ vectors)
+    # LAPACK without wrappers, which take longer than a small problem.
+    L, failed = dpotrf(B, lower=1)
+    if failed:
+        raise np.linalg.LinAlgError("The scatter within classes with its ridge is not positive definite.")
+
+    def down(x: Floats) -> Floats:
+        """Return L^-1 x."""
+        out: Floats = dtrtrs(L, x, lower=1)[0]
+        return out
+
+    def up(x: Floats) -> Floats:
+        """Return L^-T x."""
+        out: Floats = dtrtrs(L, x, lower=1, trans=1)[0]
+        return out
+
+    if isinstance(A, Scatter) and len(B) > DENSE:
+        scatter = A
+
+        def times(v: Floats) -> Floats:
+            """Return L^-1 A L^-T v; a few products take less time than A itself."""
+            return down(scatter(up(v)))
+    else:
+        whole = down(down(as_matrix(A)).T)
+        whole = (whole + whole.T) / 2
+
+        def times(v: Floats) -> Floats:
+            """Return L^-1 A L^-T v."""
+            return whole @ v
+
+    vectors = leading_eigenvectors(times, len(B), k).T
+    values = np.einsum("ij,ij->j", vectors, times(vectors))
     order = np.argsort(values)[::-1]
-    return values[order], solve_triangular(L, vectors[:, order], lower=True, trans="T")
+    return values[order], up(vectors[:, order])

@@ -1,5 +1,6 @@
 """Ridge and shrinkage of canonical variates, decided among few inside the training donors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,18 +11,16 @@ from scggml._core.folds import Fold, TooFewDonorsError, make_folds
 from scggml._core.learn.canonical import (
     Canonical,
     RidgeScale,
-    Start,
     canonical_variates,
-    euclidean_start,
-    shared_scatter,
     unit_ridge,
 )
 from scggml._core.learn.pair_weights import ConfoundedError, weigh_pairs
+from scggml._core.learn.scatter import Start, euclidean_start
 from scggml._core.learn.shrinkage import Shrinkage, batch_directions, shrink
 from scggml._core.learn.spectrum import Covariance
-from scggml._core.samples import Samples, Target, join
+from scggml._core.samples import Samples, Target
 from scggml._core.transport.coreset import Coreset
-from scggml._core.transport.pairs import all_pairs, cross_pairs
+from scggml._core.transport.pairs import all_pairs, between_pairs
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.products import project
 from scggml._core.transport.solver import Solver
@@ -38,7 +37,10 @@ LEAST = 0.025
 ERRORS = 2.0
 """Standard errors by which another setting must be better than the first one."""
 
-MOST_SAMPLES, MOST_CELLS = 60, 20
+TIE = 1e-12
+"""Gain up to which settings are equal: some predict alike, and then differ by rounding alone."""
+
+MOST_SAMPLES, MOST_CELLS = 60, 12
 """Size of the cohort that the choice is made on; a larger one is drawn from, by class, and its samples summarized."""
 
 
@@ -72,7 +74,8 @@ class Choice:
         Settings in the order in which they were preferred beforehand.
     scores
         (n_settings,) mean log score of held-out training donors (for ordered labels and numbers minus the mean absolute
-        error); NaN throughout if nothing was held out.
+        error); NaN throughout if nothing was held out. That of a setting that was given up halfway is the first one's
+        with the gain until then.
     errors
         (n_settings,) standard error of the difference to the first setting.
     chosen
@@ -128,7 +131,7 @@ def choose(
     Donors are held out in four parts. Under the metric of the others each held-out sample gets the mean of the shares
     of the votes of its 1, 2, 3 and 5 nearest samples, classes counting equally, and is scored by the logarithm of that
     of its class. The best setting is taken if it is better than the first by two standard errors of the paired
-    difference.
+    difference; one that is no better on the first half of the parts is not tried on the second.
 
     Parameters
     ----------
@@ -157,50 +160,63 @@ def choose(
     if start is None:
         pairs = all_pairs(samples.n_samples)
         start = euclidean_start(samples.cohort, pairs, solver=solver, n_jobs=n_jobs, max_features=method.max_features)
-    parts = [
-        _held_out(
-            tried,
+    tests: list[Integers] = []
+    parts: list[Floats] = []
+    open_ = np.arange(len(tried))
+    for number, fold in enumerate(folds):
+        if number == (len(folds) + 1) // 2 and parts:
+            gains = _mean_gains(_balanced(np.concatenate(parts, axis=1), target, np.concatenate(tests)))
+            open_ = np.flatnonzero((gains > TIE) | (np.arange(len(tried)) == 0))
+            if len(open_) == 1:
+                break
+        part = _held_out(
+            [tried[i] for i in open_],
             samples,
             target,
             replace(fold, train=members[fold.train], test=members[fold.test]),
             known_fold=fold,
             n_comps=n_comps,
             cost=cost,
-            solver=solver,
             n_jobs=n_jobs,
             start=start,
         )
-        for fold in folds
-    ]
-    scored = [(fold.test, part) for fold, part in zip(folds, parts, strict=True) if part is not None]
-    if not scored:
+        if part is not None:
+            tests.append(fold.test)
+            parts.append(np.full((len(tried), len(fold.test)), np.nan))
+            parts[-1][open_] = part
+    if not parts:
         return Choice(
             tried, none, none, 0, "labels vary in too few donors to hold any out, so the usual setting is kept"
         )
-    tests = np.concatenate([test for test, _ in scored])
-    scores = np.concatenate([part for _, part in scored], axis=1)
-    if target.kind == "classes":
-        # Classes count equally: with these weights the mean over all is the mean over classes of their means.
-        codes = target.codes[tests]
-        counts = np.bincount(codes, minlength=target.n_classes)
-        scores *= len(codes) / ((counts > 0).sum() * counts[codes])
-    return _decide(tried, scores, samples.groups[members[tests]])
+    held_out = np.concatenate(tests)
+    scores = _balanced(np.concatenate(parts, axis=1), target, held_out)
+    return _decide(tried, scores, samples.groups[members[held_out]])
+
+
+def _balanced(scores: Floats, target: Target, tests: Integers) -> Floats:
+    """Weigh scores (n_settings, n) so that classes count equally: the mean is that of the means of the classes."""
+    if target.kind != "classes":
+        return scores
+    codes = target.codes[tests]
+    counts = np.bincount(codes, minlength=target.n_classes)
+    out: Floats = scores * (len(codes) / ((counts > 0).sum() * counts[codes]))
+    return out
+
+
+def _mean_gains(scores: Floats) -> Floats:
+    """Return (n_settings,) mean gain over the first setting, on the samples that a setting was tried on."""
+    # Paired: a sample that is hard to predict is hard under all settings, and cancels.
+    out: Floats = np.nanmean(scores - scores[0], axis=1)
+    return out
 
 
 def _decide(tried: tuple[Setting, ...], scores: Floats, donors: Integers) -> Choice:
-    """Choose by scores (n_settings, n) of held-out samples of some donors (n,)."""
-    # Paired: a sample that is hard to predict is hard under all settings, and cancels.
-    gains = scores - scores[0]
-    means = gains.mean(axis=1)
-    # Samples of one donor are no independent evidence: the error is that of a mean over donors.
-    _, donor = np.unique(donors, return_inverse=True)
-    sums = np.stack([np.bincount(donor, row) for row in gains])
-    m = sums.shape[1]
-    errors = np.full(len(tried), np.inf) if m < 2 else sums.std(axis=1, ddof=1) * np.sqrt(m) / scores.shape[1]
+    """Choose by scores (n_settings, n) of held-out samples of some donors (n,); NaN where a setting was not tried."""
+    means = _mean_gains(scores)
+    errors = np.array([_error_of_mean(row, donors) for row in scores - scores[0]])
     # With few donors the best of five noisy scores is often best by chance: a free choice predicts real cohorts worse
-    # than the usual setting, this rule does not (docs/benchmarks.md). Settings that predict alike differ by rounding
-    # alone.
-    better = means > np.maximum(ERRORS * errors, 1e-12)
+    # than the usual setting, this rule does not (docs/benchmarks.md). What was given up halfway was not better.
+    better = (means > np.maximum(ERRORS * errors, TIE)) & ~np.isnan(scores).any(axis=1)
     chosen = int(np.where(better, means, -np.inf).argmax()) if better.any() else 0
     best = int(means.argmax())
     reason = (
@@ -210,7 +226,17 @@ def _decide(tried: tuple[Setting, ...], scores: Floats, donors: Integers) -> Cho
         else "no other setting predicts held-out training donors clearly better"
         + (f" (the best by {means[best]:.3g} +- {errors[best]:.2g})" if best else "")
     )
-    return Choice(tried, scores.mean(axis=1), errors, chosen, reason)
+    return Choice(tried, float(scores[0].mean()) + means, errors, chosen, reason)
+
+
+def _error_of_mean(gains: Floats, donors: Integers) -> float:
+    """Return the standard error of the mean of gains (n,), NaN ones left out: that of a mean over donors (n,)."""
+    # Samples of one donor are no independent evidence.
+    known = ~np.isnan(gains)
+    _, donor = np.unique(donors[known], return_inverse=True)
+    sums = np.bincount(donor, gains[known])
+    m = len(sums)
+    return float(sums.std(ddof=1) * np.sqrt(m) / known.sum()) if m > 1 else np.inf
 
 
 def _folds(target: Target, groups: Integers, rng: np.random.Generator) -> list[Fold]:
@@ -223,7 +249,7 @@ def _folds(target: Target, groups: Integers, rng: np.random.Generator) -> list[F
 
 
 def _held_out(
-    tried: tuple[Setting, ...],
+    tried: Sequence[Setting],
     samples: Samples,
     target: Target,
     fold: Fold,
@@ -231,7 +257,6 @@ def _held_out(
     known_fold: Fold,
     n_comps: int,
     cost: GroundCost,
-    solver: Solver,
     n_jobs: int | None,
     start: Start,
 ) -> Floats | None:
@@ -250,29 +275,27 @@ def _held_out(
         return None
     # Weights count within the training samples; plans are those of all samples.
     weights = replace(weights, pairs=fold.train[weights.pairs])
-    S_b, S_w = (shared_scatter(start, weights.pairs, part) for part in (weights.between, weights.within))
+    between, within = start.scatters(weights.pairs, (weights.between, weights.within))
     # Reduced cells have the distances of all features, and take less time.
-    flat = replace(samples.cohort, points=start.points)
-    training_cells, test_cells = flat.take(fold.train), flat.take(fold.test)
+    training_cells = replace(samples.cohort, points=start.points).take(fold.train)
     kept_out = None if training.batch is None else batch_directions(training_cells, known, training.batch)
     covariance = Covariance(training_cells)
-    both = join(training_cells, test_cells)
-    pairs = cross_pairs(training_cells.n_samples, test_cells.n_samples)
-    transport = solver.transport(both, n_jobs=n_jobs)
-    # Scores depend on the order of distances only, as distances under two settings are not on one scale.
-    out = np.empty((len(tried), len(fold.test)))
-    units = {scale: unit_ridge(S_b, S_w, scale, start.axes) for scale in {each.ridge_scale for each in tried}}
+    pairs = between_pairs(fold.test, fold.train)
+    # Plans go on from those of the Euclidean metric, and from setting to setting.
+    transport = start.transport.fork(n_jobs)
+    D = np.empty((len(tried), len(pairs)))
+    units = {scale: unit_ridge(between, within, scale, start.axes) for scale in {each.ridge_scale for each in tried}}
     solved = dict[tuple[float, RidgeScale], Floats]()
     for i, setting in enumerate(tried):
         ridge = setting.ridge, setting.ridge_scale
         if ridge not in solved:
             # one alternation tells settings apart as well as three do, and needs no transport of its own
-            solved[ridge] = canonical_variates(S_b, S_w, n_comps, setting.ridge, units[setting.ridge_scale])[0]
+            solved[ridge] = canonical_variates(between, within, n_comps, setting.ridge, units[setting.ridge_scale])[0]
         W = shrink(solved[ridge], setting.shrinkage, training_cells, kept_out=kept_out, covariance=covariance)
-        # Pairs go on from the plans of the setting before, which are often nearly optimal.
-        D = transport.solve(project(both.points, W), pairs, cost).reshape(len(fold.test), -1)
-        out[i] = _scores(D, known, truth.values)
-    return out
+        D[i] = transport.solve(project(start.points, W), pairs, cost)
+    # Scores depend on the order of distances only, as distances under two settings are not on one scale.
+    rows = D.reshape(len(tried) * len(fold.test), -1)
+    return _scores(rows, known, np.tile(truth.values, len(tried))).reshape(len(tried), -1)
 
 
 def _scores(D: Floats, known: Target, truth: Floats) -> Floats:

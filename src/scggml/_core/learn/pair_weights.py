@@ -93,8 +93,12 @@ def check_batches(target: Target, batch: Integers) -> None:
 
 def _balanced(codes: Integers, pairs: Integers, drawn: Floats) -> Floats:
     """Return (n_pairs,) weights under which every class, and every pair of classes, has the same sum."""
-    kind, n_kinds = _kinds(codes, pairs)
-    total = np.bincount(kind, drawn, n_kinds)
+    first, second = codes[pairs].T
+    n_classes = int(codes.max()) + 1
+    kind = np.minimum(first, second) * n_classes + np.maximum(first, second)
+    if n_classes**2 > len(pairs):  # more kinds than pairs
+        kind = np.unique(kind, return_inverse=True)[1].ravel()
+    total = np.bincount(kind, drawn)
     out: Floats = np.divide(drawn, total[kind], out=np.zeros(len(drawn)), where=drawn > 0)
     return out
 

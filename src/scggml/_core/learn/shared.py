@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scggml._core.cohort import Cohort, Integers
-from scggml._core.learn.canonical import Canonical, Start, euclidean_start
+from scggml._core.cohort import Cohort, Floats, Integers
+from scggml._core.learn.canonical import Canonical
 from scggml._core.learn.choice import smaller
+from scggml._core.learn.scatter import Start, euclidean_start
 from scggml._core.samples import Samples
-from scggml._core.transport.pairs import all_pairs
+from scggml._core.transport.ground import GroundMetric
+from scggml._core.transport.pairs import all_pairs, between_pairs, square
 from scggml._core.transport.solver import Solver
 
 
@@ -41,6 +43,14 @@ class Work:
         """Return (P,) how often each sample of the cohort is among the given ones."""
         return np.bincount(positions, minlength=self.cohort.n_samples)
 
+    def cross_distances(self, metric: GroundMetric, rows: Integers, columns: Integers) -> Floats:
+        """Return (n, P + n) transport costs of n samples to P others and among themselves, from the plans there are."""
+        n, P = len(rows), len(columns)
+        own = all_pairs(n)
+        pairs = np.concatenate([between_pairs(rows, columns), np.sort(rows[own], axis=1)])
+        values = self.start.transport.fork(1).solve(metric.embed(self.cohort), pairs, metric.cost)
+        return np.hstack([values[: n * P].reshape(n, P), square(values[n * P :], own, n)])
+
     def small_members(self, positions: Integers) -> tuple[Integers, Integers]:
         """Return where the samples that settings are decided on stand in `small`, and where in `positions`."""
         place = np.full(self.cohort.n_samples, -1, dtype=np.int64)
@@ -69,12 +79,12 @@ def with_work(
     if samples.covariates is not None or canonical is None or len(pairs) > canonical.max_pairs:
         return samples
     m = canonical.max_features
-    start = euclidean_start(samples.cohort, pairs, solver=solver, n_jobs=n_jobs, max_features=m)
+    start = euclidean_start(samples.cohort, pairs, solver=solver, n_jobs=n_jobs, max_features=m).for_many()
     drawn, small = smaller(samples, rng)
     # Neither drawn from nor summarized: the plans are there already.
     small_start = start
     if small.cohort is not samples.cohort:
         own = all_pairs(small.n_samples)
-        small_start = euclidean_start(small.cohort, own, solver=solver, n_jobs=n_jobs, max_features=m)
+        small_start = euclidean_start(small.cohort, own, solver=solver, n_jobs=n_jobs, max_features=m).for_many()
     work = Work(samples.cohort, start, drawn, replace(small, work=None, positions=None), small_start, m)
     return replace(samples, work=work, positions=np.arange(samples.n_samples))

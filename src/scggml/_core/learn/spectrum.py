@@ -20,6 +20,9 @@ KEPT = 2**25
 DENSE = 400
 """Size up to which all eigenvectors are as fast as a few."""
 
+TINY = 32
+"""Size up to which the plainest routine is the fastest."""
+
 SMALL = 4096
 """Cells or features whose products with each other may be decomposed as a whole."""
 
@@ -87,7 +90,10 @@ def leading_eigenvectors(times: Product | Floats, size: int, k: int) -> Floats:
     """Return (k, size) orthonormal leading eigenvectors of a symmetric matrix, or of one known by its products."""
     if size <= DENSE or k > size // 4:
         matrix = times if isinstance(times, np.ndarray) else times(np.eye(size))
-        axes = eigh(matrix, subset_by_index=[size - k, size - 1])[1]
+        if size <= TINY:
+            axes = np.linalg.eigh(matrix)[1][:, size - k :]
+        else:
+            axes = eigh(matrix, subset_by_index=[size - k, size - 1])[1]
     else:
         product = (lambda v: times @ v) if isinstance(times, np.ndarray) else (lambda v: times(v[:, None])[:, 0])
         operator = LinearOperator((size, size), matvec=lambda v: product(v.reshape(-1)), dtype=np.float64)

@@ -13,11 +13,12 @@ from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.folds import strata_of
 from scggml._core.learn.adam import Adam
 from scggml._core.learn.batches import stratified_batches
-from scggml._core.learn.canonical import Canonical, Start, canonical_metric
+from scggml._core.learn.canonical import Canonical, canonical_metric
 from scggml._core.learn.loss import Anchors, draw_triplets
 from scggml._core.learn.objective import Evaluation, Objective, Problem, typical_distance
 from scggml._core.learn.pair_weights import check_batches, some_pairs, weigh_pairs
 from scggml._core.learn.penalty import PenaltyName, penalize
+from scggml._core.learn.scatter import Start
 from scggml._core.learn.spectrum import orthonormal, principal_axes
 from scggml._core.metric import canonical_form
 from scggml._core.samples import Target, class_target

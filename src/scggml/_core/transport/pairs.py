@@ -29,6 +29,12 @@ def cross_pairs(n_first: int, n_second: int) -> Integers:
     return pairs.reshape(-1, 2).astype(np.int64)
 
 
+def between_pairs(rows: Integers, columns: Integers) -> Integers:
+    """Return (n_rows * n_columns, 2) pairs of samples of two groups, row by row, the smaller number first."""
+    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.sort(grid, axis=1).astype(np.int64)
+
+
 def solve_distances(
     cohort: Cohort,
     points: Points,

@@ -61,6 +61,10 @@ class Transport(Protocol):
         """Return plans of the last `solve`, or of some of its pairs."""
         ...
 
+    def fork(self, n_jobs: int | None) -> "Transport":
+        """Return a transport of the same cohort that goes on from here, and leaves this one as it is."""
+        ...
+
 
 def check_differentiable(cost: GroundCost) -> None:
     """Raise unless gradients by the cells are known for a ground cost."""

@@ -72,6 +72,10 @@ class Cold:
         check_differentiable(cost)
         return plan_gradient(points, self.plans(), slopes, squared=cost == "sqeuclidean")
 
+    def fork(self, n_jobs: int | None) -> "Cold":
+        """Return a transport of the same cohort."""
+        return Cold(self._solver, self._cohort, n_jobs=n_jobs)
+
     def plans(self, part: slice = slice(None)) -> Plans:
         """Return the remembered plans."""
         _, pairs, solved, _ = self._last

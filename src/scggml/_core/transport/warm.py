@@ -1,6 +1,7 @@
 """Transport within one cohort by the network simplex of this package: each pair goes on from its last basis."""
 
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +34,7 @@ GROUP = 2.0**21
 CLOSE = 1e-5
 """Squared distances below this share of the squared lengths are computed from differences: products lose 5 digits."""
 
-LEAST_ENTRIES = 2**15
+LEAST_ENTRIES = 2**13
 """Entries of plans that are worth a buffer of their own."""
 
 ENTRIES = 2**13
@@ -65,6 +66,13 @@ class Warm:
         self._kept_until = 0
         # By ordered pair: parents name sources and sinks, so the tree of (p, q) does not serve (q, p).
         self._place = np.full((cohort.n_samples, cohort.n_samples), -1, dtype=np.int64)
+
+    def fork(self, n_jobs: int | None) -> "Warm":
+        """Return a transport of the same cohort that goes on from the trees here, and leaves these as they are."""
+        other = copy(self)
+        other._n_jobs = n_jobs
+        other._pool, other._place = self._pool[: self._kept_until].copy(), self._place.copy()
+        return other
 
     def solve(self, points: Points, pairs: Integers, cost: GroundCost) -> Floats:
         """Solve different pairs and remember their trees."""
@@ -103,6 +111,8 @@ class Warm:
         """Return runs of pairs of about the same work, a few for each thread."""
         # Eight pieces per thread even out that some pairs need many more pivots than others. Smaller pieces than LEAST
         # would cost more in calls than they gain; an interrupt waits for the pieces that have begun, hence MOST.
+        if len(pairs) * float(self._sizes.max()) ** 2 <= LEAST:
+            return [slice(0, len(pairs))]
         work = np.prod(self._sizes[pairs].astype(np.float64), axis=1)
         return split(work, np.clip(work.sum() / (8 * n_threads(self._n_jobs)), LEAST, MOST))
 

@@ -1,0 +1,188 @@
+r"""Scatter of cells along optimal plans, and the plans under the Euclidean metric that refits share."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+
+from scggml._core.cohort import BLOCK, Cohort, Floats, Integers
+from scggml._core.learn.spectrum import mean_cell, span
+from scggml._core.transport.plans import Plans, Transport
+from scggml._core.transport.solver import Solver
+
+PAIRS = 4096
+"""Pairs whose plans are held at a time."""
+
+ROUNDING = 1e-10
+"""Share of the scatter of the cells below which scatter along the plans is rounding."""
+
+BY_PAIR = 2**20
+"""Numbers in the scatters of single pairs that refits keep (8 MB)."""
+
+
+Nodes = NDArray[np.int32]
+
+
+class Scatter:
+    r"""The (d, d) weighted sum of :math:`T_{ij} (x_i - x_j)(x_i - x_j)^T`, as a matrix or by what it does to one.
+
+    It equals :math:`X^T L X` with the Laplacian :math:`L = D - A - A^T` of the sparse flow A (cells x cells) with
+    degrees D, so nothing of size n x m x d arises. Centred points keep the difference accurate.
+
+    Parameters
+    ----------
+    points
+        (n_cells, d) centred cells.
+    flow
+        A, the weighted mass from cell to cell.
+    """
+
+    def __init__(self, points: Floats, flow: coo_array) -> None:
+        self._points, self._flow = points, flow
+        i, j = flow.coords
+        self._degrees = np.bincount(i, flow.data, len(points)) + np.bincount(j, flow.data, len(points))
+
+    def __call__(self, v: Floats) -> Floats:
+        """Return the scatter times v (d, m) in O(n d m)."""
+        if not self._more_than_rounding:
+            return np.zeros_like(v)
+        y = self._points @ v
+        out: Floats = self._points.T @ (self._degrees[:, None] * y - self._flow @ y - self._flow.T @ y)
+        return out
+
+    @cached_property
+    def matrix(self) -> Floats:
+        """The scatter itself, in O(n d^2)."""
+        n, d = self._points.shape
+        half, total, step = np.zeros((d, d)), 0.0, max(1, BLOCK // n)
+        for columns in (slice(start, start + step) for start in range(0, d, step)):
+            x = np.ascontiguousarray(self._points[:, columns])
+            weighted = self._degrees[:, None] * x
+            total += float(np.vdot(weighted, x))
+            half[:, columns] = self._points.T @ (weighted / 2 - self._flow @ x)
+        # What is left of equal points is the rounding of the subtraction.
+        if 2 * np.trace(half) <= ROUNDING * total:
+            return np.zeros((d, d))
+        return half + half.T  # D is symmetric: one product serves both halves
+
+    @cached_property
+    def _more_than_rounding(self) -> bool:
+        """Whether it is more than what is left of equal points, as far as one random direction tells."""
+        y = self._points @ np.random.default_rng(0).standard_normal(self._points.shape[1])
+        found = float(y @ (self._degrees * y - 2 * (self._flow @ y)))
+        return found > ROUNDING * float(self._degrees @ y**2)
+
+
+def as_matrix(scatter: Floats | Scatter) -> Floats:
+    """Return a scatter as a matrix (d, d)."""
+    return scatter.matrix if isinstance(scatter, Scatter) else scatter
+
+
+def scatters(points: Floats, transport: Transport, pairs: Integers, kinds: Sequence[Floats]) -> list[Scatter]:
+    """Return the scatter of the pairs just solved for each kind of weights (n_pairs,)."""
+    parts = (slice(start, start + PAIRS) for start in range(0, len(pairs), PAIRS))
+    return _scatters_of(points, ((transport.plans(part), [w[part] for w in kinds]) for part in parts), len(kinds))
+
+
+@dataclass(frozen=True)
+class Start:
+    """Cells of a cohort and their optimal plans under the Euclidean metric, which no label enters.
+
+    Refits of the same cells (folds, permuted labels, bootstraps of donors) share it: they differ in the weights of
+    pairs only.
+
+    Parameters
+    ----------
+    points
+        (n_cells, d) cells less their mean, in double precision.
+    axes
+        (d, n_features) orthonormal axes that the cells were reduced to; None if they were not.
+    exact
+        Whether the axes span all cells, so that nothing was lost and no cell decided about another one.
+    plans
+        Plans of `pairs`, whose numbers stand in `place` (P, P); -1 for a pair that was not solved.
+    transport
+        Where other metrics go on from; see `Transport.fork`.
+    by_pair
+        (n_pairs, d d) scatter along the plan of each pair, where refits are many and it is small.
+    """
+
+    points: Floats
+    axes: Floats | None
+    plans: Plans
+    place: Integers
+    transport: Transport
+    exact: bool = True
+    by_pair: Floats | None = None
+
+    def for_many(self) -> "Start":
+        """Return the start with the scatter of each pair, if these are small: many refits then sum few numbers."""
+        n, d = len(self.plans.pairs), self.points.shape[1]
+        if n * d * d > BY_PAIR:
+            return self
+        plans, out = self.plans, np.empty((n, d, d))
+        edges = np.searchsorted(plans.owner, np.arange(n + 1))
+        for e, own in enumerate(slice(*ends) for ends in pairwise(edges)):
+            moves = self.points[plans.source[own]] - self.points[plans.target[own]]
+            out[e] = (moves * plans.mass[own, None]).T @ moves
+        return replace(self, by_pair=out.reshape(n, d * d))
+
+    def scatters(self, pairs: Integers, kinds: Sequence[Floats]) -> list[Floats] | list[Scatter]:
+        """Return the scatter along the plans of some pairs for each kind of weights (n_pairs,)."""
+        number = self.place[pairs[:, 0], pairs[:, 1]]
+        if (number < 0).any():
+            raise ValueError("A pair of samples was not solved at the start that refits share.")
+        if self.by_pair is not None:
+            d, chosen = self.points.shape[1], self.by_pair[number]
+            return [(weights @ chosen).reshape(d, d) for weights in kinds]
+        # Pairs that this refit does not weigh stay at 0, and their plans are skipped.
+        by_pair = np.zeros((len(kinds), len(self.plans.pairs)))
+        by_pair[:, number] = kinds
+        return _scatters_of(self.points, [(self.plans, list(by_pair))], len(kinds))
+
+
+def centred(cohort: Cohort, max_features: int) -> tuple[Floats, Floats | None]:
+    """Return cells less their mean (n_cells, m), and the orthonormal axes (m, d) that they were reduced to, if any.
+
+    n cells less their mean span n - 1 dimensions at most. With more features than that the axes of this span lose
+    nothing; beyond `max_features` principal axes of the cells take their place.
+    """
+    n, d = cohort.points.shape
+    if d <= min(max_features, n):
+        return cohort.points.astype(np.float64) - mean_cell(cohort), None
+    axes, points = span(cohort, max_features)
+    return points - mean_cell(cohort, points), axes
+
+
+def euclidean_start(
+    cohort: Cohort, pairs: Integers, *, solver: Solver, n_jobs: int | None = 1, max_features: int
+) -> Start:
+    """Solve the pairs of a cohort under the Euclidean metric of its features."""
+    points, axes = centred(cohort, max_features)
+    transport = solver.transport(cohort, n_jobs=n_jobs)
+    transport.solve(points, pairs, "sqeuclidean")
+    # Refits look up some of the pairs, in any order.
+    place = np.full((cohort.n_samples, cohort.n_samples), -1, dtype=np.int64)
+    place[pairs[:, 0], pairs[:, 1]] = np.arange(len(pairs))
+    exact = axes is None or len(cohort.points) <= max_features
+    return Start(points, axes, transport.plans(), place, transport, exact)
+
+
+def _scatters_of(points: Floats, parts: Iterable[tuple[Plans, list[Floats]]], n_kinds: int) -> list[Scatter]:
+    """Return the scatter for each kind of weights (n_pairs,) of the plans, which come a few pairs at a time."""
+    entries: list[list[tuple[Floats, Nodes, Nodes]]] = [[] for _ in range(n_kinds)]
+    for plans, kinds in parts:
+        for found, weights in zip(entries, kinds, strict=True):
+            mass = plans.mass * weights[plans.owner]
+            used = np.flatnonzero(mass)  # the others are of pairs that do not count here
+            found.append((mass[used], plans.source[used], plans.target[used]))
+    shape = (len(points), len(points))
+    out = []
+    for found in entries:
+        mass, source, target = (np.concatenate(part) for part in zip(*found, strict=True))
+        out.append(Scatter(points, coo_array((mass, (source, target)), shape=shape)))
+    return out
