@@ -5,6 +5,7 @@ import pytest
 from _nulls import null_cohort
 
 import scggml as sg
+from scggml._anndata import evaluation
 from scggml._core.learn import choice, shared
 from scggml._core.transport.warm import Warm
 
@@ -50,6 +51,7 @@ JOBS = {
     "bootstraps": lambda adata, n: sg.tl.gene_stability(adata, n, n_perm=0, **QUIET),
     "both": lambda adata, n: sg.tl.gene_stability(adata, n, n_perm=n, **QUIET),
     "evaluations": lambda adata, n: sg.tl.permutation_test(adata, n_permutations=n, n_splits=2, **QUIET),
+    "folds": lambda adata, n: sg.tl.cross_validate(adata, n_splits=2, n_repeats=n, **QUIET),
 }
 
 
@@ -62,6 +64,26 @@ def test_euclidean_plans_are_solved_once_however_many_refits_there_are(learned, 
         counted.update(dict.fromkeys(counted, 0))
         JOBS[job](learned, n)
         assert (counted["shared"], counted["choice"]) == (1, 0)
+
+
+def test_shared_folds_predict_what_folds_on_their_own_do(learned, monkeypatch):
+    method = sg.tl.Canonical(ridge=0.05, ridge_scale="mean")
+    sg.tl.ggml(learned, "sample", "label", method=method, shrinkage=0.4, progress=False)
+    options = QUIET | {"n_splits": 3, "n_repeats": 2}
+    sg.tl.cross_validate(learned, key_added="shared", **options)
+    monkeypatch.setattr("scggml.tl._cross_validate.learners_of", lambda _: [])
+    sg.tl.cross_validate(learned, key_added="alone", **options)
+    one, two = learned.uns["shared"], learned.uns["alone"]
+    np.testing.assert_allclose(one["distances"], two["distances"], rtol=1e-6)
+    np.testing.assert_allclose(one["probabilities"], two["probabilities"], rtol=1e-6)
+
+
+def test_samples_are_summarized_once_for_all_folds(learned, monkeypatch):
+    found, summarize = [], evaluation.summarize
+    monkeypatch.setattr(evaluation, "summarize", lambda *args: found.append(1) or summarize(*args))
+    options = QUIET | {"n_splits": 2, "n_repeats": 3}
+    sg.tl.cross_validate(learned, "sample", "label", preprocess=None, summary=sg.tl.Coreset(5), **options)
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("n_repeats", [1, 3])

@@ -14,7 +14,7 @@ from scggml._anndata.messages import check_adata
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, table, write_uns
 from scggml._core.evaluate.classify import ClassifierName
-from scggml._core.evaluate.methods import ByDistance, FixedMetric, Method
+from scggml._core.evaluate.methods import ByDistance, FixedMetric, Method, learners_of
 from scggml._core.evaluate.run import HeldOut, Score, batch_removal, compare, evaluate_fold, mean_rows, score_method
 from scggml._core.evaluate.scores import decide
 from scggml._core.folds import Fold, Split, make_folds
@@ -252,8 +252,17 @@ def run_folds(
     progress: str | None,
 ) -> dict[str, list[HeldOut]]:
     """Return what each method said in each fold, in order."""
-    tasks = [(evaluation, fold, methods, seed) for fold in folds]
-    found = run_tasks(_run_fold, tasks, n_jobs=n_jobs, progress=progress, unit="fold")
+    if evaluation.step is None:
+        # Features are the same in all folds, and so are samples and the plans that no label enters.
+        samples = evaluation.samples(None)
+        for learner in (learner for method in methods.values() for learner in learners_of(method)):
+            if samples.work is None:
+                samples = learner.with_work(samples, rng=np.random.default_rng([seed, 6]), n_jobs=n_jobs)
+        known = [(samples, evaluation.target, fold, methods, seed) for fold in folds]
+        found = run_tasks(evaluate_fold, known, n_jobs=n_jobs, progress=progress, unit="fold")
+    else:
+        tasks = [(evaluation, fold, methods, seed) for fold in folds]
+        found = run_tasks(_run_fold, tasks, n_jobs=n_jobs, progress=progress, unit="fold")
     return {name: [result[name] for result in found] for name in methods}
 
 

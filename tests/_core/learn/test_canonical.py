@@ -351,8 +351,8 @@ def test_a_shared_start_gives_the_metric_from_scratch(monkeypatch, scale, max_fe
     truth = canonical_metric(options, COHORT, weights, 2, solver=Exact())
     assert start.by_pair is None
     assert start.for_many().by_pair.shape[0] == 10
-    for start in (start, start, start.for_many()):
-        found = canonical_metric(options, COHORT, weights, 2, solver=Exact(), start=start)
+    for known in (start, start, start.for_many()):
+        found = canonical_metric(options, COHORT, weights, 2, solver=Exact(), start=known)
         np.testing.assert_allclose(found.components, truth.components, rtol=0, atol=1e-12)
         np.testing.assert_allclose(found.eigenvalues, truth.eigenvalues, rtol=1e-12)
 

@@ -104,6 +104,13 @@ class Blend:
         return Blended(tuple(flat))
 
 
+def learners_of(method: Method) -> list[Learner]:
+    """Return the learners of the metrics that a method predicts by."""
+    source = method.source if isinstance(method, ByDistance) else None
+    parts = source.sources if isinstance(source, Blend) else (source,)
+    return [part.learner for part in parts if isinstance(part, Learned)]
+
+
 @dataclass(frozen=True)
 class ByDistance:
     """A metric, learned or fixed, and a classifier (or regressor) on the distances that it gives.
