@@ -46,7 +46,7 @@ docs: $(VENV)/.ready-doc
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(PRE) .mypy_cache .pytest_cache .ruff_cache docs/_build docs/api/generated demo_output benchmarks/.venv-ggml-ot
+	rm -rf $(VENV) $(LOWEST) $(PRE) .mypy_cache .pytest_cache .ruff_cache docs/_build docs/api/generated demo_output benchmarks/.venv-*
 
 $(VENV)/.ready-pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

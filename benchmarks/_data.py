@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 
 N_TYPES = 4
 """Cell types of each sample."""
@@ -39,6 +41,19 @@ def mixtures(n_samples: int, n_cells: int, d: int, seed: int = 0) -> Iterator[np
 def labels_of(n_samples: int) -> np.ndarray:
     """(P,) class of each sample."""
     return np.arange(n_samples) % 2
+
+
+def as_anndata(X: np.ndarray, n_samples: int) -> ad.AnnData:
+    """Return cells (P n, d), sample by sample, as an AnnData with the columns `sample_id` and `label`."""
+    samples = np.repeat(np.arange(n_samples), len(X) // n_samples)
+    obs = pd.DataFrame(
+        {
+            "sample_id": pd.Categorical([f"s{p}" for p in samples]),
+            "label": pd.Categorical([f"c{c}" for c in labels_of(n_samples)[samples]]),
+        },
+        index=[f"cell{i}" for i in range(len(X))],
+    )
+    return ad.AnnData(X, obs=obs)
 
 
 def start(k: int, d: int, seed: int = 0) -> np.ndarray:

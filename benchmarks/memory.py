@@ -9,8 +9,7 @@ from typing import Any
 
 import anndata as ad
 import numpy as np
-import pandas as pd
-from _data import Setting, labels_of, mixtures, start
+from _data import Setting, as_anndata, mixtures, start
 from _learn import arguments
 from _report import Row, add_csv_option, append_csv, exponent, heading, print_table
 from _worker import Gate, Memory, run
@@ -25,15 +24,7 @@ def cohort(setting: Setting) -> ad.AnnData:
     X = np.empty((setting.P * setting.n, setting.d), dtype=np.float32)
     for p, cloud in enumerate(mixtures(setting.P, setting.n, setting.d)):
         X[p * setting.n : (p + 1) * setting.n] = cloud
-    samples = np.repeat(np.arange(setting.P), setting.n)
-    obs = pd.DataFrame(
-        {
-            "sample_id": pd.Categorical([f"s{p}" for p in samples]),
-            "label": pd.Categorical([f"c{c}" for c in labels_of(setting.P)[samples]]),
-        },
-        index=[f"cell{i}" for i in range(len(X))],
-    )
-    return ad.AnnData(X, obs=obs)
+    return as_anndata(X, setting.P)
 
 
 def learn(adata: ad.AnnData, steps: int, init: Any = "canonical", **options: Any) -> None:

@@ -3,7 +3,7 @@
     python benchmarks/reference_design.py
     python benchmarks/reference_design.py --folder cohorts --methods scggml Euclid --csv results.csv
 
-The generator of ggml-ot draws cohorts in its own environment (see vs_ggml_ot.py): samples of 99 cells in three modes,
+The generator of ggml-ot draws cohorts in its own environment (see _environment.py): samples of 99 cells in three modes,
 of which one lies elsewhere in each class along one dimension. The other 1, 9 or 199 dimensions carry no label, and
 dominate Euclidean distances. There are 30 or 15 training samples (all ten offsets of a class, or every second); the 30
 test samples are a draw of their own. Each method learns on the training samples. Scores are of the test samples under
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from _environment import reference_python
 from _report import Row, add_csv_option, append_csv, heading, print_table
 from _worker import Gate, Worker
 from anndata import AnnData
@@ -138,8 +139,6 @@ def run_there(job: str, folder: Path, cohorts: list[Cohort], threads: int) -> No
     """Run a job of this file in the environment of the reference, and say how far it is."""
     if not cohorts:
         return
-    from vs_ggml_ot import reference_python  # noqa: PLC0415 - not in every environment
-
     config = {"folder": str(folder), "cohorts": cohorts, "threads": threads}
     job, python = f"reference_design:{job}", reference_python()
     with contextlib.closing(Worker(job, config, threads=threads, python=python)) as worker:

@@ -9,45 +9,25 @@ import argparse
 import contextlib
 import statistics
 import subprocess
-import sys
 import tempfile
-import venv
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from _data import Setting, save
+from _environment import REFERENCE, reference_python
 from _learn import add_learning_options, learning
 from _report import Row, add_csv_option, append_csv, heading, print_table
 from _worker import HERE, Worker, alternate, run
 
 from scggml._core.metric import canonical_form
 
-REFERENCE = "ggml-ot==0.9.94"
 THEIR_PACKAGES = ("ggml-ot", "torch", "POT", "numpy")
-ENVIRONMENT = HERE / ".venv-ggml-ot"
-
-
 SETTINGS = (Setting(20, 100, 50, 5), Setting(40, 200, 50, 5), Setting(20, 1000, 50, 5), Setting(40, 200, 2000, 5))
 QUICK = SETTINGS[:1]
 SHOWN = (*Setting._fields, "squared")
 SUMMARY = ("threads", "ref mean s", "mean s", "x mean", "ref MB", "MB", "x memory")
-
-
-def reference_python() -> str:
-    """Interpreter of the reference's environment, which is made if it is not there."""
-    python = ENVIRONMENT / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    ready = ENVIRONMENT / ".ready"
-    if not (ready.exists() and ready.read_text(encoding="utf-8") == REFERENCE):
-        print(f"Installing {REFERENCE} into {ENVIRONMENT} ...", flush=True)
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        # torch first and pinned: the file for CPUs, as in the tests
-        for what in ("torch", REFERENCE):
-            constraints = ["-c", str(HERE.parent / "constraints.txt")]
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *constraints, what], check=True)
-        ready.write_text(REFERENCE, encoding="utf-8")
-    return str(python)
 
 
 def theta_difference(ours: np.ndarray, theirs: np.ndarray) -> float:

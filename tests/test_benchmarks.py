@@ -168,6 +168,41 @@ def test_two_versions_do_the_same_job_in_turn(monkeypatch):
     assert min(row["before cpu s"], row["now cpu s"]) > 0
 
 
+def test_whole_jobs_without_rivals(numbers):
+    options = ("--ours-only", "--metric", "4,20,5", "--distances", "4,20,5", "--threads", "1", "--repeats", "1")
+    tables = numbers("whole_job.py", *options)
+    (row,) = tables["whole_job metric"]
+    assert (row["package"], row["samples"], row["runs"], row["x"]) == ("scggml", "4", "1", "1.0")
+    euclidean, learned = tables["whole_job distances"]
+    assert (euclidean["package"], learned["package"]) == ("scggml, Euclidean", "scggml, learned")
+    assert float(learned["x"]) == pytest.approx(float(learned["seconds"]) / float(euclidean["seconds"]))
+    assert min(float(found[key]) for found in (row, euclidean, learned) for key in ("seconds", "first call s")) > 0
+
+
+def test_epochs_that_were_not_timed_count_as_the_mean(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import whole_job  # noqa: PLC0415
+
+    seconds, note = whole_job.whole({"seconds": [20.0], "epoch": 3.0}, epochs=5)
+    assert seconds == 20 + 25 * 3
+    assert note.startswith("5 of 30 epochs timed")
+    assert whole_job.whole({"seconds": [1.0, 9.0, 2.0], "epoch": 3.0}, epochs=30) == (2.0, "")
+    assert whole_job.whole({"seconds": [4.0]}, epochs=30) == (4.0, "")
+
+
+def test_an_environment_that_is_there_is_used_again(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import _environment  # noqa: PLC0415
+
+    monkeypatch.setattr(_environment, "HERE", tmp_path)
+    folder = tmp_path / ".venv-some-package"
+    folder.mkdir()
+    (folder / ".ready").write_text("some-package[extra]==1.2", encoding="utf-8")
+    found = Path(_environment.environment_python("some-package[extra]==1.2"))
+    assert found.parents[1] == folder
+    assert not found.exists()  # nothing was installed
+
+
 def test_the_difference_of_two_metrics_is_that_of_their_products(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     import versions  # noqa: PLC0415
