@@ -69,7 +69,7 @@ def load(path, per_class=40, min_cells=10):
     return adata
 
 
-def evaluate(name, adata, methods, *, repeats, jobs):
+def evaluate(name, adata, methods, *, repeats, jobs, cells, points):
     """Scores of all methods on one cohort: cohort, method, repeat, metric, value."""
     has = set(adata.obs)
     chosen = {key: value for key, value in methods.items() if key != "composition" or "cell_type" in has}
@@ -81,6 +81,8 @@ def evaluate(name, adata, methods, *, repeats, jobs):
         cell_type_key="cell_type" if "composition" in chosen and "cell_type" in has else None,
         label_kind="classes",
         methods=chosen,
+        n_cells=cells,
+        summary=sg.tl.Coreset(points) if points else None,
         n_repeats=repeats,
         n_jobs=jobs,
         progress=False,
@@ -101,13 +103,14 @@ def summarize(scores):
     return table.sort_values("mean", ascending=False).round(3)
 
 
-def main(folder, *, cohorts, groups, repeats, jobs, out):
+def main(folder, *, cohorts, groups, repeats, jobs, cells, points, out):
     """Evaluate all cohorts and print what is known after each."""
     methods = {name: method for group in groups for name, method in GROUPS[group].items()}
     found = []
     for name in cohorts:
         start = time.perf_counter()
-        found.append(evaluate(name, load(folder / f"{name}.h5ad"), methods, repeats=repeats, jobs=jobs))
+        options = {"repeats": repeats, "jobs": jobs, "cells": cells, "points": points}
+        found.append(evaluate(name, load(folder / f"{name}.h5ad"), methods, **options))
         pd.concat(found).to_csv(out, index=False)
         print(f"\n{name}: {time.perf_counter() - start:.0f} s", flush=True)
         part = found[-1][found[-1]["metric"] == "balanced_accuracy"].groupby("method", sort=False)["value"]
@@ -124,6 +127,8 @@ if __name__ == "__main__":
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS), help="of methods")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=None)
+    parser.add_argument("--cells", type=int, default=100, help="drawn of each sample (default 100)")
+    parser.add_argument("--points", type=int, help="of a coreset of each sample (default: all drawn cells)")
     parser.add_argument("--out", type=Path, default=Path("generalisation.csv"))
     given = parser.parse_args()
     main(
@@ -132,5 +137,7 @@ if __name__ == "__main__":
         groups=given.groups,
         repeats=given.repeats,
         jobs=given.jobs,
+        cells=given.cells,
+        points=given.points,
         out=given.out,
     )

@@ -65,6 +65,13 @@ def test_growth(numbers):
     assert float(growth["step s"]) == pytest.approx(expected)
 
 
+def test_a_step_is_beside_its_floor(numbers):
+    tables = numbers("floor.py", "--settings", "6,20,5,2", "--steps", "3", "--threads", "1")
+    (row,) = tables["floor"]
+    assert float(row["x"]) == pytest.approx(float(row["step ms"]) / float(row["floor ms"]))
+    assert float(row["floor us per pair"]) == pytest.approx(1e3 * float(row["floor ms"]) / 15)
+
+
 def test_memory(numbers):
     tables = numbers("memory.py", "--base", "4,8,5,2", "--P", "4", "--n", "--d", "--threads", "1")
     (row,) = tables["memory P"]
