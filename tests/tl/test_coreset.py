@@ -250,13 +250,13 @@ def test_a_cohort_on_disk_is_learned_one_sample_at_a_time(many, tmp_path, kind, 
     learn(truth, summary=sg.tl.Coreset(20))
     getattr(many, f"write_{kind}")(tmp_path / f"cohort.{kind}")
     stored = ad.read_h5ad(tmp_path / "cohort.h5ad", backed="r") if kind == "h5ad" else lazy(tmp_path, many)
-    asked, rows = [], type(read_features(many)).rows
+    asked, rows = [], type(read_features(many)).block
 
     def noting(self, index):
         asked.append(len(index))
         return rows(self, index)
 
-    monkeypatch.setattr(type(read_features(many)), "rows", noting)
+    monkeypatch.setattr(type(read_features(many)), "block", noting)
     rng = np.random.default_rng(0)
     cohort = select(stored, "sample_id", rng=rng).read(read_features(stored), summary=sg.tl.Coreset(20), rng=rng)
     assert asked == [180] * 9

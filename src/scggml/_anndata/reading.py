@@ -116,7 +116,15 @@ class Reading:
         """Return the reading with `"auto"` settled for the samples and features at hand."""
         return replace(self, summary=as_summary(self.summary, selection.sizes, n_features))
 
-    def samples(self, selection: Selection, features: Features, *, everything: bool = False) -> Samples:
+    def samples(
+        self,
+        selection: Selection,
+        features: Features,
+        *,
+        everything: bool = False,
+        n_jobs: int | None = 1,
+        progress: bool = False,
+    ) -> Samples:
         """Read the cells of the samples, and what else is known of these; everything about `.obs` is checked first.
 
         With `everything` all cells come beside a summary of them.
@@ -128,7 +136,8 @@ class Reading:
         }
         summary = as_summary(self.summary, selection.sizes, len(features.names))
         rng = np.random.default_rng([self.seed, 1])
-        cohort = selection.read(features, summary=summary, rng=rng)
+        bar = "coresets" if progress else None
+        cohort = selection.read(features, summary=summary, rng=rng, n_jobs=n_jobs, progress=bar)
         full = selection.read(features, rng=rng) if everything and summary is not None else None
         return Samples(cohort, everything=full, **design)
 

@@ -226,7 +226,9 @@ def ggml(
     reading.covariates(everyone)
     if n_cells is not None or min_cells != 1:
         check_finite(features)
-    samples = reading.samples(selection, features, everything=needs_everything(learner))
+    samples = reading.samples(
+        selection, features, everything=needs_everything(learner), n_jobs=n_jobs, progress=progress
+    )
     _check_rank(learner, samples.cohort, features.slot)
     warn_of_scales(features, samples.cohort)
 
