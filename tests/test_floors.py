@@ -34,6 +34,7 @@ FLOORS = {
     "scggml._anndata.keys": 20,
     "scggml._anndata.messages": 20,
     "scggml._anndata.features": 21,
+    "scggml._anndata.disk": 21,
     "scggml._anndata.parts": 21,
     "scggml._anndata.selection": 22,
     "scggml._anndata.reading": 23,

@@ -512,7 +512,10 @@ class Recorder:
     """A matrix that notes how many rows are asked for at a time."""
 
     def __init__(self, matrix):
-        self.matrix, self.dtype, self.shape, self.asked = matrix, matrix.dtype, matrix.shape, []
+        self.matrix, self.asked = matrix, []
+
+    def __getattr__(self, name):
+        return getattr(self.matrix, name)
 
     def __getitem__(self, index):
         self.asked.append(index.stop - index.start if isinstance(index, slice) else len(index))
@@ -527,10 +530,20 @@ def recorded(adata, **options):
     return recorder.asked
 
 
-def test_a_file_on_disk_is_read_sample_by_sample(on_disk):
-    _, backed = on_disk
+def test_a_file_on_disk_is_read_sample_by_sample_where_samples_lie_in_one_piece(tmp_path, monkeypatch):
+    adata = make_adata(np.float32)
+    adata = adata[np.argsort(adata.obs["sample"].map(dict(zip(SIZES, range(4), strict=True))), kind="stable")].copy()
+    adata.write_h5ad(tmp_path / "cohort.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cohort.h5ad", backed="r")
+    monkeypatch.setattr(importlib.import_module("scggml._anndata.disk"), "RUN", 1)  # so few cells are no long way
     assert recorded(backed) == list(SIZES.values())
     assert recorded(backed, n_cells=5) == [4, 5, 3, 5]
+    backed.file.close()
+
+
+def test_a_file_on_disk_is_read_in_its_own_order_where_samples_are_scattered(on_disk):
+    _, backed = on_disk
+    assert recorded(backed) == [20, 20]
 
 
 def test_chunks_are_computed_sample_by_sample(in_chunks, monkeypatch):

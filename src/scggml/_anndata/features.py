@@ -79,6 +79,11 @@ class Features:
             yield slice(start, stop), self.rows(np.arange(start, stop))
 
 
+def is_lazy(matrix: Any) -> bool:
+    """Return whether a matrix is a collection of dask."""
+    return hasattr(matrix, "__dask_graph__")
+
+
 def dense(block: Any, dtype: type[np.floating[Any]]) -> Points:
     """Return rows, sparse or not, as a dense array in C order."""
     return np.ascontiguousarray(block.toarray() if sparse.issparse(block) else block, dtype=dtype)

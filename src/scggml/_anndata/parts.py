@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from scggml._anndata.disk import blocks
 from scggml._anndata.features import Fault, Features, dense, not_finite
 from scggml._core.cohort import Floats, Integers, Points
 from scggml._core.threads import as_they_come, one_blas_thread
@@ -85,5 +86,6 @@ def read_parts(features: Features, samples: Sequence[Cells], recipe: Recipe, n_j
     summary = recipe.summary
     # Without k-means there is less to do than threads cost.
     many = summary is not None and any(len(cells.rows) > summary.n_points for cells in samples)
-    tasks = ((features.block(cells.rows), cells) for cells in samples)
+    found = blocks(features, [cells.rows for cells in samples])
+    tasks = ((next(found), cells) for cells in samples)  # not by `zip`, which would keep a block for longer
     yield from as_they_come(lambda task: recipe(*task), tasks, n_jobs if many and len(samples) > 1 else 1)

@@ -108,6 +108,14 @@ class Reading:
             return np.arange(selection.n_samples)
         return selection.codes(self.groups_key, "groups_key")
 
+    def design(self, selection: Selection) -> dict[str, Any]:
+        """Return donor, batch and covariates of each sample, None for what there is not."""
+        return {
+            "groups": self.groups(selection),
+            "batch": None if self.batch_key is None else selection.codes(self.batch_key, "batch_key"),
+            "covariates": self.covariates(selection),
+        }
+
     def of_everyone(self) -> "Reading":
         """Return the reading that takes all cells of all samples alike, for what is done to each cell."""
         return replace(self, n_cells=None, min_cells=1, weights_key=None)
@@ -129,11 +137,7 @@ class Reading:
 
         With `everything` all cells come beside a summary of them.
         """
-        design: dict[str, Any] = {
-            "groups": self.groups(selection),
-            "batch": None if self.batch_key is None else selection.codes(self.batch_key, "batch_key"),
-            "covariates": self.covariates(selection),
-        }
+        design = self.design(selection)
         summary = as_summary(self.summary, selection.sizes, len(features.names))
         rng = np.random.default_rng([self.seed, 1])
         bar = "coresets" if progress else None
