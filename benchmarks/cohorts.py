@@ -28,7 +28,8 @@ from _worker import HERE, Gate, Memory, run
 from scipy import sparse
 
 import scggml as sg
-from scggml._anndata.features import embed_cells, read_features
+from scggml._anndata.features import read_features
+from scggml._anndata.parts import embed_cells
 from scggml._anndata.reading import Reading
 
 DOWNLOADS = HERE.parents[1] / "shared" / "data" / "downloads"

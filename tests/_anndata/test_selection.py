@@ -546,19 +546,6 @@ def test_a_file_on_disk_is_read_in_its_own_order_where_samples_are_scattered(on_
     assert recorded(backed) == [20, 20]
 
 
-def test_chunks_are_computed_sample_by_sample(in_chunks, monkeypatch):
-    _, lazy = in_chunks
-    computed = []
-    compute = da.Array.compute
-
-    def noting(self, **options):
-        computed.append(self.shape[0])
-        return compute(self, **options)
-
-    monkeypatch.setattr(da.Array, "compute", noting)
-    assert recorded(lazy) == computed == list(SIZES.values())
-
-
 @pytest.mark.parametrize(
     ("kind", "where"), [("csr", "memory"), ("csc", "memory"), ("dense", "disk"), ("csr", "disk"), ("csc", "disk")]
 )

@@ -262,7 +262,7 @@ def test_a_cohort_on_disk_is_learned_one_sample_at_a_time(many, tmp_path, kind, 
     monkeypatch.setattr(type(read_features(many)), "block", noting)
     rng = np.random.default_rng(0)
     cohort = select(stored, "sample_id", rng=rng).read(read_features(stored), summary=sg.tl.Coreset(20), rng=rng)
-    assert asked == [180] * 9
+    assert asked == ([180] * 9 if kind == "h5ad" else [])  # dask summarizes where the chunks lie
     assert cohort.points.shape == (180, 4)
     monkeypatch.undo()
     samples = sg.tl.distances(stored, metric="euclidean", sample_key="sample_id", summary=sg.tl.Coreset(20), **QUIET)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from scggml._anndata.features import ROWS, Features, is_lazy
+from scggml._anndata.features import ROWS, Features, is_lazy, stack
 from scggml._core.cohort import Integers
 from scggml._core.threads import split
 
@@ -97,10 +97,3 @@ def n_bytes(block: Any) -> int:
     """Return the size of a dense array or a matrix of compressed rows."""
     parts = (block.data, block.indices, block.indptr) if sparse.issparse(block) else (block,)
     return sum(int(part.nbytes) for part in parts)
-
-
-def stack(pieces: Sequence[Any]) -> Any:
-    """Return pieces one below the other, sparse ones as compressed rows."""
-    if len(pieces) == 1:
-        return pieces[0]
-    return sparse.vstack(pieces, format="csr") if sparse.issparse(pieces[0]) else np.concatenate(pieces)

@@ -1,6 +1,6 @@
 """The matrix that holds the features of the cells, read a few rows at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scggml._anndata.messages import check_adata, choices, warn
-from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
+from scggml._core.cohort import Cohort, Integers, Names, Points
 from scggml._core.learn.spectrum import variances
 
 ROWS = 4096
@@ -71,12 +71,14 @@ class Features:
         """Return (len(index), d) dense rows; `index` must rise."""
         return dense(self.block(index), self.dtype)
 
-    def in_order(self) -> Iterator[tuple[slice, Points]]:
-        """Return all rows, a few thousand at a time."""
-        n = len(self.cells)
-        for start in range(0, n, ROWS):
-            stop = min(start + ROWS, n)
-            yield slice(start, stop), self.rows(np.arange(start, stop))
+
+def stack(pieces: Sequence[Any], axis: int = 0) -> Any:
+    """Return pieces one below the other, or side by side (1); sparse ones as compressed rows."""
+    if len(pieces) == 1:
+        return pieces[0]
+    if sparse.issparse(pieces[0]):
+        return sparse.hstack(pieces, format="csr") if axis else sparse.vstack(pieces, format="csr")
+    return np.concatenate(pieces, axis=axis)
 
 
 def is_lazy(matrix: Any) -> bool:
@@ -224,20 +226,12 @@ def pick(found: Features, names: Names, what: str) -> Features:
     return Features(found.matrix, found.slot, names, columns, found.cells)
 
 
-def not_finite(block: Points, rows: Integers) -> list[Fault]:
-    """Return (count, row, column) of the values that are not finite, with the first place."""
+def not_finite(block: Points) -> list[Fault]:
+    """Return the number of values that are not finite, with row and column of the first, if there are any."""
     if np.isfinite(block).all():
         return []
     places = np.argwhere(~np.isfinite(block))
-    return [(len(places), int(rows[places[0, 0]]), int(places[0, 1]))]
-
-
-def check_finite(features: Features) -> None:
-    """Raise if any cell has a value that is not finite."""
-    faults: list[Fault] = []
-    for rows, block in features.in_order():
-        faults += not_finite(block, np.arange(rows.start, rows.stop))
-    raise_faults(features, faults)
+    return [(len(places), int(places[0, 0]), int(places[0, 1]))]
 
 
 def raise_faults(features: Features, faults: list[Fault]) -> None:
@@ -251,17 +245,6 @@ def raise_faults(features: Features, faults: list[Fault]) -> None:
         f"{str(features.cells[row])!r}, feature {str(features.names[column])!r}. Leave such cells or features "
         "out, or impute them."
     )
-
-
-def embed_cells(features: Features, components: Floats) -> Floats:
-    """Return (n_obs, k), all cells in the learned space, a few thousand at a time."""
-    out = np.empty((len(features.cells), len(components)))
-    faults: list[Fault] = []
-    for rows, block in features.in_order():
-        faults += not_finite(block, np.arange(rows.start, rows.stop))
-        out[rows] = block @ components.T
-    raise_faults(features, faults)
-    return out
 
 
 def warn_of_scales(features: Features, cohort: Cohort) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from scggml._anndata.features import Features, embed_cells, has_rep, pca_loadings_slot, pick, read_features
+from scggml._anndata.features import Features, has_rep, pca_loadings_slot, pick, read_features
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, check_key_added, choices
+from scggml._anndata.parts import embed_cells
 from scggml._anndata.reading import Reading
 from scggml._anndata.results import write_obsm, write_uns, write_varm
 from scggml._anndata.selection import Selection
