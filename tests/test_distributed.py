@@ -217,6 +217,25 @@ def test_values_on_a_cluster_that_are_not_finite_are_told_as_in_memory(client, c
     assert messages[0] == messages[1]
 
 
+def test_the_page_on_scaling_out_runs(client, cohorts, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "scaling_out.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    cohorts[0].write_h5ad("cohort.h5ad")
+    scheduler, seen = client.scheduler.address, []
+    page = (
+        page.replace("tcp://scheduler:8786", scheduler).replace("/data", str(tmp_path)).replace("n_boot=20", "n_boot=2")
+    )
+    for code in page.split("```python\n")[1:]:
+        names = {}
+        exec(code.partition("```")[0], names)
+        seen.append(names)
+    backed, _, lazy = seen
+    assert_same(slots(lazy["samples"]), slots(backed["samples"]))
+    assert isinstance(lazy["adata"].X, da.Array)
+    backed["adata"].file.close()
+    lazy["client"].close()
+
+
 def test_other_calls_take_cells_from_a_cluster(client, cohorts):
     """New cells, attributions, predictions and stability: nothing reads a chunk in the process of the user."""
     adata, lazy = cohorts
