@@ -28,7 +28,8 @@ from _worker import HERE, Gate, Memory, run
 from scipy import sparse
 
 import scggml as sg
-from scggml._anndata.features import embed_cells, read_features
+from scggml._anndata.features import read_features
+from scggml._anndata.parts import embed_cells
 from scggml._anndata.reading import Reading
 
 DOWNLOADS = HERE.parents[1] / "shared" / "data" / "downloads"
@@ -118,9 +119,7 @@ def write_cohort(path: Path, n_samples: int, n_cells: int, d: int, density: floa
     frame = ad.AnnData(obs=obs, var=pd.DataFrame(index=[f"feature{j}" for j in range(d)]))
     shape, chunks = (len(samples), d), (n_cells, d)
     if density is not None:
-        frame.X = sparse.csr_array(shape, dtype=np.float32)
-        frame.write_h5ad(path)
-        write_sparse(path, n_samples, n_cells, d, density)
+        write_sparse(path, frame, sparse_samples(n_samples, n_cells, d, density))
     elif path.suffix == ".h5ad":
         frame.write_h5ad(path)
         with h5py.File(path, "r+") as file:
@@ -146,21 +145,41 @@ def fill(X: Any, n_samples: int, n_cells: int, d: int) -> None:
         X[p * n_cells : (p + 1) * n_cells] = cloud
 
 
-def write_sparse(path: Path, n_samples: int, n_cells: int, d: int, density: float) -> None:
-    """Add sparse genes to a cohort in h5ad, sample by sample: eight cell types; classes differ in the first genes."""
+def sparse_samples(n_samples: int, n_cells: int, d: int, density: float) -> Iterator[sparse.csr_matrix]:
+    """Sparse genes (n_cells, d), sample by sample: eight cell types; classes differ in the first genes."""
     rng = np.random.default_rng(0)
     types = rng.gamma(0.3, size=(8, d)).astype(np.float32)
+    for label in labels_of(n_samples):
+        part = sparse.random(n_cells, d, density, "csr", np.float32, rng, data_rvs=rng.standard_exponential)
+        of_type = types[rng.integers(8, size=n_cells)]
+        scaled = part.multiply(0.3 + of_type + label * (np.arange(d) < 20))
+        yield sparse.csr_matrix(scaled, dtype=np.float32)
+
+
+def write_sparse(path: Path, frame: ad.AnnData, parts: Iterator[sparse.csr_matrix]) -> None:
+    """Write a cohort with sparse genes as h5ad or zarr, sample by sample."""
+    shape = frame.shape
+    if path.suffix == ".zarr":
+        import zarr  # noqa: PLC0415 - only for this format
+
+        frame.write_zarr(path)
+        group = zarr.open_group(path, mode="r+", use_consolidated=False)
+        ad.io.write_elem(group, "X", next(parts))
+        stored = ad.io.sparse_dataset(group["X"])
+        for part in parts:
+            stored.append(part)
+        zarr.consolidate_metadata(group.store)
+        return
+    frame.X = sparse.csr_array(shape, dtype=np.float32)
+    frame.write_h5ad(path)
     with h5py.File(path, "r+") as file:
         del file["X"]
         X = file.create_group("X")
-        X.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": (n_samples * n_cells, d)})
+        X.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": shape})
         for name, kind in (("data", np.float32), ("indices", np.int32), ("indptr", np.int64)):
             X.create_dataset(name, (0,), maxshape=(None,), chunks=(2**18,), dtype=kind)
         append(X["indptr"], np.zeros(1))
-        for label in labels_of(n_samples):
-            part = sparse.random(n_cells, d, density, "csr", np.float32, rng, data_rvs=rng.standard_exponential)
-            of_type = types[rng.integers(8, size=n_cells)]
-            part = part.multiply(0.3 + of_type + label * (np.arange(d) < 20)).tocsr()
+        for part in parts:
             append(X["indptr"], len(X["data"]) + part.indptr[1:])
             append(X["data"], part.data)
             append(X["indices"], part.indices)
@@ -181,7 +200,9 @@ def open_cohort(path: Path) -> ad.AnnData:
 
     group = zarr.open_group(path, mode="r")
     obs, var = ad.io.read_elem(group["obs"]), ad.io.read_elem(group["var"])
-    return ad.AnnData(da.from_zarr(group["X"]), obs=obs, var=var)
+    dense = isinstance(group["X"], zarr.Array)
+    X = da.from_zarr(group["X"]) if dense else ad.experimental.read_elem_lazy(group["X"])
+    return ad.AnnData(X, obs=obs, var=var)
 
 
 def disk(config: dict[str, Any], gate: Gate) -> list[Row]:
@@ -212,7 +233,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, help="samples (default: all 634; 1000 on disk)")
     parser.add_argument("--cells", type=int, default=1000, help="cells per sample on disk (default 1000)")
     parser.add_argument("--dimensions", type=int, default=50, help="dimensions on disk (default 50)")
-    parser.add_argument("--density", type=float, help="share of entries that are not 0, for sparse genes (h5ad only)")
+    parser.add_argument("--density", type=float, help="share of entries that are not 0, for sparse genes")
     parser.add_argument("--format", choices=["h5ad", "zarr"], default="h5ad", help="on disk (zarr is read with dask)")
     parser.add_argument("--folder", type=Path, help="where it is written for the time of the run (default: temporary)")
     parser.add_argument("--threads", type=int, default=2)

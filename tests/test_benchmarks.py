@@ -90,6 +90,20 @@ def test_a_cohort_on_disk(numbers):
     assert float(phases["the job"]["seconds"]) == pytest.approx(total)
 
 
+def test_a_cluster(numbers):
+    options = ("--base", "6", "40", "--samples", "4", "8", "--cells", "--dimensions", "30", "--points", "10")
+    tables = numbers("scaling_out.py", *options, "--target", "80", "400", "--learn", "n_comps=1", "shrinkage=0.4")
+    few, many = tables["scaling_out samples"]
+    assert (few["samples"], many["samples"], many["cells"]) == ("4", "8", "40")
+    assert 0 < float(few["received MB"]) < float(many["received MB"]) < 1
+    (growth,) = tables["scaling_out exponents"]
+    ratio = float(many["received MB"]) / float(few["received MB"])
+    assert float(growth["received MB"]) == pytest.approx(np.log2(ratio))
+    hours = {row["phase"]: float(row["extrapolated hours"]) for row in tables["scaling_out extrapolated"]}
+    assert hours["pairs"] == pytest.approx(100 * float(many["pairs s"]) / 3600)
+    assert hours["coresets"] == pytest.approx(100 * float(many["coresets s"]) / 3600)
+
+
 @pytest.mark.parametrize("kind", ["h5ad", "zarr"])
 def test_the_cells_on_disk_are_those_of_the_cohort(tmp_path, monkeypatch, kind):
     monkeypatch.syspath_prepend(BENCHMARKS)
@@ -103,13 +117,14 @@ def test_the_cells_on_disk_are_those_of_the_cohort(tmp_path, monkeypatch, kind):
     adata.file.close()
 
 
-def test_sparse_genes_on_disk_are_a_matrix(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_sparse_genes_on_disk_are_a_matrix(tmp_path, monkeypatch, kind):
     monkeypatch.syspath_prepend(BENCHMARKS)
     import cohorts  # noqa: PLC0415
 
-    cohorts.write_cohort(tmp_path / "cohort.h5ad", 4, 30, 50, density=0.1)
-    adata = cohorts.open_cohort(tmp_path / "cohort.h5ad")
-    X = adata.X[:]
+    cohorts.write_cohort(tmp_path / f"cohort.{kind}", 4, 30, 50, density=0.1)
+    adata = cohorts.open_cohort(tmp_path / f"cohort.{kind}")
+    X = adata.X[:] if kind == "h5ad" else adata.X.compute()
     assert X.shape == (120, 50)
     assert X.has_canonical_format
     assert X.nnz / 6000 == pytest.approx(0.1, abs=0.02)

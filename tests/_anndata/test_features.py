@@ -8,11 +8,8 @@ import pytest
 from _cells import GENES, MATRICES, assert_same, make_adata, read
 from scipy import sparse
 
-from scggml._anndata import features as _features
-from scggml._anndata.features import check_finite, embed_cells, has_rep, pick, read_features, warn_of_scales
+from scggml._anndata.features import has_rep, pick, read_features, warn_of_scales
 from scggml._core.cohort import from_clouds
-
-W = np.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
 
 
 @pytest.fixture
@@ -167,14 +164,6 @@ def in_chunks(request):
     return adata, lazy
 
 
-def test_a_table_on_disk_is_read_in_pieces_and_in_order(on_disk, monkeypatch):
-    adata, backed = on_disk
-    monkeypatch.setattr(_features, "ROWS", 6)
-    pieces = list(read_features(backed).in_order())
-    assert [rows.stop - rows.start for rows, _ in pieces] == [6, 6, 6, 2]
-    np.testing.assert_array_equal(np.concatenate([block for _, block in pieces]), adata.X)
-
-
 def test_chunks_are_read_from_every_slot(in_chunks):
     adata, lazy = in_chunks
     for use_rep in (None, "lazy"):
@@ -182,31 +171,6 @@ def test_chunks_are_read_from_every_slot(in_chunks):
             read_features(lazy, use_rep=use_rep).rows(np.array([2, 3, 11])), adata.X[[2, 3, 11]]
         )
     assert isinstance(lazy.X, da.Array)
-
-
-# Cells in the learned space
-
-
-@pytest.mark.parametrize("rows", [1, 6, 20, 4096])
-@pytest.mark.parametrize("kind", MATRICES)
-def test_cells_are_embedded_by_a_product_in_any_number_of_pieces(adata, kind, rows, monkeypatch):
-    truth = adata.X @ W.T
-    adata.X = MATRICES[kind](adata.X)
-    monkeypatch.setattr(_features, "ROWS", rows)
-    embedded = embed_cells(read_features(adata), W)
-    assert embedded.dtype == np.float64
-    np.testing.assert_allclose(embedded, truth, rtol=1e-12)
-
-
-def test_cells_on_disk_and_in_chunks_are_embedded_alike(tmp_path):
-    adata = make_adata(np.float32)
-    truth = embed_cells(read_features(adata), W)
-    adata.write_h5ad(tmp_path / "cohort.h5ad")
-    backed = ad.read_h5ad(tmp_path / "cohort.h5ad", backed="r")
-    np.testing.assert_array_equal(embed_cells(read_features(backed), W), truth)
-    backed.file.close()
-    adata.X = da.from_array(adata.X, chunks=(6, 2))
-    np.testing.assert_array_equal(embed_cells(read_features(adata), W), truth)
 
 
 # Faults
@@ -308,16 +272,6 @@ def test_values_on_disk_and_in_chunks_are_checked_too(tmp_path):
 def test_values_in_genes_that_are_not_used_do_not_matter(adata):
     adata.X[3, 1] = np.nan
     assert np.isfinite(read(adata, mask_var=np.array([True, False, True])).points).all()
-
-
-def test_all_cells_are_checked_and_embedded_ones_too(adata):
-    check_finite(read_features(adata))
-    adata.X[[19, 4], 2] = np.inf
-    message = r"adata\.X has 2 values that are NaN or infinite; the first is in cell 'cell4', feature 'g2'"
-    with pytest.raises(ValueError, match=message):
-        check_finite(read_features(adata))
-    with pytest.raises(ValueError, match=message):
-        embed_cells(read_features(adata), W)
 
 
 def test_text_among_the_features_is_refused_with_its_slot(adata):

@@ -1,6 +1,11 @@
 """Which cells of which samples: chosen once, read one sample at a time, asked for what `.obs` says of the samples."""
 
+import importlib
+import io
+import threading
 import tracemalloc
+import weakref
+from typing import ClassVar
 
 import anndata as ad
 import dask.array as da
@@ -507,7 +512,10 @@ class Recorder:
     """A matrix that notes how many rows are asked for at a time."""
 
     def __init__(self, matrix):
-        self.matrix, self.dtype, self.shape, self.asked = matrix, matrix.dtype, matrix.shape, []
+        self.matrix, self.asked = matrix, []
+
+    def __getattr__(self, name):
+        return getattr(self.matrix, name)
 
     def __getitem__(self, index):
         self.asked.append(index.stop - index.start if isinstance(index, slice) else len(index))
@@ -522,23 +530,20 @@ def recorded(adata, **options):
     return recorder.asked
 
 
-def test_a_file_on_disk_is_read_sample_by_sample(on_disk):
-    _, backed = on_disk
+def test_a_file_on_disk_is_read_sample_by_sample_where_samples_lie_in_one_piece(tmp_path, monkeypatch):
+    adata = make_adata(np.float32)
+    adata = adata[np.argsort(adata.obs["sample"].map(dict(zip(SIZES, range(4), strict=True))), kind="stable")].copy()
+    adata.write_h5ad(tmp_path / "cohort.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cohort.h5ad", backed="r")
+    monkeypatch.setattr(importlib.import_module("scggml._anndata.disk"), "RUN", 1)  # so few cells are no long way
     assert recorded(backed) == list(SIZES.values())
     assert recorded(backed, n_cells=5) == [4, 5, 3, 5]
+    backed.file.close()
 
 
-def test_chunks_are_computed_sample_by_sample(in_chunks, monkeypatch):
-    _, lazy = in_chunks
-    computed = []
-    compute = da.Array.compute
-
-    def noting(self, **options):
-        computed.append(self.shape[0])
-        return compute(self, **options)
-
-    monkeypatch.setattr(da.Array, "compute", noting)
-    assert recorded(lazy) == computed == list(SIZES.values())
+def test_a_file_on_disk_is_read_in_its_own_order_where_samples_are_scattered(on_disk):
+    _, backed = on_disk
+    assert recorded(backed) == [20, 20]
 
 
 @pytest.mark.parametrize(
@@ -797,3 +802,108 @@ def test_single_cells_without_weight_are_kept(adata):
     cohort = read(adata, weights_key="weight")
     assert cohort.sizes.sum() == 20
     assert (cohort.weights == 0).sum() == 1
+
+
+# Summaries in threads
+
+
+def uneven(n_samples=9, d=6, seed=0):
+    """Samples of 1 to 90 cells, in turn as they come."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.permutation(np.linspace(1, 90, n_samples).astype(int))
+    samples = rng.permutation(np.repeat(np.arange(n_samples), sizes))
+    adata = AnnData(sparse.random(len(samples), d, 0.4, "csr", np.float32, rng, data_rvs=rng.standard_normal))
+    adata.obs["sample"], adata.obs["weight"] = samples.astype(str), rng.uniform(0, 1, len(samples))
+    return adata
+
+
+@pytest.mark.parametrize("components", [None, np.ones((1, 6))], ids=["cells", "projected"])
+@pytest.mark.parametrize("sparsely", [True, False])
+def test_any_number_of_threads_gives_the_same_bytes_and_draws(sparsely, components):
+    adata = uneven()
+    if not sparsely:
+        adata.X = adata.X.toarray()
+    selection, results = chosen(adata, weights_key="weight"), set()
+    for n_jobs in (1, 2, 3, None):
+        rng = np.random.default_rng(5)
+        found = selection.read(read_features(adata), summary=Coreset(20), components=components, rng=rng, n_jobs=n_jobs)
+        arrays = (found.points, found.weights, found.offsets, found.origin.profiles, found.origin.counts)
+        results.add((*(array.tobytes() for array in arrays), rng.integers(2**62)))
+    assert len(results) == 1
+    truth, rng = [], np.random.default_rng(5)
+    for cells in np.split(np.arange(len(selection.rows)), selection.offsets[1:-1]):
+        block = np.asarray(read_features(adata).rows(selection.rows[cells]))
+        block = block if components is None else block.astype(float) @ components.T
+        truth.append(Coreset(20).summarize(block, selection.weights[cells], rng)[0])
+    np.testing.assert_allclose(found.points, np.concatenate(truth), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_faults_of_all_samples_are_counted_in_any_number_of_threads(n_jobs):
+    adata = uneven()
+    adata.X = adata.X.toarray()
+    adata.X[[200, 30, 77], [1, 4, 0]] = np.nan
+    message = r"adata\.X has 3 values that are NaN or infinite; the first is in cell '30', feature '4'\."
+    with pytest.raises(ValueError, match=message):
+        chosen(adata).read(read_features(adata), summary=Coreset(20), rng=np.random.default_rng(0), n_jobs=n_jobs)
+
+
+class Sparse(sparse.csr_matrix):
+    """A sparse matrix that notes what is made dense, and how much of it is in use."""
+
+    made: ClassVar[list[int]] = []
+    alive: ClassVar[list[int]] = [0, 0]
+    lock = threading.Lock()
+
+    def toarray(self, *args, **options):
+        with self.lock:
+            self.made.append(self.shape[0])
+            self.alive[0] += 1
+            self.alive[1] = max(self.alive)
+        out = super().toarray(*args, **options).view(Counted)
+        weakref.finalize(out, self.forget)
+        return out
+
+    @classmethod
+    def forget(cls):
+        with cls.lock:
+            cls.alive[0] -= 1
+
+
+class Counted(np.ndarray):
+    """An array that can be referred to weakly."""
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_no_more_than_a_sample_is_dense_for_each_thread(n_jobs, monkeypatch):
+    monkeypatch.setattr(Sparse, "made", [])
+    monkeypatch.setattr(Sparse, "alive", [0, 0])
+    adata = uneven(20)
+    features = read_features(adata)
+    object.__setattr__(features, "matrix", Sparse(features.matrix))
+    selection = chosen(adata)
+    selection.read(features, summary=Coreset(1), rng=np.random.default_rng(0), n_jobs=n_jobs)
+    assert sorted(Sparse.made) == sorted(selection.sizes)
+    assert Sparse.alive[0] == 0
+    assert 1 <= Sparse.alive[1] <= n_jobs
+
+
+@pytest.mark.parametrize(
+    ("summary", "keep", "shown"), [(Coreset(5), 3, True), (None, 3, False), (Coreset(5), 1, False)]
+)
+def test_a_bar_shows_the_summaries_of_several_samples(summary, keep, shown, monkeypatch):
+    module, bars = importlib.import_module("scggml._anndata.selection"), []
+
+    class Bar(module.tqdm):
+        def __init__(self, **options):
+            super().__init__(**options, file=io.StringIO())
+            bars.append((self, self.disable))
+
+    monkeypatch.setattr(module, "tqdm", Bar)
+    adata = uneven()
+    selection = chosen(adata).take(np.arange(keep))
+    selection.read(read_features(adata), summary=summary, rng=np.random.default_rng(0), progress="coresets")
+    ((bar, disabled),) = bars
+    assert disabled != shown
+    if shown:
+        assert (bar.total, bar.n, bar.desc, bar.unit, bar.leave) == (3, 3, "coresets", "sample", False)

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ from _threads import no_thread_left
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scggml._core.threads import all_in_threads, in_threads, split
+from scggml._core.threads import all_in_threads, as_they_come, ignored, in_threads, split
 
 
-@pytest.mark.parametrize("run", [in_threads, all_in_threads])
+@pytest.mark.parametrize("run", [in_threads, all_in_threads, as_they_come])
 @pytest.mark.parametrize("n_jobs", [1, 2, 3, None])
 def test_answers_come_in_the_order_of_the_tasks(run, n_jobs):
     gates = [threading.Event() for _ in range(2)]
@@ -28,8 +29,9 @@ def test_answers_come_in_the_order_of_the_tasks(run, n_jobs):
     assert list(run(task, range(20), n_jobs)) == [i * i for i in range(20)]
 
 
+@pytest.mark.parametrize("run", [in_threads, as_they_come])
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_a_fault_is_raised_where_it_is_waited_for_and_ends_the_work(n_jobs):
+def test_a_fault_is_raised_where_it_is_waited_for_and_ends_the_work(run, n_jobs):
     begun = []
 
     def task(i):
@@ -39,15 +41,16 @@ def test_a_fault_is_raised_where_it_is_waited_for_and_ends_the_work(n_jobs):
         return i
 
     with no_thread_left():
-        answers = in_threads(task, range(1000), n_jobs)
+        answers = run(task, range(1000), n_jobs)
         assert [next(answers), next(answers)] == [0, 1]
         with pytest.raises(RuntimeError, match="of task 2"):
             next(answers)
     assert n_jobs > 1 or begun == [0, 1, 2]
 
 
+@pytest.mark.parametrize("run", [in_threads, as_they_come])
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_what_has_not_begun_when_the_caller_stops_is_never_begun(n_jobs):
+def test_what_has_not_begun_when_the_caller_stops_is_never_begun(run, n_jobs):
     begun, stop = [], threading.Event()
 
     def task(i):
@@ -56,7 +59,7 @@ def test_what_has_not_begun_when_the_caller_stops_is_never_begun(n_jobs):
             stop.wait(0.05)
         return i
 
-    answers = in_threads(task, range(200), n_jobs)
+    answers = run(task, range(200), n_jobs)
     assert next(answers) == 0
     answers.close()
     count = len(begun)
@@ -81,6 +84,53 @@ def test_a_fault_in_any_thread_ends_the_work_of_all(n_jobs, error, in_caller):
     with no_thread_left(), pytest.raises(error, match="on purpose"):
         all_in_threads(task, range(500), n_jobs)
     assert len(begun) < 100
+
+
+class Large:
+    """A task that is large; `alive` of them are not done."""
+
+    alive = 0
+
+    def __init__(self):
+        type(self).alive += 1
+
+    def __del__(self):
+        type(self).alive -= 1
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_large_tasks_are_taken_one_by_one_no_further_ahead_than_the_threads_need(n_jobs):
+    caller, alive = threading.current_thread(), []
+
+    def tasks():
+        for _ in range(30):
+            assert threading.current_thread() is caller
+            alive.append(Large.alive + 1)  # with the one that is made now
+            yield Large()
+
+    assert sum(1 for _ in as_they_come(lambda task: threading.Event().wait(0.002), tasks(), n_jobs)) == 30
+    assert max(alive) <= n_jobs + 1
+    assert Large.alive == 0
+
+
+def test_warnings_are_ignored_until_the_last_thread_leaves():
+    inside, over, before = threading.Event(), threading.Event(), list(warnings.filters)
+
+    def other():
+        with ignored(FutureWarning):
+            inside.set()
+            over.wait(20)
+
+    thread = threading.Thread(target=other)
+    with ignored(FutureWarning):
+        thread.start()
+        assert inside.wait(20)
+    warnings.warn("the other thread is still inside", FutureWarning, stacklevel=1)  # an error in these tests
+    over.set()
+    thread.join()
+    assert list(warnings.filters) == before
+    with pytest.warns(FutureWarning, match="heard"):
+        warnings.warn("heard", FutureWarning, stacklevel=1)
 
 
 def test_one_task_stays_in_the_thread_that_asked():

@@ -28,7 +28,7 @@ def no_cells(monkeypatch):
     def rows(self, index):
         raise AssertionError("cells were read")
 
-    monkeypatch.setattr(importlib.import_module("scggml._anndata.features").Features, "rows", rows)
+    monkeypatch.setattr(importlib.import_module("scggml._anndata.features").Features, "block", rows)
 
 
 def relabel(adata, label):

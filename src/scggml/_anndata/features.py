@@ -1,6 +1,6 @@
 """The matrix that holds the features of the cells, read a few rows at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scggml._anndata.messages import check_adata, choices, warn
-from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
+from scggml._core.cohort import Cohort, Integers, Names, Points
 from scggml._core.learn.spectrum import variances
 
 ROWS = 4096
@@ -24,6 +24,8 @@ UNLIKE = 100.0
 """Ratio to the median scale of the features from which on the scale of one is warned of."""
 
 Mask = str | NDArray[np.bool_] | None
+Fault = tuple[int, int, int]
+"""Number of values that are not finite, and row and column of the first."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +57,38 @@ class Features:
         """Single precision for data in at most that, double for all else."""
         return np.float32 if np.dtype(self.matrix.dtype) in (np.float16, np.float32) else np.float64
 
-    def rows(self, index: Integers) -> Points:
-        """Return (len(index), d) dense rows; `index` must rise, as files on disk want it."""
+    def block(self, index: Integers) -> Any:
+        """Return (len(index), d) rows as they are stored, sparse or dense; `index` must rise, as files want it."""
         run = len(index) > 0 and index[-1] - index[0] == len(index) - 1  # a slice is read much faster from disk
         block = self.matrix[slice(index[0], index[-1] + 1) if run else index]
         if hasattr(block, "compute"):
             block = block.compute()
         if not sparse.issparse(block):
             block = np.asarray(block)
-        if self.columns is not None:
-            block = block[:, self.columns]
-        dense = block.toarray() if sparse.issparse(block) else block
-        return np.ascontiguousarray(dense, dtype=self.dtype)
+        return block if self.columns is None else block[:, self.columns]
 
-    def in_order(self) -> Iterator[tuple[slice, Points]]:
-        """Return all rows, a few thousand at a time."""
-        n = len(self.cells)
-        for start in range(0, n, ROWS):
-            stop = min(start + ROWS, n)
-            yield slice(start, stop), self.rows(np.arange(start, stop))
+    def rows(self, index: Integers) -> Points:
+        """Return (len(index), d) dense rows; `index` must rise."""
+        return dense(self.block(index), self.dtype)
+
+
+def stack(pieces: Sequence[Any], axis: int = 0) -> Any:
+    """Return pieces one below the other, or side by side (1); sparse ones as compressed rows."""
+    if len(pieces) == 1:
+        return pieces[0]
+    if sparse.issparse(pieces[0]):
+        return sparse.hstack(pieces, format="csr") if axis else sparse.vstack(pieces, format="csr")
+    return np.concatenate(pieces, axis=axis)
+
+
+def is_lazy(matrix: Any) -> bool:
+    """Return whether a matrix is a collection of dask."""
+    return hasattr(matrix, "__dask_graph__")
+
+
+def dense(block: Any, dtype: type[np.floating[Any]]) -> Points:
+    """Return rows, sparse or not, as a dense array in C order."""
+    return np.ascontiguousarray(block.toarray() if sparse.issparse(block) else block, dtype=dtype)
 
 
 _LOADINGS = {"X_pca": "PCs", "pca": "pca"}
@@ -211,23 +226,15 @@ def pick(found: Features, names: Names, what: str) -> Features:
     return Features(found.matrix, found.slot, names, columns, found.cells)
 
 
-def not_finite(block: Points, rows: Integers) -> list[tuple[int, int, int]]:
-    """Return (count, row, column) of the values that are not finite, with the first place."""
+def not_finite(block: Points) -> list[Fault]:
+    """Return the number of values that are not finite, with row and column of the first, if there are any."""
     if np.isfinite(block).all():
         return []
     places = np.argwhere(~np.isfinite(block))
-    return [(len(places), int(rows[places[0, 0]]), int(places[0, 1]))]
+    return [(len(places), int(places[0, 0]), int(places[0, 1]))]
 
 
-def check_finite(features: Features) -> None:
-    """Raise if any cell has a value that is not finite."""
-    faults: list[tuple[int, int, int]] = []
-    for rows, block in features.in_order():
-        faults += not_finite(block, np.arange(rows.start, rows.stop))
-    raise_faults(features, faults)
-
-
-def raise_faults(features: Features, faults: list[tuple[int, int, int]]) -> None:
+def raise_faults(features: Features, faults: list[Fault]) -> None:
     """Raise if there are values that are not finite, with their number and the first place."""
     if not faults:
         return
@@ -238,17 +245,6 @@ def raise_faults(features: Features, faults: list[tuple[int, int, int]]) -> None
         f"{str(features.cells[row])!r}, feature {str(features.names[column])!r}. Leave such cells or features "
         "out, or impute them."
     )
-
-
-def embed_cells(features: Features, components: Floats) -> Floats:
-    """Return (n_obs, k), all cells in the learned space, a few thousand at a time."""
-    out = np.empty((len(features.cells), len(components)))
-    faults: list[tuple[int, int, int]] = []
-    for rows, block in features.in_order():
-        faults += not_finite(block, np.arange(rows.start, rows.stop))
-        out[rows] = block @ components.T
-    raise_faults(features, faults)
-    return out
 
 
 def warn_of_scales(features: Features, cohort: Cohort) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from scggml._anndata.features import Features, embed_cells, has_rep, pca_loadings_slot, pick, read_features
+from scggml._anndata.features import Features, has_rep, pca_loadings_slot, pick, read_features
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, check_key_added, choices
+from scggml._anndata.parts import embed_cells
 from scggml._anndata.reading import Reading
 from scggml._anndata.results import write_obsm, write_uns, write_varm
 from scggml._anndata.selection import Selection
@@ -95,21 +96,36 @@ class StoredMetric:
             raise ValueError(f"The metric {self.key!r} takes off effects of covariates; the samples are needed.")
         return covariate_shifts(self.reading, everyone, self.adjustment, self.components)[everyone.owner]
 
-    def cohort(self, selection: Selection, *, summary: Coreset | None = None) -> Cohort:
+    def cohort(
+        self,
+        selection: Selection,
+        *,
+        summary: Coreset | None = None,
+        n_jobs: int | None = 1,
+        progress: bool = False,
+    ) -> Cohort:
         """Return the chosen cells in the learned space, or a summary of them there."""
-        adata, rng = selection.adata, np.random.default_rng([self.reading.seed, 1])
+        adata = selection.adata
+        rest: dict[str, Any] = {"summary": summary, "rng": np.random.default_rng([self.reading.seed, 1])}
+        rest |= {"n_jobs": n_jobs, "progress": "coresets" if progress else None}
         if not self.has_features(adata):
-            return selection.read(read_features(adata, use_rep=Keys(self.key).cells), summary=summary, rng=rng)
-        cohort = selection.read(self.locate(adata), components=self.components, summary=summary, rng=rng)
+            return selection.read(read_features(adata, use_rep=Keys(self.key).cells), **rest)
+        cohort = selection.read(self.locate(adata), components=self.components, **rest)
         if self.adjustment is None:
             return cohort
         shifts = covariate_shifts(self.reading, selection, self.adjustment, self.components)[:-1]
         return replace(cohort, points=cohort.points - np.repeat(shifts, cohort.sizes, axis=0))
 
-    def training(self, adata: AnnData, *, quiet: bool = True) -> tuple[Selection, Samples]:
+    def training(
+        self, adata: AnnData, *, quiet: bool = True, n_jobs: int | None = 1, progress: bool = False
+    ) -> tuple[Selection, Samples]:
         """Read the samples that the metric was learned from, as they were read then."""
         selection = self.reading.select(adata, quiet=quiet)
-        return selection, self.reading.samples(selection, self.locate(adata), everything=needs_everything(self.learner))
+        everything = needs_everything(self.learner)
+        samples = self.reading.samples(
+            selection, self.locate(adata), everything=everything, n_jobs=n_jobs, progress=progress
+        )
+        return selection, samples
 
 
 def covariate_shifts(reading: Reading, selection: Selection, adjustment: Adjustment, components: Floats) -> Floats:

@@ -108,6 +108,14 @@ class Reading:
             return np.arange(selection.n_samples)
         return selection.codes(self.groups_key, "groups_key")
 
+    def design(self, selection: Selection) -> dict[str, Any]:
+        """Return donor, batch and covariates of each sample, None for what there is not."""
+        return {
+            "groups": self.groups(selection),
+            "batch": None if self.batch_key is None else selection.codes(self.batch_key, "batch_key"),
+            "covariates": self.covariates(selection),
+        }
+
     def of_everyone(self) -> "Reading":
         """Return the reading that takes all cells of all samples alike, for what is done to each cell."""
         return replace(self, n_cells=None, min_cells=1, weights_key=None)
@@ -116,19 +124,24 @@ class Reading:
         """Return the reading with `"auto"` settled for the samples and features at hand."""
         return replace(self, summary=as_summary(self.summary, selection.sizes, n_features))
 
-    def samples(self, selection: Selection, features: Features, *, everything: bool = False) -> Samples:
+    def samples(
+        self,
+        selection: Selection,
+        features: Features,
+        *,
+        everything: bool = False,
+        n_jobs: int | None = 1,
+        progress: bool = False,
+    ) -> Samples:
         """Read the cells of the samples, and what else is known of these; everything about `.obs` is checked first.
 
         With `everything` all cells come beside a summary of them.
         """
-        design: dict[str, Any] = {
-            "groups": self.groups(selection),
-            "batch": None if self.batch_key is None else selection.codes(self.batch_key, "batch_key"),
-            "covariates": self.covariates(selection),
-        }
+        design = self.design(selection)
         summary = as_summary(self.summary, selection.sizes, len(features.names))
         rng = np.random.default_rng([self.seed, 1])
-        cohort = selection.read(features, summary=summary, rng=rng)
+        bar = "coresets" if progress else None
+        cohort = selection.read(features, summary=summary, rng=rng, n_jobs=n_jobs, progress=bar)
         full = selection.read(features, rng=rng) if everything and summary is not None else None
         return Samples(cohort, everything=full, **design)
 

@@ -1,20 +1,23 @@
 """Decide once which cells of which samples are used, and read what `.obs` says about these samples."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from tqdm.auto import tqdm
 
-from scggml._anndata.features import Features, not_finite, raise_faults
+from scggml._anndata.features import Fault, Features, raise_faults
 from scggml._anndata.messages import choices, find_column, warn
+from scggml._anndata.parts import Cells, Recipe, read_parts
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Origin, Points
 from scggml._core.samples import LabelKind, Target, make_target
 from scggml._core.transport.coreset import Coreset
-from scggml._core.transport.products import project
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +155,12 @@ class Selection:
             what=f"adata.obs[{label_key!r}] (label_key)",
         )
 
+    def _samples(self, summary: Coreset | None, rng: np.random.Generator) -> list[Cells]:
+        """Return the chosen cells of each sample; seeds are drawn here, in the order of the samples."""
+        seeds = [0 if summary is None else summary.seed(rng) for _ in self.names]
+        spans = [slice(start, stop) for start, stop in pairwise(self.offsets)]
+        return [Cells(self.rows[own], self.weights[own], seed) for own, seed in zip(spans, seeds, strict=True)]
+
     def read(
         self,
         features: Features,
@@ -159,10 +168,14 @@ class Selection:
         summary: Coreset | None = None,
         components: Floats | None = None,
         rng: np.random.Generator,
+        n_jobs: int | None = 1,
+        progress: str | None = None,
     ) -> Cohort:
-        """Read the chosen cells, one sample in memory at a time; labels are all 0.
+        """Read the chosen cells; labels are all 0.
 
-        With `components` (k, d) the points are the projected cells. A `summary` is taken of the points.
+        Few samples are in memory at a time: one, and one more for each thread. With `components` (k, d) the points are
+        the projected cells. A `summary` is taken of the points; while that goes on for several samples, a bar with the
+        text `progress` shows how many are done.
         """
         sizes = self.sizes
         most = sizes if summary is None else np.minimum(sizes, summary.n_points)
@@ -171,19 +184,18 @@ class Selection:
         weights = np.empty(len(points))
         profiles = np.empty((self.n_samples, len(features.names)))
         offsets = np.zeros(self.n_samples + 1, dtype=np.int64)
-        faults: list[tuple[int, int, int]] = []
-        for p in range(self.n_samples):
-            part = slice(self.offsets[p], self.offsets[p + 1])
-            rows, own = self.rows[part], self.weights[part]
-            block = features.rows(rows)
-            found = not_finite(block, rows)
-            faults += found
-            profiles[p] = own @ block
-            cells = block if components is None else project(block, components)
-            if summary is not None and not found:
-                cells, own = summary.summarize(cells, own, rng)
-            start, stop = offsets[p], offsets[p] + min(len(cells), most[p])
-            points[start:stop], weights[start:stop], offsets[p + 1] = cells[: most[p]], own[: most[p]], stop
+        faults: list[Fault] = []
+        hidden = progress is None or summary is None or self.n_samples == 1
+        bar = tqdm(total=self.n_samples, desc=progress, unit="sample", disable=hidden, leave=False)
+        parts = read_parts(features, self._samples(summary, rng), Recipe(features.dtype, components, summary), n_jobs)
+        with bar, closing(parts):
+            for p, part in enumerate(parts):
+                faults += part.faults
+                profiles[p] = part.profile
+                start, stop = offsets[p], offsets[p] + min(len(part.points), most[p])
+                points[start:stop], weights[start:stop] = part.points[: most[p]], part.weights[: most[p]]
+                offsets[p + 1] = stop
+                bar.update()
         raise_faults(features, faults)
         n = int(offsets[-1])
         return Cohort(

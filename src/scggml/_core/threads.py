@@ -2,10 +2,12 @@
 
 import os
 import sys
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from threading import Event, Lock, Thread
 from typing import Any, TypeVar
@@ -42,6 +44,29 @@ def in_threads(function: Callable[[Task], Answer], tasks: Iterable[Task], n_jobs
     pool = ThreadPoolExecutor(max_workers=n)
     try:
         yield from pool.map(function, tasks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def as_they_come(function: Callable[[Task], Answer], tasks: Iterable[Task], n_jobs: int | None) -> Iterator[Answer]:
+    """Yield the answers in the order of the tasks, which are large, or slow to get.
+
+    The calling thread takes the tasks from their iterator one by one, and no further ahead than the threads need: at
+    most one more than there are threads is alive that is not answered.
+    """
+    n = n_threads(n_jobs)
+    if n <= 1:
+        yield from map(function, tasks)
+        return
+    pool, begun = ThreadPoolExecutor(max_workers=n), deque[Future[Answer]]()
+    try:
+        for task in tasks:
+            begun.append(pool.submit(function, task))
+            del task  # or it would live until the next one is there
+            if len(begun) > n:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -101,28 +126,37 @@ def _libraries(n_modules: int) -> Any:
     return ThreadpoolController()
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread, for all threads of the process: it has one number for all of them.
+class Together:
+    """Something that a process has once for all of its threads, set by the first that needs it, restored by the last.
 
     If each of several threads set and restored it, one would restore what others still need, and the last would leave
-    behind what the first had set. So the first one to enter sets it, and the last one to leave restores it.
+    behind what the first had set.
+
+    Parameters
+    ----------
+    begin
+        Sets it, and leaves on the stack what restores it.
     """
-    global _limit  # noqa: PLW0603
-    if _limit.process != this_process():  # a fork has a copy that its parent entered and will not leave here
-        _limit = _Limit()
-    limit = _limit
-    limit.enter()
-    try:
-        # in case this very thread had limited BLAS before and so is the only one that may (see `_limit_blas`)
-        with one_thread("blas"):
+
+    def __init__(self, begin: Callable[[ExitStack], None]) -> None:
+        self._begin = begin
+        self._count = _Count()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Keep it set during the block."""
+        if self._count.process != this_process():  # a fork has a copy that its parent entered and will not leave here
+            self._count = _Count()
+        count = self._count
+        count.enter(self._begin)
+        try:
             yield
-    finally:
-        limit.leave()
+        finally:
+            count.leave()
 
 
-class _Limit:
-    """The blocks of code that have limited BLAS, counted, and the way to restore it."""
+class _Count:
+    """How many blocks of code are inside, and the way to restore what the first one has set."""
 
     def __init__(self) -> None:
         self.process = this_process()
@@ -130,11 +164,11 @@ class _Limit:
         self._inside = 0
         self._undo = ExitStack()
 
-    def enter(self) -> None:
+    def enter(self, begin: Callable[[ExitStack], None]) -> None:
         with self._lock:
             if self._inside == 0:
                 with ExitStack() as undo:
-                    _limit_blas(undo)
+                    begin(undo)
                     self._undo = undo.pop_all()
             self._inside += 1
 
@@ -145,7 +179,25 @@ class _Limit:
                 self._undo.close()
 
 
-_limit = _Limit()
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread, for all threads of the process: it has one number for all of them."""
+    # in case this very thread had limited BLAS before and so is the only one that may (see `_limit_blas`)
+    with _blas(), one_thread("blas"):
+        yield
+
+
+def ignored(category: type[Warning]) -> AbstractContextManager[None]:
+    """Ignore warnings of a category, in all threads of the process: it has one list of filters for all of them."""
+    return _ignoring.setdefault(category, Together(partial(_ignore, category)))()
+
+
+_ignoring: dict[type[Warning], Together] = {}
+
+
+def _ignore(category: type[Warning], undo: ExitStack) -> None:
+    undo.enter_context(warnings.catch_warnings())
+    warnings.simplefilter("ignore", category)
 
 
 def _limit_blas(undo: ExitStack) -> None:
@@ -169,3 +221,6 @@ def _limit_blas(undo: ExitStack) -> None:
     undo.callback(keeper.join)
     undo.callback(over.set)
     held.wait()
+
+
+_blas = Together(_limit_blas)

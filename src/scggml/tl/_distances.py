@@ -149,13 +149,15 @@ def distances(
     cost: GroundCost = "euclidean"
     if learned and stored is not None:
         summary = as_summary(reading.summary, selection.sizes, len(stored.components))
-        cohort, cost = replace(stored, reading=reading).cohort(selection, summary=summary), stored.cost
+        stored, cost = replace(stored, reading=reading), stored.cost
+        cohort = stored.cohort(selection, summary=summary, n_jobs=n_jobs, progress=progress)
         names = stored.features if stored.has_features(adata) else np.array(_axes(stored))
     else:
         features = _features(adata, stored, use_rep=use_rep, layer=layer, mask_var=mask_var)
         summary = as_summary(reading.summary, selection.sizes, len(features.names))
         rng_of_summary = np.random.default_rng([reading.seed, 1])
-        cohort = selection.read(features, summary=summary, rng=rng_of_summary)
+        bar = "coresets" if progress else None
+        cohort = selection.read(features, summary=summary, rng=rng_of_summary, n_jobs=n_jobs, progress=bar)
         cost = metric  # type: ignore[assignment]  # one of GROUND_COSTS
         names = features.names
     pairs = all_pairs(cohort.n_samples)

@@ -159,7 +159,7 @@ def gene_stability(
     stored = read_metric(adata, key)
     genes = read_genes(adata, stored)
     stored = replace(stored, reading=reread(stored.reading, groups_key=groups_key))
-    selection, samples = stored.training(adata)
+    selection, samples = stored.training(adata, n_jobs=n_jobs, progress=progress)
     target = read_target(stored.reading, selection)
     axes = read_axes(adata, stored, genes)
     generator = np.random.default_rng(seed)

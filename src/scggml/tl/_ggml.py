@@ -7,7 +7,8 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.features import check_finite, embed_cells, read_features, warn_of_scales
+from scggml._anndata.disk import at_hand
+from scggml._anndata.features import read_features, warn_of_scales
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, warn
 from scggml._anndata.metric import (
@@ -18,6 +19,7 @@ from scggml._anndata.metric import (
     needs_everything,
     write_metric,
 )
+from scggml._anndata.parts import check_finite, embed_cells
 from scggml._anndata.reading import Reading, read_target
 from scggml._core.cohort import Cohort
 from scggml._core.learn.canonical import Canonical
@@ -84,7 +86,9 @@ def ggml(
     ----------
     adata
         %(adata_cells)s
-        A view becomes an AnnData of its own; sparse, backed and dask-backed matrices are read one sample at a time.
+        A view becomes an AnnData of its own; sparse and backed matrices are read a few samples at a time. (Of a backed
+        matrix the features that are used stay in memory during the call if they take up to 1 GiB.) Samples of a
+        dask-backed matrix are summarized where its chunks lie.
     sample_key, label_key
         Columns of `.obs`: the sample that a cell belongs to, and what is to be learned of that sample.
     use_rep
@@ -224,15 +228,17 @@ def ggml(
     # cells that are not learned from are embedded in the end, too
     everyone = reading.of_everyone().select(adata) if reading.covariate_keys else selection
     reading.covariates(everyone)
+    reading.design(selection)  # before any cell is read
+    near = at_hand(features)
     if n_cells is not None or min_cells != 1:
-        check_finite(features)
-    samples = reading.samples(selection, features, everything=needs_everything(learner))
+        check_finite(near, n_jobs)
+    samples = reading.samples(selection, near, everything=needs_everything(learner), n_jobs=n_jobs, progress=progress)
     _check_rank(learner, samples.cohort, features.slot)
     warn_of_scales(features, samples.cohort)
 
     found = learner.learn(samples, target, rng=reading.learning_rng(), n_jobs=n_jobs, progress=progress)
 
-    embedded = embed_cells(features, found.components)
+    embedded = embed_cells(near, found.components, n_jobs)
     if found.adjustment is not None:
         embedded -= covariate_shifts(reading, everyone, found.adjustment, found.components)[everyone.owner]
     write_metric(

@@ -135,8 +135,9 @@ def predict(
     # What is not given is read as it was for learning: a metric of coresets, say, is calibrated on coresets.
     reading = reread(stored.reading, groups_key=groups_key, n_cells=n_cells, seed=seed_of(rng))
     stored = replace(stored, reading=reading)
-    known, target, names = _read_reference(stored, reference)
-    new, out = _read_new(stored, adata, sample_key)
+    how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
+    known, target, names = _read_reference(stored, reference, **how)
+    new, out = _read_new(stored, adata, sample_key, **how)
     # One seed, several streams: 0 draws cells, 1 summaries, 2 is for learning, and 3 for folds, here as in other
     # evaluations. Taking fewer cells then changes no fold.
     generator = np.random.default_rng([stored.reading.seed, 3])
@@ -196,13 +197,13 @@ def predict(
     return out
 
 
-def _read_reference(stored: StoredMetric, reference: AnnData) -> tuple[Samples, Target, Names]:
+def _read_reference(stored: StoredMetric, reference: AnnData, **how: Any) -> tuple[Samples, Target, Names]:
     """Return the samples that the metric was learned from, with their labels and names."""
-    selection, samples = stored.training(reference)
+    selection, samples = stored.training(reference, **how)
     return samples, read_target(stored.reading, selection), selection.names
 
 
-def _read_new(stored: StoredMetric, adata: AnnData, sample_key: str | None) -> tuple[Samples, AnnData]:
+def _read_new(stored: StoredMetric, adata: AnnData, sample_key: str | None, **how: Any) -> tuple[Samples, AnnData]:
     """Return new samples, read as those of the reference but for labels, donors and batches, and their AnnData."""
     # These columns need not exist for new samples, and must not matter if they do: labels are what is predicted.
     reading = replace(
@@ -214,7 +215,7 @@ def _read_new(stored: StoredMetric, adata: AnnData, sample_key: str | None) -> t
         batch_key=None,
     )
     selection = reading.select(adata)
-    samples = reading.samples(selection, stored.locate(adata))
+    samples = reading.samples(selection, stored.locate(adata), **how)
     return samples, samples_adata(selection, samples.cohort, stored.features)
 
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 import numpy as np
 from anndata import AnnData
 
-from scggml._anndata.features import embed_cells, has_rep, pick, read_features
+from scggml._anndata.features import has_rep, pick, read_features
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata
 from scggml._anndata.metric import (
@@ -17,6 +17,7 @@ from scggml._anndata.metric import (
     read_metric_entry,
     write_metric,
 )
+from scggml._anndata.parts import embed_cells
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Floats
 from scggml._docs import documented

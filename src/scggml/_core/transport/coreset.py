@@ -1,6 +1,5 @@
 """Fewer, weighted points that stand for the cells of a sample."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers, Points
-from scggml._core.threads import one_blas_thread, one_thread
+from scggml._core.threads import ignored, one_blas_thread, one_thread
 
 MANY = 1000
 """Cells of the median sample from which on `"auto"` takes coresets."""
@@ -60,19 +59,26 @@ class Coreset:
         check_whole("Coreset: n_points", self.n_points, 1, " point; 100 to 200 are usual")
         check_whole("Coreset: max_iter", self.max_iter, 1, " pass; the default is 10")
 
-    def summarize(self, points: Points, weights: Floats, rng: np.random.Generator) -> tuple[Points, Floats]:
-        """Return at most `n_points` centers (m, d) of the cells (n, d), and their weights (m,) with the same sum."""
-        # Drawn even if it is not used: a small sample must not change what is drawn for the next ones.
-        seed = int(rng.integers(2**31))
+    @staticmethod
+    def seed(rng: np.random.Generator) -> int:
+        """Draw the seed of a sample, even of one that keeps all cells: it must not change what others draw."""
+        return int(rng.integers(2**31))
+
+    def summarize(self, points: Points, weights: Floats, rng: np.random.Generator | int) -> tuple[Points, Floats]:
+        """Return at most `n_points` centers (m, d) of the cells (n, d), and their weights (m,) with the same sum.
+
+        `rng` is a generator, or what `seed` has drawn from one.
+        """
+        seed = rng if isinstance(rng, int) else self.seed(rng)
         kept = weights > 0  # the others could not be drawn as centers
-        owner = self._owners(points[kept], weights[kept], seed)
-        if owner is None:
-            return (points, weights) if kept.all() else (points[kept], weights[kept])
-        return centers_of(points[kept], weights[kept], owner)
+        if not kept.all():
+            points, weights = points[kept], weights[kept]
+        owner = self._owners(points, weights, seed)
+        return (points, weights) if owner is None else centers_of(points, weights, owner)
 
     def owners(self, points: Points, weights: Floats, rng: np.random.Generator) -> Integers:
         """Return (n,) which center each cell belongs to; cells without weight belong to none (-1)."""
-        seed = int(rng.integers(2**31))
+        seed = self.seed(rng)
         kept = weights > 0
         owner = self._owners(points[kept], weights[kept], seed)
         out = np.full(len(points), -1, dtype=np.int64)
@@ -85,8 +91,7 @@ class Coreset:
             return None
         means = KMeans(self.n_points, init="random", n_init=1, max_iter=self.max_iter, random_state=seed)
         # threads would wait for each other longer than they work
-        with warnings.catch_warnings(), one_thread("openmp"), one_blas_thread():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different cells than centers
+        with ignored(ConvergenceWarning), one_thread("openmp"), one_blas_thread():  # fewer different cells than centers
             found: Integers = means.fit(points, sample_weight=weights * len(points)).labels_.astype(np.int64)
         return found
 
