@@ -30,7 +30,7 @@ from scggml.tl._methods import as_methods
 CHUNK = 4
 """Labelings that a worker scores before it reports."""
 
-POINTS = 40
+POINTS = 30
 """Points that stand for a sample with `summary="auto"`: hundreds of evaluations need not see every cell."""
 
 

@@ -39,6 +39,8 @@ class Clouds:
 
     def shares(self, pairs: Integers) -> Integers:
         """Return (n_pairs, 2) smallest whole mass of either's cells where all cells of both weigh the same; else 0."""
+        if not self.uniform.any():
+            return np.zeros((len(pairs), 2), dtype=np.int64)
         n, m = np.diff(self.offsets)[pairs].T
         divisor = np.gcd(n, m)
         both = self.uniform[pairs].all(axis=1)

@@ -122,6 +122,8 @@ class Warm:
         # thread solves the pair.
         starts = self._place[pairs[:, 0], pairs[:, 1]]
         warm = starts >= 0
+        if warm.all():
+            return starts, warm
         ends = self._kept_until + np.cumsum(np.where(warm, 0, self._sizes[pairs].sum(axis=1)))
         starts = np.where(warm, starts, ends - self._sizes[pairs].sum(axis=1))
         # Trees that will not be kept get a place, too: plans and gradients of this solve are read from them.
