@@ -83,8 +83,8 @@ def predicted(contender: Contender, trial: float, setting: list[int]) -> float:
 def whole(found: dict[str, Any], epochs: int) -> tuple[float, str]:
     """Return the seconds of the job and a note; epochs that were not taken count as the mean of those that were."""
     seconds = statistics.median(found["seconds"])
-    if "epoch" not in found or epochs == EPOCHS:
-        return seconds, ""
+    if epochs == EPOCHS or found.get("epoch") is None:
+        return seconds, "" if epochs == EPOCHS else f"{epochs} of {EPOCHS} epochs"
     return seconds + (EPOCHS - epochs) * found["epoch"], f"{epochs} of {EPOCHS} epochs timed, the rest extrapolated"
 
 
@@ -130,11 +130,13 @@ def row_of(own: dict[str, Any], found: dict[str, Any], rows: list[Row]) -> Row:
     row |= dict.fromkeys(("seconds", "x", "extra MB", "x memory"))
     note = found.get("note", "")
     if row["runs"]:
-        row["seconds"], note = whole(found, own["epochs"])
+        row["seconds"], epochs = whole(found, own["epochs"])
+        note = ", ".join(part for part in (epochs, note) if part)
         row["extra MB"] = max(found["MB"])
         first = rows[0] if rows else row
-        row["x"] = row["seconds"] / first["seconds"]
-        row["x memory"] = row["extra MB"] / max(first["extra MB"], 0.1)
+        if first["runs"]:
+            row["x"] = row["seconds"] / first["seconds"]
+            row["x memory"] = row["extra MB"] / max(first["extra MB"], 0.1)
     return row | {"first call s": found.get("first call s"), "note": note}
 
 

@@ -8,7 +8,7 @@ import pytest
 from _cells import GENES, MATRICES, assert_same, make_adata, read
 from scipy import sparse
 
-from scggml._anndata.features import has_rep, pick, read_features, warn_of_scales
+from scggml._anndata.features import has_rep, largest_whole, pick, read_features, warn_of_scales
 from scggml._core.cohort import from_clouds
 
 
@@ -316,3 +316,18 @@ def test_a_long_list_of_large_features_is_cut():
     with pytest.warns(UserWarning, match=r"7 of the 17 .*'g14' \(1e\+03\), \.\.\.\. Distances") as caught:
         warn_of_scales(*of_scales(*[1.0] * 10, *[1000.0] * 7))
     assert "g15" not in str(caught[0].message)
+
+
+@pytest.mark.parametrize(
+    ("values", "largest"),
+    [
+        ([[0, 3], [1, 12]], 12.0),
+        ([[0, 1], [1, 0]], 1.0),
+        ([[0, 3], [1, 12.5]], np.nan),
+        ([[0, -1], [1, 12]], np.nan),
+        ([[np.nan, 1.0]], np.nan),
+        (np.empty((0, 2)), np.nan),
+    ],
+)
+def test_whole_numbers_are_known_by_their_largest(values, largest):
+    np.testing.assert_equal(largest_whole(np.asarray(values, dtype=np.float64)), largest)

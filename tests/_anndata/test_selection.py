@@ -543,7 +543,8 @@ def test_a_file_on_disk_is_read_sample_by_sample_where_samples_lie_in_one_piece(
 
 def test_a_file_on_disk_is_read_in_its_own_order_where_samples_are_scattered(on_disk):
     _, backed = on_disk
-    assert recorded(backed) == [20, 20]
+    # Compressed columns are in memory by then.
+    assert recorded(backed) == ([] if getattr(backed.X, "format", None) == "csc" else [20, 20])
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from _threads import no_thread_left
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scggml._core.threads import all_in_threads, as_they_come, ignored, in_threads, split
+from scggml._core.threads import all_in_threads, ignored, in_threads, split, stream_in_threads
 
 
-@pytest.mark.parametrize("run", [in_threads, all_in_threads, as_they_come])
+@pytest.mark.parametrize("run", [in_threads, all_in_threads, stream_in_threads])
 @pytest.mark.parametrize("n_jobs", [1, 2, 3, None])
 def test_answers_come_in_the_order_of_the_tasks(run, n_jobs):
     gates = [threading.Event() for _ in range(2)]
@@ -29,7 +29,7 @@ def test_answers_come_in_the_order_of_the_tasks(run, n_jobs):
     assert list(run(task, range(20), n_jobs)) == [i * i for i in range(20)]
 
 
-@pytest.mark.parametrize("run", [in_threads, as_they_come])
+@pytest.mark.parametrize("run", [in_threads, stream_in_threads])
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_fault_is_raised_where_it_is_waited_for_and_ends_the_work(run, n_jobs):
     begun = []
@@ -48,7 +48,7 @@ def test_a_fault_is_raised_where_it_is_waited_for_and_ends_the_work(run, n_jobs)
     assert n_jobs > 1 or begun == [0, 1, 2]
 
 
-@pytest.mark.parametrize("run", [in_threads, as_they_come])
+@pytest.mark.parametrize("run", [in_threads, stream_in_threads])
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_what_has_not_begun_when_the_caller_stops_is_never_begun(run, n_jobs):
     begun, stop = [], threading.Event()
@@ -108,7 +108,7 @@ def test_large_tasks_are_taken_one_by_one_no_further_ahead_than_the_threads_need
             alive.append(Large.alive + 1)  # with the one that is made now
             yield Large()
 
-    assert sum(1 for _ in as_they_come(lambda task: threading.Event().wait(0.002), tasks(), n_jobs)) == 30
+    assert sum(1 for _ in stream_in_threads(lambda task: threading.Event().wait(0.002), tasks(), n_jobs)) == 30
     assert max(alive) <= n_jobs + 1
     assert Large.alive == 0
 

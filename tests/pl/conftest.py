@@ -192,7 +192,8 @@ def coupled(learned) -> AnnData:
 @pytest.fixture(scope="session")
 def enriched(learn) -> AnnData:
     """A metric on counts, and gene sets of its components."""
-    adata = learn(sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8))
+    with pytest.warns(UserWarning, match="looks like raw counts"):
+        adata = learn(sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8))
     loadings = sg.get.metric(adata).loadings
     sets = {"STRONG_ONE": loadings["ggml1"].nlargest(6).index, "the weak": loadings["ggml2"].nsmallest(5).index}
     sg.ext.enrich_gmt(adata, sets, n_genes=10)

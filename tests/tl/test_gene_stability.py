@@ -273,7 +273,8 @@ def test_genes_themselves_can_be_the_features(small):
 
 def test_features_that_are_no_genes_are_tested_themselves(small):
     del small.varm["PCs"]
-    learn(small)
+    with pytest.warns(UserWarning, match="no loadings on genes"):
+        learn(small)
     sg.tl.gene_stability(small, 2, n_perm=19, **QUICK)
     assert sorted(sg.get.rank_genes_df(small)["gene"]) == sorted(f"X_pca_{i}" for i in range(10))
 

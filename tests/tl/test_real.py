@@ -13,7 +13,10 @@ from anndata import AnnData
 
 import scggml as sg
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.filterwarnings("ignore:adata.varm.'PCs'. is missing"),  # of a cohort that comes with components alone
+]
 
 QUIET = {"progress": False}
 START = {"ridge": 0.03, "ridge_scale": "mean"}

@@ -78,6 +78,18 @@ def test_shared_folds_predict_what_folds_on_their_own_do(learned, monkeypatch):
     np.testing.assert_allclose(one["probabilities"], two["probabilities"], rtol=1e-6)
 
 
+def test_the_order_of_learners_changes_no_method(learned):
+    """Work is shared by the first learner; another one with other limits does its own."""
+    one, two = sg.tl.Learner(n_comps=1), sg.tl.Learner(n_comps=2, solver=sg.tl.Exact(backend="pot"))
+    options = QUIET | {"n_splits": 3, "n_repeats": 1, "preprocess": None}
+    found = []
+    for methods in ({"one": one, "two": two, "euclidean": "euclidean"}, {"euclidean": "euclidean", "two": two}):
+        sg.tl.cross_validate(learned, "sample", "label", methods=methods, **options)
+        found.append(sg.get.cross_validation(learned).distances)
+    for name in ("two", "euclidean"):
+        np.testing.assert_allclose(found[0][name], found[1][name], rtol=1e-6)
+
+
 def test_samples_are_summarized_once_for_all_folds(learned, monkeypatch):
     found, summarize = [], evaluation.summarize
     monkeypatch.setattr(evaluation, "summarize", lambda *args: found.append(1) or summarize(*args))

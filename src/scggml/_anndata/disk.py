@@ -33,11 +33,9 @@ def at_hand(features: Features) -> Features:
 
     Only what is used is kept, so `columns` are None then.
     """
+    features = rows_at_hand(features)
     if not is_on_disk(features.matrix):
         return features
-    if getattr(features.matrix, "format", None) == "csc":  # any of its rows would bring all of it into memory
-        whole = features.matrix.to_memory().tocsr()
-        return replace(features, matrix=whole if features.columns is None else whole[:, features.columns], columns=None)
     n, pieces, size = len(features.cells), list[Any](), 0
     for start in range(0, n, ROWS):
         rows = np.arange(start, min(start + ROWS, n))
@@ -46,6 +44,15 @@ def at_hand(features: Features) -> Features:
         if size * n > KEPT * (rows[-1] + 1):  # what was read so far says how large all is
             return features
     return replace(features, matrix=stack(pieces), columns=None)
+
+
+def rows_at_hand(features: Features) -> Features:
+    """Return compressed columns on disk as compressed rows in memory: any row would bring all of it there each time."""
+    matrix = features.matrix
+    if not is_on_disk(matrix) or getattr(matrix, "format", None) != "csc":
+        return features
+    used = matrix.to_memory() if features.columns is None else matrix[:, features.columns]
+    return replace(features, matrix=used.tocsr(), columns=None)
 
 
 def blocks(features: Features, samples: Sequence[Integers]) -> Iterator[Any]:

@@ -91,7 +91,7 @@ def dense(block: Any, dtype: type[np.floating[Any]]) -> Points:
     return np.ascontiguousarray(block.toarray() if sparse.issparse(block) else block, dtype=dtype)
 
 
-_LOADINGS = {"X_pca": "PCs", "pca": "pca"}
+PCA_LOADINGS = {"X_pca": "PCs", "pca": "pca"}
 """`.varm` of the default PCA in the two spellings."""
 
 
@@ -111,11 +111,11 @@ def pca_loadings_slot(adata: AnnData, use_rep: str) -> str:
     loadings. The slot need not exist: not every representation has loadings.
     """
     basis = find_basis(adata, use_rep)
-    slot = _LOADINGS.get(basis, basis)
+    slot = PCA_LOADINGS.get(basis, basis)
     twin = _other_spelling(basis)
-    if slot in adata.varm or basis not in _LOADINGS or twin in adata.obsm:
+    if slot in adata.varm or basis not in PCA_LOADINGS or twin in adata.obsm:
         return slot
-    return _LOADINGS[twin] if _LOADINGS[twin] in adata.varm else slot
+    return PCA_LOADINGS[twin] if PCA_LOADINGS[twin] in adata.varm else slot
 
 
 def _other_spelling(name: str) -> str:
@@ -162,7 +162,7 @@ def read_features(
 def _read_obsm(adata: AnnData, use_rep: str, mask_var: Mask) -> Features:
     slot = find_basis(adata, use_rep)
     if slot not in adata.obsm:
-        hint = " Compute it first with sc.pp.pca(adata)." if use_rep in _LOADINGS else ""
+        hint = " Compute it first with sc.pp.pca(adata)." if use_rep in PCA_LOADINGS else ""
         raise KeyError(f"use_rep={use_rep!r} is not in adata.obsm, which holds {choices(adata.obsm)}.{hint}")
     if mask_var is not None and not (isinstance(mask_var, str) and mask_var == AUTO):
         raise ValueError(
@@ -234,6 +234,13 @@ def not_finite(block: Points) -> list[Fault]:
     return [(len(places), int(places[0, 0]), int(places[0, 1]))]
 
 
+def largest_whole(block: Points) -> float:
+    """Return the largest value if all are whole numbers of at least 0, else NaN."""
+    if block.size == 0 or not ((block >= 0) & (block == np.rint(block))).all():
+        return np.nan
+    return float(block.max())
+
+
 def raise_faults(features: Features, faults: list[Fault]) -> None:
     """Raise if there are values that are not finite, with their number and the first place."""
     if not faults:
@@ -245,6 +252,17 @@ def raise_faults(features: Features, faults: list[Fault]) -> None:
         f"{str(features.cells[row])!r}, feature {str(features.names[column])!r}. Leave such cells or features "
         "out, or impute them."
     )
+
+
+def warn_of_counts(features: Features, cohort: Cohort, *, genes: bool) -> None:
+    """Warn of genes with whole numbers throughout: the depth of sequencing would rule the distances."""
+    whole = np.nan if cohort.origin is None else cohort.origin.whole
+    if genes and whole > 1:  # 0 and 1 alone are no counts
+        warn(
+            f"{features.slot} looks like raw counts (whole numbers up to {whole:g}): distances then follow the depth "
+            "of sequencing. Prepare the genes first: sc.pp.normalize_total(adata); sc.pp.log1p(adata); "
+            'sc.pp.pca(adata); then pass use_rep="X_pca".'
+        )
 
 
 def warn_of_scales(features: Features, cohort: Cohort) -> None:

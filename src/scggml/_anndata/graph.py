@@ -1,13 +1,19 @@
 """The neighbor graph of samples, in the slots that scanpy reads."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import scanpy as sc
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
 from scggml._anndata.keys import CONNECTIVITIES, NEAREST, NEIGHBORS, Keys
+from scggml._anndata.messages import choices, warn
 from scggml._anndata.results import write_obsp, write_uns
 from scggml._core.cohort import Floats
+
+GRAPHED = ("umap", "diffmap", "draw_graph")
+"""Coordinates that scanpy makes from the neighbor graph."""
 
 
 def write_neighbors(samples: AnnData, key: str, distances: Floats, n_neighbors: int, seed: int) -> None:
@@ -20,6 +26,23 @@ def write_neighbors(samples: AnnData, key: str, distances: Floats, n_neighbors: 
     # scanpy lays out UMAP from this slot where the graph falls into pieces: the mean profiles
     params = graph.uns[NEIGHBORS]["params"] | {"metric": Keys(key).distances, "use_rep": "X"}
     write_uns(samples, NEIGHBORS, dict(graph.uns[NEIGHBORS]) | {"params": params})
+
+
+def warn_of_graph(samples: AnnData, basis: str) -> None:
+    """Warn of coordinates that scanpy made from a neighbor graph of something else than stored distances."""
+    ending = Keys("").distances
+    stored = [name for name in samples.obsp if name.endswith(ending)]
+    graph = samples.uns.get(NEIGHBORS)
+    if not stored or not basis.removeprefix("X_").startswith(GRAPHED) or not isinstance(graph, Mapping):
+        return
+    params = dict(graph.get("params", {}))
+    if params.get("metric") not in stored:
+        key = stored[0].removesuffix(ending)
+        warn(
+            f"samples.uns[{NEIGHBORS!r}] is the graph of sc.pp.neighbors ({params.get('metric')} distances in "
+            f"{params.get('use_rep') or 'X, the mean profiles'}), not of the stored distances {choices(stored)}, so "
+            f"{basis!r} may not show these. Call sg.tl.neighbors(samples, key={key!r}) first, then sc.tl.umap(samples)."
+        )
 
 
 class Nearest:

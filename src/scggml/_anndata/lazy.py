@@ -84,7 +84,7 @@ def _apply(work: Callable[..., Any], more: tuple[Any, ...], pieces: list[Any]) -
 
 def _groups(features: Features, sizes: Integers, n_jobs: int | None) -> list[slice]:
     """Return runs of samples or chunks that are computed together."""
-    each = len(features.names) * np.dtype(features.dtype).itemsize
+    each = features.matrix.shape[1] * np.dtype(features.dtype).itemsize  # chunks hold all columns
     return split(sizes.astype(np.float64), _n_workers(n_jobs) * AT_ONCE / each)
 
 

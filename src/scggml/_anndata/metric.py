@@ -8,9 +8,17 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from scggml._anndata.features import Features, has_rep, pca_loadings_slot, pick, read_features
+from scggml._anndata.features import (
+    PCA_LOADINGS,
+    Features,
+    find_basis,
+    has_rep,
+    pca_loadings_slot,
+    pick,
+    read_features,
+)
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import check_adata, check_key_added, choices
+from scggml._anndata.messages import check_adata, check_key_added, choices, warn
 from scggml._anndata.parts import embed_cells
 from scggml._anndata.reading import Reading
 from scggml._anndata.results import write_obsm, write_uns, write_varm
@@ -332,6 +340,24 @@ def gene_loadings(adata: AnnData, features: Features, components: Floats, use_re
     out = axes @ components.T
     out[~axes.any(axis=1)] = np.nan  # genes that the PCA did not see have zero rows
     return out
+
+
+def warn_of_loadings(adata: AnnData, use_rep: str | None) -> None:
+    """Warn of a PCA whose loadings are missing or of other components, so that nothing leads back to genes."""
+    name = str(use_rep)
+    if find_basis(adata, name) not in PCA_LOADINGS:
+        return
+    slot, found = pca_loadings_slot(adata, name), pca_axes(adata, name)
+    if slot not in adata.varm:
+        there = "is missing"
+    else:
+        there = "is no table of genes x components" if found is None else f"has {found.shape[1]} columns"
+    n = adata.obsm[find_basis(adata, name)].shape[1]
+    warn(
+        f"adata.varm[{slot!r}] {there}, and use_rep={name!r} has {n} components: the metric is learned, but it has no "
+        "loadings on genes, so its components and not genes are ranked. Compute both together with sc.pp.pca(adata), "
+        "or copy the loadings from the AnnData that has them."
+    )
 
 
 def match_loadings(adata: AnnData, reference: AnnData, keys: Keys) -> Floats | None:

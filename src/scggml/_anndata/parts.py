@@ -7,13 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from scggml._anndata.disk import blocks
-from scggml._anndata.features import ROWS, Fault, Features, dense, is_lazy, not_finite, raise_faults
+from scggml._anndata.disk import blocks, rows_at_hand
+from scggml._anndata.features import ROWS, Fault, Features, dense, is_lazy, largest_whole, not_finite, raise_faults
 from scggml._anndata.lazy import on_chunks, on_samples
 from scggml._core.cohort import Floats, Integers, Points
-from scggml._core.threads import as_they_come, one_blas_thread
+from scggml._core.threads import n_threads, one_blas_thread, stream_in_threads
 from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.products import project
+
+DENSE = 2**31
+"""Bytes of dense rows, in double precision, that threads hold at a time."""
+
+FIRST = 16
+"""Cells of each sample by which raw counts are recognized."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,15 @@ class Part:
         (d,) mean features of the cells.
     faults
         Values that are not finite.
+    whole
+        Largest value of the first cells where all of these are whole numbers of at least 0, else NaN.
     """
 
     points: Points
     weights: Floats
     profile: Floats
     faults: list[Fault]
+    whole: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +93,7 @@ class Recipe:
         points = found if self.components is None else project(found, self.components)
         if self.summary is not None and not faults:
             points, weights = self.summary.summarize(points, weights, seed)
-        return Part(points, weights, profile, faults)
+        return Part(points, weights, profile, faults, largest_whole(found[:FIRST]))
 
 
 def read_parts(features: Features, samples: Sequence[Cells], recipe: Recipe, n_jobs: int | None) -> Generator[Part]:
@@ -94,6 +103,7 @@ def read_parts(features: Features, samples: Sequence[Cells], recipe: Recipe, n_j
     summarized where its chunks lie.
     """
     rows = [cells.rows for cells in samples]
+    features = rows_at_hand(features)
     if is_lazy(features.matrix):
         parts = on_samples(features, rows, recipe, [(_short(cells.weights), cells.seed) for cells in samples], n_jobs)
     else:
@@ -102,9 +112,16 @@ def read_parts(features: Features, samples: Sequence[Cells], recipe: Recipe, n_j
         many = summary is not None and len(samples) > 1 and max(map(len, rows)) > summary.n_points
         found = blocks(features, rows)
         tasks = ((next(found), cells) for cells in samples)  # not by `zip`, which would keep a block for longer
-        parts = as_they_come(lambda task: recipe(task[0], task[1].weights, task[1].seed), tasks, n_jobs if many else 1)
+        threads = _threads(features, max(map(len, rows)), n_jobs) if many else 1
+        parts = stream_in_threads(lambda task: recipe(task[0], task[1].weights, task[1].seed), tasks, threads)
     for cells, part in zip(samples, parts, strict=True):
         yield replace(part, faults=[(count, int(cells.rows[row]), column) for count, row, column in part.faults])
+
+
+def _threads(features: Features, n_rows: int, n_jobs: int | None) -> int:
+    """Return how many threads may each hold that many dense rows."""
+    most = DENSE // max(1, 8 * n_rows * len(features.names))
+    return max(1, min(n_threads(n_jobs), most))
 
 
 def _short(weights: Floats) -> Floats | float:
@@ -112,7 +129,7 @@ def _short(weights: Floats) -> Floats | float:
     return float(weights[0]) if len(weights) and (weights == weights[0]).all() else weights
 
 
-def embed_cells(features: Features, components: Floats, n_jobs: int | None = 1) -> Floats:
+def embed_cells(features: Features, components: Floats, n_jobs: int | None = None) -> Floats:
     """Return (n_obs, k), all cells in the learned space, a few thousand at a time; of a matrix of dask where it lies.
 
     Rows do not depend on which others they are read with, so results are the same to the bit.
@@ -126,7 +143,7 @@ def embed_cells(features: Features, components: Floats, n_jobs: int | None = 1) 
     return out
 
 
-def check_finite(features: Features, n_jobs: int | None = 1) -> None:
+def check_finite(features: Features, n_jobs: int | None = None) -> None:
     """Raise if any cell has a value that is not finite."""
     nothing = np.empty((0, len(features.names)))
     embed_cells(features, nothing, n_jobs)
@@ -135,12 +152,14 @@ def check_finite(features: Features, n_jobs: int | None = 1) -> None:
 def _everywhere(features: Features, work: Any, n_jobs: int | None) -> Iterator[tuple[slice, Any]]:
     """Yield runs of rows and what became of them; rows of faults count from the first cell of all."""
     n = len(features.cells)
+    features = rows_at_hand(features)
     if is_lazy(features.matrix):
         parts: Iterator[tuple[slice, Any]] = on_chunks(features, work, n_jobs)
     else:
         spans = [slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
         found = (features.block(np.arange(rows.start, rows.stop)) for rows in spans)
-        parts = zip(spans, as_they_come(work, found, n_jobs if len(spans) > 1 else 1), strict=True)
+        threads = _threads(features, ROWS, n_jobs) if len(spans) > 1 else 1
+        parts = zip(spans, stream_in_threads(work, found, threads), strict=True)
     for rows, (embedded, faults) in parts:
         yield rows, (embedded, [(count, rows.start + row, column) for count, row, column in faults])
 

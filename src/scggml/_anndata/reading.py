@@ -142,7 +142,7 @@ class Reading:
         rng = np.random.default_rng([self.seed, 1])
         bar = "coresets" if progress else None
         cohort = selection.read(features, summary=summary, rng=rng, n_jobs=n_jobs, progress=bar)
-        full = selection.read(features, rng=rng) if everything and summary is not None else None
+        full = selection.read(features, rng=rng, n_jobs=n_jobs) if everything and summary is not None else None
         return Samples(cohort, everything=full, **design)
 
     def learning_rng(self) -> np.random.Generator:

@@ -185,12 +185,14 @@ class Selection:
         profiles = np.empty((self.n_samples, len(features.names)))
         offsets = np.zeros(self.n_samples + 1, dtype=np.int64)
         faults: list[Fault] = []
+        whole: list[float] = []
         hidden = progress is None or summary is None or self.n_samples == 1
         bar = tqdm(total=self.n_samples, desc=progress, unit="sample", disable=hidden, leave=False)
         parts = read_parts(features, self._samples(summary, rng), Recipe(features.dtype, components, summary), n_jobs)
         with bar, closing(parts):
             for p, part in enumerate(parts):
                 faults += part.faults
+                whole.append(part.whole)
                 profiles[p] = part.profile
                 start, stop = offsets[p], offsets[p] + min(len(part.points), most[p])
                 points[start:stop], weights[start:stop] = part.points[: most[p]], part.weights[: most[p]]
@@ -205,7 +207,7 @@ class Selection:
             np.zeros(self.n_samples, dtype=np.int64),
             self.names,
             np.array(["unknown"]),
-            Origin(profiles, sizes),
+            Origin(profiles, sizes, float(np.max(whole))),  # NaN if that of any sample is
         )
 
 

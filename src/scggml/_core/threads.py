@@ -48,7 +48,9 @@ def in_threads(function: Callable[[Task], Answer], tasks: Iterable[Task], n_jobs
         pool.shutdown(cancel_futures=True)
 
 
-def as_they_come(function: Callable[[Task], Answer], tasks: Iterable[Task], n_jobs: int | None) -> Iterator[Answer]:
+def stream_in_threads(
+    function: Callable[[Task], Answer], tasks: Iterable[Task], n_jobs: int | None
+) -> Iterator[Answer]:
     """Yield the answers in the order of the tasks, which are large, or slow to get.
 
     The calling thread takes the tasks from their iterator one by one, and no further ahead than the threads need: at

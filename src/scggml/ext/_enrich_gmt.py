@@ -119,8 +119,10 @@ def enrich_gmt(
 
     Examples
     --------
+    >>> import scanpy as sc
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
+    >>> sc.pp.log1p(adata)
     >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
     >>> planted = adata.uns["synthetic"]["planted_genes"]
     >>> sg.ext.enrich_gmt(adata, {"planted": planted, "others": adata.var_names[:8]}, n_genes=15, all_results=True)

@@ -54,8 +54,10 @@ def enrichment_df(
 
     Examples
     --------
+    >>> import scanpy as sc
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
+    >>> sc.pp.log1p(adata)
     >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
     >>> sg.ext.enrich_gmt(adata, {"first": adata.var_names[:10]}, components=[1], all_results=True)
     >>> sg.get.enrichment_df(adata, component=1, side="up")[["name", "term_size"]]

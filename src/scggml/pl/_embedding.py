@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from scggml._anndata.drawn import cell_counts, is_mds, mds_shares, obs_column, sample_coordinates
+from scggml._anndata.graph import warn_of_graph
 from scggml._docs import documented
 from scggml.pl._figure import (
     MISSING,
@@ -83,6 +84,11 @@ def embedding(
     ValueError
         A component that is not there.
 
+    Warns
+    -----
+    UserWarning
+        A UMAP (or another layout of a neighbor graph) while the graph is not that of `tl.neighbors`.
+
     Examples
     --------
     >>> import scggml as sg
@@ -98,6 +104,7 @@ def embedding(
     Okabe and Ito, *Color universal design*, 2008, for the colors.
     """
     table = embedding_table(samples, basis, color, components)
+    warn_of_graph(samples, basis)
     (ax,) = panels(1, ax, (4.8, 3.6))
     counts = cell_counts(samples) if size_by_cells else None
     if counts is not None:

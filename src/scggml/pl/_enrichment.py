@@ -70,8 +70,10 @@ def enrichment(
 
     Examples
     --------
+    >>> import scanpy as sc
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
+    >>> sc.pp.log1p(adata)
     >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
     >>> strong = sg.get.metric(adata).loadings["ggml1"].nlargest(6).index
     >>> sg.ext.enrich_gmt(adata, {"strong": strong}, n_genes=10)

@@ -8,7 +8,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scggml._anndata.disk import at_hand
-from scggml._anndata.features import read_features, warn_of_scales
+from scggml._anndata.features import read_features, warn_of_counts, warn_of_scales
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, warn
 from scggml._anndata.metric import (
@@ -17,6 +17,7 @@ from scggml._anndata.metric import (
     gene_loadings,
     metric_entry,
     needs_everything,
+    warn_of_loadings,
     write_metric,
 )
 from scggml._anndata.parts import check_finite, embed_cells
@@ -175,8 +176,8 @@ def ggml(
     Warns
     -----
     UserWarning
-        `max_iter` came before convergence; samples were left out by `min_cells`; features on very different scales; a
-        pair was not solved to optimality.
+        `max_iter` came before convergence; samples were left out by `min_cells`; raw counts; features on very different
+        scales; a PCA whose loadings are not there; a pair was not solved to optimality.
 
     Examples
     --------
@@ -234,10 +235,14 @@ def ggml(
         check_finite(near, n_jobs)
     samples = reading.samples(selection, near, everything=needs_everything(learner), n_jobs=n_jobs, progress=progress)
     _check_rank(learner, samples.cohort, features.slot)
+    warn_of_counts(features, samples.cohort, genes=use_rep in (None, "X"))
     warn_of_scales(features, samples.cohort)
 
     found = learner.learn(samples, target, rng=reading.learning_rng(), n_jobs=n_jobs, progress=progress)
 
+    loadings = gene_loadings(adata, features, found.components, use_rep)
+    if loadings is None:
+        warn_of_loadings(adata, use_rep)
     embedded = embed_cells(near, found.components, n_jobs)
     if found.adjustment is not None:
         embedded -= covariate_shifts(reading, everyone, found.adjustment, found.components)[everyone.owner]
@@ -246,7 +251,7 @@ def ggml(
         keys,
         entry=metric_entry(found, features, learner, reading),
         embedded=embedded,
-        loadings=gene_loadings(adata, features, found.components, use_rep),
+        loadings=loadings,
     )
     if not found.converged and isinstance(learner.recipe, Triplets) and learner.recipe.tol > 0:
         warn(

@@ -22,7 +22,8 @@ def neighbors(
     """Make the neighbor graph of the samples from their stored distances, in the slots that scanpy reads.
 
     After it `sc.tl.umap`, `sc.tl.leiden`, `sc.tl.diffmap` and `sc.tl.dpt` work on samples. Connectivities are those of
-    `sc.pp.neighbors` (fuzzy simplicial set of UMAP).
+    `sc.pp.neighbors` (fuzzy simplicial set of UMAP). Do not call `sc.pp.neighbors` on samples: it reads `samples.X`,
+    the mean profiles, and knows nothing of the stored distances.
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ from scggml._core.learn.choice import (
     Setting,
     _decide,
     choose,
+    drawn,
     settings_for,
     smaller,
     summarize,
@@ -79,6 +80,11 @@ def test_what_is_given_in_full_is_not_decided():
 # The rule
 
 
+def by_rule(tried, scores, donors):
+    """Choose by scores (n_settings, n)."""
+    return _decide(tried, float(scores[0].mean()), scores - scores[0], donors)
+
+
 def settings(n):
     return tuple(Setting(0.1 * (i + 1), "mean", 0.0) for i in range(n))
 
@@ -109,7 +115,7 @@ def scores_with(gains, noise, n=20, seed=0):
 )
 def test_another_setting_must_be_better_by_two_standard_errors(gains, noise, chosen):
     scores = scores_with(gains, noise)
-    found = _decide(settings(3), scores, np.arange(20))
+    found = by_rule(settings(3), scores, np.arange(20))
     assert found.chosen == chosen
     assert found.setting == settings(3)[chosen]
     np.testing.assert_allclose(found.scores, scores.mean(axis=1))
@@ -118,13 +124,13 @@ def test_another_setting_must_be_better_by_two_standard_errors(gains, noise, cho
 
 
 def test_the_reason_names_the_gain_and_its_error():
-    assert _decide(settings(2), scores_with([0.25], [0.1]), np.arange(20)).reason == (
+    assert by_rule(settings(2), scores_with([0.25], [0.1]), np.arange(20)).reason == (
         "predicts held-out training donors better than the usual setting by 0.25 +- 0.1"
     )
-    assert _decide(settings(2), scores_with([0.15], [0.1]), np.arange(20)).reason == (
+    assert by_rule(settings(2), scores_with([0.15], [0.1]), np.arange(20)).reason == (
         "no other setting predicts held-out training donors clearly better (the best by 0.15 +- 0.1)"
     )
-    assert _decide(settings(2), scores_with([-0.15], [0.1]), np.arange(20)).reason == (
+    assert by_rule(settings(2), scores_with([-0.15], [0.1]), np.arange(20)).reason == (
         "no other setting predicts held-out training donors clearly better"
     )
 
@@ -132,14 +138,14 @@ def test_the_reason_names_the_gain_and_its_error():
 def test_samples_of_one_donor_are_one_piece_of_evidence():
     """Five samples of each donor say what one says: the error is that of the donors, however many samples they have."""
     alone, donors = scores_with([0.2], [0.1]), np.arange(20)
-    one, many = _decide(settings(2), alone, donors), _decide(settings(2), alone.repeat(5, axis=1), donors.repeat(5))
+    one, many = by_rule(settings(2), alone, donors), by_rule(settings(2), alone.repeat(5, axis=1), donors.repeat(5))
     np.testing.assert_allclose(many.errors, one.errors, atol=1e-12)
     np.testing.assert_allclose(many.scores, one.scores)
-    assert _decide(settings(2), alone.repeat(5, axis=1), np.arange(100)).errors[1] < 0.5 * one.errors[1]
+    assert by_rule(settings(2), alone.repeat(5, axis=1), np.arange(100)).errors[1] < 0.5 * one.errors[1]
 
 
 def test_one_held_out_sample_decides_nothing():
-    found = _decide(settings(2), np.array([[0.0], [5.0]]), np.zeros(1))
+    found = by_rule(settings(2), np.array([[0.0], [5.0]]), np.zeros(1))
     assert found.chosen == 0
     assert found.errors.tolist() == [np.inf, np.inf]
 
@@ -272,6 +278,20 @@ def test_what_is_no_better_on_the_first_half_is_not_tried_on_the_second(monkeypa
     assert found.chosen == (int(np.argmax(gains)) if later else 0)
 
 
+def test_classes_count_equally_in_the_half_that_a_setting_was_tried_on(monkeypatch):
+    """Class a is in the first half alone: its samples count there for as much as those of the others together."""
+    target = Target("classes", np.array([0.0, 0, 1, 1, 1, 1, 1, 1]), np.array(["a", "b"]))
+    parts = [np.arange(4), np.array([4, 5]), np.array([6, 7])]
+    scores = np.zeros((2, 8))
+    scores[1] = [0.6, 0.6, -0.8, -0.8, np.nan, np.nan, np.nan, np.nan]
+    found = module._gains(scores, target, np.concatenate(parts))
+    assert np.nanmean(found[1]) == pytest.approx((0.6 - 0.8) / 2)
+    assert np.nanmean(found[0]) == 0
+    whole = np.where(np.isnan(scores), -0.8, scores)
+    assert module._gains(whole, target, np.concatenate(parts))[1].mean() == pytest.approx((0.6 - 0.8) / 2)
+    assert module._gains(scores, replace(target, kind="numbers"), np.arange(8))[1][0] == 0.6
+
+
 def test_the_squared_cost_is_that_of_the_learner():
     samples, target = design("classes", in_batches=False)
     truth, _ = scores_by_loops(samples, target, squared=True)
@@ -358,7 +378,7 @@ def test_held_out_donors_are_whole_and_never_among_the_training_samples(monkeypa
 
     monkeypatch.setattr(module, "between_pairs", watched)
     monkeypatch.setattr(Start, "scatters", counted)
-    monkeypatch.setattr(module, "_mean_gains", lambda scores: np.ones(len(scores)))  # nothing is given up halfway
+    monkeypatch.setattr(module, "_gains", lambda scores, *_: np.ones_like(scores))  # nothing is given up halfway
     decide(samples, target)
     tests = {tuple(test): training for test, training in seen}
     assert sorted(p for test in tests for p in test) == list(range(14))
@@ -378,7 +398,7 @@ def test_labels_of_held_out_samples_do_not_move_the_metrics(monkeypatch):
     seen = []
     score = module._scores
     monkeypatch.setattr(module, "_scores", lambda D, *rest: seen.append(D) or score(D, *rest))
-    monkeypatch.setattr(module, "_mean_gains", lambda scores: np.ones(len(scores)))  # nothing is given up halfway
+    monkeypatch.setattr(module, "_gains", lambda scores, *_: np.ones_like(scores))  # nothing is given up halfway
     decide(samples, target)
     values = target.values.copy()
     values[folds[0].test] = (values[folds[0].test] + 1) % 3
@@ -434,37 +454,28 @@ def large(n_samples=70, n_cells=3):
 
 
 def test_of_many_samples_as_many_of_each_class_are_kept_in_their_order():
-    samples, target = large()
-    kept, small = smaller(samples, np.random.default_rng(0), target)
-    assert len(kept) == small.n_samples == MOST_SAMPLES
+    _, target = large()
+    kept = drawn(target, np.random.default_rng(0))
+    assert len(kept) == MOST_SAMPLES
     assert (np.diff(kept) > 0).all()
     assert np.bincount(target.codes[kept]).tolist() == [35, 20, 5]
-    np.testing.assert_array_equal(small.cohort.names, samples.cohort.names[kept])
-    assert small.everything is None
-    other, _ = smaller(samples, np.random.default_rng(1), target)
-    assert not np.array_equal(kept, other)
-
-
-def test_without_labels_samples_are_drawn_as_if_they_had_none():
-    samples, _ = large()
-    kept, small = smaller(samples, np.random.default_rng(0))
-    assert len(np.unique(kept)) == small.n_samples == MOST_SAMPLES
-    assert np.isin(kept, np.arange(70)).all()
+    assert not np.array_equal(kept, drawn(target, np.random.default_rng(1)))
 
 
 def test_a_small_cohort_stays_as_it_is_and_draws_nothing():
     samples, target = large(50)
     rng = np.random.default_rng(0)
-    kept, small = smaller(samples, rng, target)
-    np.testing.assert_array_equal(kept, np.arange(50))
+    np.testing.assert_array_equal(drawn(target, rng), np.arange(50))
+    small = smaller(samples, rng)
     assert small.cohort is samples.cohort
+    assert small.everything is None
     assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
 
 
 def test_large_samples_are_summarized_each_by_itself():
     cohort = random_cohort((MOST_CELLS + 10, 5, MOST_CELLS + 30), d=3, weighted=True)
     samples = plain_samples(cohort)
-    _, small = smaller(samples, np.random.default_rng(0))
+    small = smaller(samples, np.random.default_rng(0))
     assert small.cohort.sizes.tolist() == [MOST_CELLS, 5, MOST_CELLS]
     rng, starts = np.random.default_rng(0), cohort.offsets
     for p in range(3):

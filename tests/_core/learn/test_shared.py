@@ -10,6 +10,7 @@ from _oracles import dense_variates, lp_plans, random_cohort, relative_error, sc
 
 from scggml._core.folds import make_folds
 from scggml._core.learn import choice as choice_module
+from scggml._core.learn import learner as learner_module
 from scggml._core.learn import shared as shared_module
 from scggml._core.learn.canonical import FAINT, Canonical
 from scggml._core.learn.choice import MOST_CELLS, MOST_SAMPLES
@@ -218,33 +219,35 @@ def test_labels_of_held_out_samples_have_no_say():
 # Large cohorts
 
 
-def test_of_a_large_cohort_the_choice_is_made_on_samples_that_no_label_picked():
-    n = MOST_SAMPLES + 10
+@pytest.mark.parametrize("wide", [False, True])
+def test_of_a_large_cohort_the_choice_is_made_on_the_training_samples_that_a_fit_alone_draws(monkeypatch, wide):
+    n = MOST_SAMPLES + 20
+    if wide:  # as if the cells that are drawn spanned fewer dimensions than there are features
+        monkeypatch.setattr(shared_module, "MOST_CELLS", 0)
     cohort = random_cohort((3,) * n, d=3, labels=np.arange(n) % 2)
     samples, learner = Samples(blind(cohort), np.arange(n)), Learner(n_comps=1)
     prepared = shared(learner, samples)
-    work = prepared.work
-    assert len(work.drawn) == work.small.n_samples == MOST_SAMPLES
-    np.testing.assert_array_equal(work.small.cohort.names, cohort.names[work.drawn])
-    assert (work.small.work, work.small.positions) == (None, None)
-    train = np.sort(np.random.default_rng(0).permutation(n)[:50])
-    members, known = work.small_members(train)
-    kept = np.intersect1d(train, work.drawn)
-    np.testing.assert_array_equal(work.drawn[members], kept)
-    np.testing.assert_array_equal(train[known], kept)
-    target = Target("classes", np.arange(n) % 2.0, np.array(["a", "b"]))
-    truth = learn(learner, samples.take(kept), target.take(kept)).choice
-    found = learn(learner, prepared.take(train), target.take(train)).choice
-    np.testing.assert_allclose(found.scores, truth.scores, rtol=1e-8)
-    assert found.chosen == truth.chosen
+    assert prepared.work.small.n_samples == n
+    assert (prepared.work.small_start is None) == wide
+    assert (prepared.work.small.work, prepared.work.small.positions) == (None, None)
+    target = Target("classes", (np.arange(n) % 5 == 0) * 1.0, np.array(["a", "b"]))
+    for size in (MOST_SAMPLES + 5, 50):
+        train = np.sort(np.random.default_rng(0).permutation(n)[:size])
+        truth = learn(learner, samples.take(train), target.take(train))
+        same(learn(learner, prepared.take(train), target.take(train)), truth)
 
 
-def test_members_of_a_bootstrap_come_once():
-    work = shared(LEARNERS["open"], samples_of()).work
-    members, known = work.small_members(DRAWN)
+def test_members_of_a_bootstrap_come_once(monkeypatch):
+    seen, choose = [], learner_module.choose
+    monkeypatch.setattr(
+        learner_module, "choose", lambda *a, **o: seen.append((o["members"], a[3].values)) or choose(*a, **o)
+    )
+    prepared = shared(LEARNERS["open"], samples_of())
+    learn(LEARNERS["open"], prepared.take(DRAWN), target_of("classes").take(DRAWN))
+    ((members, values),) = seen
     np.testing.assert_array_equal(members, np.unique(DRAWN))
-    np.testing.assert_array_equal(DRAWN[known], np.unique(DRAWN))
-    np.testing.assert_array_equal(work.counts(DRAWN), np.bincount(DRAWN, minlength=P))
+    np.testing.assert_array_equal(values, LABELS[np.unique(DRAWN)])
+    np.testing.assert_array_equal(prepared.work.counts(DRAWN), np.bincount(DRAWN, minlength=P))
 
 
 def test_large_samples_are_summarized_for_the_choice_alone():
@@ -260,6 +263,24 @@ def test_large_samples_are_summarized_for_the_choice_alone():
 
 
 # Where nothing can be shared
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Learner(solver=Exact(backend="pot")),
+        Learner(solver=Exact(max_iter=1000)),
+        Learner(method=Canonical(max_features=7)),
+        Learner(method=Canonical(max_pairs=90)),
+    ],
+    ids=["backend", "limit", "reduction", "pairs"],
+)
+def test_work_of_another_solver_or_with_other_limits_is_not_used(monkeypatch, other):
+    prepared = shared(Learner(), samples_of())
+    solved, solve = [], shared_module.euclidean_start
+    monkeypatch.setattr(choice_module, "euclidean_start", lambda *a, **o: solved.append(1) or solve(*a, **o))
+    same(learn(other, prepared, target_of("classes")), learn(other, samples_of(), target_of("classes")))
+    assert len(solved) == 2
 
 
 def test_refits_that_differ_in_more_than_weights_share_nothing():

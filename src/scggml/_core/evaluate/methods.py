@@ -154,7 +154,8 @@ class _FittedByDistance:
     def _distances(self, test: Samples) -> Floats:
         """Return (n, P + n) distances to the training samples and among the n samples."""
         work, training, metric = self.training.work, self.training, self.metric
-        if isinstance(work, Work) and isinstance(metric, GroundMetric) and test.work is work:
+        usable = isinstance(work, Work) and test.work is work and work.solver == self.method.solver
+        if usable and isinstance(metric, GroundMetric):
             rows, columns = test.positions, training.positions
             if rows is not None and columns is not None and _all_different(np.concatenate([rows, columns])):
                 return work.cross_distances(metric, rows, columns)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scggml._core.cohort import Cohort, Floats, Integers
+from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.folds import Fold, TooFewDonorsError, make_folds
 from scggml._core.learn.canonical import (
     Canonical,
@@ -19,6 +19,7 @@ from scggml._core.learn.scatter import Start, euclidean_start
 from scggml._core.learn.shrinkage import Shrinkage, batch_directions, shrink
 from scggml._core.learn.spectrum import Covariance
 from scggml._core.samples import Samples, Target
+from scggml._core.threads import all_in_threads, one_blas_thread
 from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.pairs import all_pairs, between_pairs
 from scggml._core.transport.plans import GroundCost
@@ -75,7 +76,7 @@ class Choice:
     scores
         (n_settings,) mean log score of held-out training donors (for ordered labels and numbers minus the mean absolute
         error); NaN throughout if nothing was held out. That of a setting that was given up halfway is the first one's
-        with the gain until then.
+        with the gain until then; where all others were, the first one was not scored further either.
     errors
         (n_settings,) standard error of the difference to the first setting.
     chosen
@@ -131,7 +132,7 @@ def choose(
     Donors are held out in four parts. Under the metric of the others each held-out sample gets the mean of the shares
     of the votes of its 1, 2, 3 and 5 nearest samples, classes counting equally, and is scored by the logarithm of that
     of its class. The best setting is taken if it is better than the first by two standard errors of the paired
-    difference; one that is no better on the first half of the parts is not tried on the second.
+    difference; one that is no better on the first half of the parts (rounded up) is not tried on the others.
 
     Parameters
     ----------
@@ -165,8 +166,8 @@ def choose(
     open_ = np.arange(len(tried))
     for number, fold in enumerate(folds):
         if number == (len(folds) + 1) // 2 and parts:
-            gains = _mean_gains(_balanced(np.concatenate(parts, axis=1), target, np.concatenate(tests)))
-            open_ = np.flatnonzero((gains > TIE) | (np.arange(len(tried)) == 0))
+            gains = _gains(np.concatenate(parts, axis=1), target, np.concatenate(tests))
+            open_ = np.flatnonzero((gains.mean(axis=1) > TIE) | (np.arange(len(tried)) == 0))
             if len(open_) == 1:
                 break
         part = _held_out(
@@ -188,37 +189,37 @@ def choose(
         return Choice(
             tried, none, none, 0, "labels vary in too few donors to hold any out, so the usual setting is kept"
         )
-    held_out = np.concatenate(tests)
-    scores = _balanced(np.concatenate(parts, axis=1), target, held_out)
-    return _decide(tried, scores, samples.groups[members[held_out]])
+    scores, held_out = np.concatenate(parts, axis=1), np.concatenate(tests)
+    usual = float(_class_balanced(scores[0], target, held_out).mean())
+    return _decide(tried, usual, _gains(scores, target, held_out), samples.groups[members[held_out]])
 
 
-def _balanced(scores: Floats, target: Target, tests: Integers) -> Floats:
-    """Weigh scores (n_settings, n) so that classes count equally: the mean is that of the means of the classes."""
-    if target.kind != "classes":
-        return scores
-    codes = target.codes[tests]
-    counts = np.bincount(codes, minlength=target.n_classes)
-    out: Floats = scores * (len(codes) / ((counts > 0).sum() * counts[codes]))
-    return out
-
-
-def _mean_gains(scores: Floats) -> Floats:
-    """Return (n_settings,) mean gain over the first setting, on the samples that a setting was tried on."""
+def _gains(scores: Floats, target: Target, tests: Integers) -> Floats:
+    """Return (n_settings, n) gains over the first setting, classes counting equally; NaN where one was not tried."""
     # Paired: a sample that is hard to predict is hard under all settings, and cancels.
-    out: Floats = np.nanmean(scores - scores[0], axis=1)
+    return np.stack([_class_balanced(gains, target, tests) for gains in scores - scores[0]])
+
+
+def _class_balanced(row: Floats, target: Target, tests: Integers) -> Floats:
+    """Weigh numbers of held-out samples (n,) so that their mean is that of the means of the classes; NaN stay NaN."""
+    if target.kind != "classes":
+        return row
+    codes, known = target.codes[tests], ~np.isnan(row)
+    counts = np.bincount(codes[known], minlength=target.n_classes)
+    out: Floats = row * (known.sum() / ((counts > 0).sum() * np.maximum(counts[codes], 1)))
     return out
 
 
-def _decide(tried: tuple[Setting, ...], scores: Floats, donors: Integers) -> Choice:
-    """Choose by scores (n_settings, n) of held-out samples of some donors (n,); NaN where a setting was not tried."""
-    means = _mean_gains(scores)
-    errors = np.array([_error_of_mean(row, donors) for row in scores - scores[0]])
+def _decide(tried: tuple[Setting, ...], usual: float, gains: Floats, donors: Integers) -> Choice:
+    """Choose by gains (n_settings, n) over the score of the first setting, on held-out samples of some donors (n,)."""
+    means = np.nanmean(gains, axis=1)
+    errors = np.array([_error_of_mean(row, donors) for row in gains])
     # With few donors the best of five noisy scores is often best by chance: a free choice predicts real cohorts worse
     # than the usual setting, this rule does not (docs/benchmarks.md). What was given up halfway was not better.
-    better = (means > np.maximum(ERRORS * errors, TIE)) & ~np.isnan(scores).any(axis=1)
+    whole = ~np.isnan(gains).any(axis=1)
+    better = (means > np.maximum(ERRORS * errors, TIE)) & whole
     chosen = int(np.where(better, means, -np.inf).argmax()) if better.any() else 0
-    best = int(means.argmax())
+    best = int(np.where(whole, means, -np.inf).argmax())
     reason = (
         "predicts held-out training donors better than the usual setting by "
         f"{means[chosen]:.3g} +- {errors[chosen]:.2g}"
@@ -226,7 +227,7 @@ def _decide(tried: tuple[Setting, ...], scores: Floats, donors: Integers) -> Cho
         else "no other setting predicts held-out training donors clearly better"
         + (f" (the best by {means[best]:.3g} +- {errors[best]:.2g})" if best else "")
     )
-    return Choice(tried, float(scores[0].mean()) + means, errors, chosen, reason)
+    return Choice(tried, usual + means, errors, chosen, reason)
 
 
 def _error_of_mean(gains: Floats, donors: Integers) -> float:
@@ -322,39 +323,38 @@ def _scores(D: Floats, known: Target, truth: Floats) -> Floats:
     return out
 
 
-def smaller(samples: Samples, rng: np.random.Generator, target: Target | None = None) -> tuple[Integers, Samples]:
-    """Draw samples of a large cohort, of each class alike, and summarize large samples.
-
-    Returns
-    -------
-    Positions of the samples that are kept, and these samples.
-    """
-    # Without a target all samples count as one class: work that refits share must not know labels.
-    kept = np.arange(samples.n_samples)
-    small = samples
-    if samples.n_samples > MOST_SAMPLES:
-        # The samples are drawn before the summaries, whose seeds come from the same generator.
-        order = rng.permutation(samples.n_samples)
-        codes = np.zeros(samples.n_samples, dtype=np.int64) if target is None else target.codes
-        rank = np.empty(samples.n_samples, dtype=np.int64)
-        for code in np.unique(codes):  # how many of its class come first
-            own = order[codes[order] == code]
-            rank[own] = np.arange(len(own))
-        # By rank: the first of each class, then the second of each, until the room is full. A rare class is kept whole.
-        kept = np.sort(order[np.argsort(rank[order], kind="stable")][:MOST_SAMPLES])
-        small = samples.take(kept)
-    if np.median(small.cohort.sizes) > MOST_CELLS:
-        small = replace(small, cohort=summarize(small.cohort, Coreset(MOST_CELLS), rng))
-    # Settings are compared on the summary, so all cells need not travel with it.
-    return kept, replace(small, everything=None)
+def drawn(target: Target, rng: np.random.Generator) -> Integers:
+    """Return positions of all samples, or of `MOST_SAMPLES` of a larger cohort, of each class alike."""
+    n = len(target.values)
+    if n <= MOST_SAMPLES:
+        return np.arange(n)
+    order, codes = rng.permutation(n), target.codes
+    rank = np.empty(n, dtype=np.int64)
+    for code in np.unique(codes):  # how many of its class come first
+        own = order[codes[order] == code]
+        rank[own] = np.arange(len(own))
+    # By rank: the first of each class, then the second of each, until the room is full. A rare class is kept whole.
+    return np.sort(order[np.argsort(rank[order], kind="stable")][:MOST_SAMPLES])
 
 
-def summarize(cohort: Cohort, coreset: Coreset, rng: np.random.Generator) -> Cohort:
-    """Return the cohort with a coreset in place of each sample."""
-    parts = [
-        coreset.summarize(cohort.points[own], cohort.weights[own], rng)
-        for own in cohort.spans(np.arange(cohort.n_samples))
-    ]
+def smaller(samples: Samples, rng: np.random.Generator, *, n_jobs: int | None = 1) -> Samples:
+    """Return the samples with few points each, on which settings are compared."""
+    small = replace(samples, everything=None)
+    if np.median(samples.cohort.sizes) <= MOST_CELLS:
+        return small
+    return replace(small, cohort=summarize(samples.cohort, Coreset(MOST_CELLS), rng, n_jobs))
+
+
+def summarize(cohort: Cohort, coreset: Coreset, rng: np.random.Generator, n_jobs: int | None = 1) -> Cohort:
+    """Return the cohort with a coreset in place of each sample, the same for any number of threads."""
+    spans = cohort.spans(np.arange(cohort.n_samples))
+    seeds = [coreset.seed(rng) for _ in spans]
+
+    def summarize_one(p: int) -> tuple[Points, Floats]:
+        return coreset.summarize(cohort.points[spans[p]], cohort.weights[spans[p]], seeds[p])
+
+    with one_blas_thread():
+        parts = all_in_threads(summarize_one, range(len(spans)), n_jobs)
     return replace(
         cohort,
         points=np.concatenate([points for points, _ in parts]),

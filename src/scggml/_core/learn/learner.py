@@ -11,7 +11,7 @@ from scggml._core.checks import check_flag, check_whole
 from scggml._core.cohort import Cohort, Floats, Integers, from_clouds
 from scggml._core.folds import strata_of
 from scggml._core.learn.canonical import Canonical, Variates, canonical_metric
-from scggml._core.learn.choice import Choice, choose, settings_for, smaller
+from scggml._core.learn.choice import Choice, choose, drawn, settings_for, smaller
 from scggml._core.learn.covariates import adjust, estimate
 from scggml._core.learn.metric import Fit, Metric, checked_clouds, oriented
 from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
@@ -257,7 +257,8 @@ class Learner:
             return None
         if not work.start.exact and len(np.unique(samples.positions)) < work.cohort.n_samples:
             return None  # principal axes have seen the cells of all samples, also of those that are held out here
-        return work if work.max_features == canonical.max_features else None
+        same = work.solver == self.engine and work.max_features == canonical.max_features
+        return work if same and len(work.start.plans.pairs) <= canonical.max_pairs else None
 
     def _variates(
         self,
@@ -350,21 +351,17 @@ class Learner:
         # a generator of its own: what is drawn here must not move what is drawn later
         own = np.random.default_rng(rng.integers(2**63))
         if work is not None and samples.positions is not None:
-            members, known = work.small_members(samples.positions)
-            return choose(
-                canonical,
-                shrinkage,
-                work.small,
-                target.take(known),
-                k,
-                rng=own,
-                start=work.small_start,
-                members=members,
-                **given,
-            )
+            # A sample that a bootstrap drew twice decides once: its copy would be its nearest neighbor, at distance 0.
+            members, first = np.unique(samples.positions, return_index=True)
+            some = drawn(target.take(first), own)
+            members, target = members[some], target.take(first[some])
+            if work.small_start is not None:
+                given |= {"start": work.small_start, "members": members}
+                return choose(canonical, shrinkage, work.small, target, k, rng=own, **given)
+            return choose(canonical, shrinkage, work.small.take(members), target, k, rng=own, **given)
         if len(settings_for(canonical, shrinkage)) > 1:
-            kept, samples = smaller(samples, own, target)
-            target = target.take(kept)
+            kept = drawn(target, own)
+            samples, target = smaller(samples.take(kept), own, n_jobs=n_jobs), target.take(kept)
         return choose(canonical, shrinkage, samples, target, k, rng=own, **given)
 
     def _share(self, choice: Choice | None) -> float:

@@ -93,10 +93,8 @@ def check_batches(target: Target, batch: Integers) -> None:
 
 def _balanced(codes: Integers, pairs: Integers, drawn: Floats) -> Floats:
     """Return (n_pairs,) weights under which every class, and every pair of classes, has the same sum."""
-    first, second = codes[pairs].T
-    n_classes = int(codes.max()) + 1
-    kind = np.minimum(first, second) * n_classes + np.maximum(first, second)
-    if n_classes**2 > len(pairs):  # more kinds than pairs
+    kind, most = _kind_codes(codes, pairs)
+    if most > len(pairs):
         kind = np.unique(kind, return_inverse=True)[1].ravel()
     total = np.bincount(kind, drawn)
     out: Floats = np.divide(drawn, total[kind], out=np.zeros(len(drawn)), where=drawn > 0)
@@ -141,6 +139,12 @@ def _level(counts: Integers, most: int) -> int:
 
 def _kinds(codes: Integers, pairs: Integers) -> tuple[Integers, int]:
     """Return which classes the samples of each pair have, as a code, and the number of such codes."""
-    first, second = np.sort(codes[pairs], axis=1).T
-    found, kind = np.unique(first * (int(codes.max()) + 1) + second, return_inverse=True)
+    found, kind = np.unique(_kind_codes(codes, pairs)[0], return_inverse=True)
     return kind.ravel(), len(found)
+
+
+def _kind_codes(codes: Integers, pairs: Integers) -> tuple[Integers, int]:
+    """Return a code of the two classes of each pair, and a number above all codes; there may be gaps between them."""
+    first, second = codes[pairs].T
+    n = int(codes.max()) + 1
+    return np.minimum(first, second) * n + np.maximum(first, second), n * n

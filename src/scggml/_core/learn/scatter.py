@@ -127,8 +127,10 @@ class Start:
         plans, out = self.plans, np.empty((n, d, d))
         edges = np.searchsorted(plans.owner, np.arange(n + 1))
         for e, own in enumerate(slice(*ends) for ends in pairwise(edges)):
-            moves = self.points[plans.source[own]] - self.points[plans.target[own]]
-            out[e] = (moves * plans.mass[own, None]).T @ moves
+            x, y, mass = self.points[plans.source[own]], self.points[plans.target[own]], plans.mass[own, None]
+            out[e] = ((x - y) * mass).T @ (x - y)
+            if np.trace(out[e]) <= ROUNDING * float((mass * (x**2 + y**2)).sum()):
+                out[e] = 0.0
         return replace(self, by_pair=out.reshape(n, d * d))
 
     def scatters(self, pairs: Integers, kinds: Sequence[Floats]) -> list[Floats] | list[Scatter]:
@@ -169,7 +171,8 @@ def euclidean_start(
     place = np.full((cohort.n_samples, cohort.n_samples), -1, dtype=np.int64)
     place[pairs[:, 0], pairs[:, 1]] = np.arange(len(pairs))
     exact = axes is None or len(cohort.points) <= max_features
-    return Start(points, axes, transport.plans(), place, transport, exact)
+    # A fork has the trees that are kept alone, neither the others nor the plans.
+    return Start(points, axes, transport.plans(), place, transport.fork(n_jobs), exact)
 
 
 def _scatters_of(points: Floats, parts: Iterable[tuple[Plans, list[Floats]]], n_kinds: int) -> list[Scatter]:

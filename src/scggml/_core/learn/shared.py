@@ -6,7 +6,7 @@ import numpy as np
 
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.learn.canonical import Canonical
-from scggml._core.learn.choice import smaller
+from scggml._core.learn.choice import MOST_CELLS, MOST_SAMPLES, smaller
 from scggml._core.learn.scatter import Start, euclidean_start
 from scggml._core.samples import Samples
 from scggml._core.transport.ground import GroundMetric
@@ -16,7 +16,7 @@ from scggml._core.transport.solver import Solver
 
 @dataclass(frozen=True)
 class Work:
-    """Euclidean plans of a cohort, and of the smaller one that settings are decided on.
+    """Euclidean plans of a cohort, and of summaries of its samples on which settings are decided.
 
     Folds, permuted labels and bootstraps of donors differ in the weights of the pairs alone.
 
@@ -24,19 +24,18 @@ class Work:
     ----------
     cohort, start
         All samples, and their Euclidean plans.
-    drawn
-        Samples among which settings are decided.
     small, small_start
-        These samples, summarized, and their Euclidean plans.
-    max_features
-        The reduction that the plans were computed with.
+        The samples, summarized, on which settings are decided, and their Euclidean plans; None where the cells of
+        those that a fit draws span fewer dimensions than all, in which it is decided much faster.
+    solver, max_features
+        The solver and the reduction that the plans were computed with.
     """
 
     cohort: Cohort
     start: Start
-    drawn: Integers
     small: Samples
-    small_start: Start
+    small_start: Start | None
+    solver: Solver
     max_features: int
 
     def counts(self, positions: Integers) -> Integers:
@@ -50,15 +49,6 @@ class Work:
         pairs = np.concatenate([between_pairs(rows, columns), np.sort(rows[own], axis=1)])
         values = self.start.transport.fork(1).solve(metric.embed(self.cohort), pairs, metric.cost)
         return np.hstack([values[: n * P].reshape(n, P), square(values[n * P :], own, n)])
-
-    def small_members(self, positions: Integers) -> tuple[Integers, Integers]:
-        """Return where the samples that settings are decided on stand in `small`, and where in `positions`."""
-        place = np.full(self.cohort.n_samples, -1, dtype=np.int64)
-        place[self.drawn] = np.arange(len(self.drawn))
-        # A sample that a bootstrap drew twice decides once: its copy would be its nearest neighbor, at distance 0.
-        found, first = np.unique(positions, return_index=True)
-        kept = place[found] >= 0
-        return place[found[kept]], first[kept]
 
 
 def with_work(
@@ -80,11 +70,13 @@ def with_work(
         return samples
     m = canonical.max_features
     start = euclidean_start(samples.cohort, pairs, solver=solver, n_jobs=n_jobs, max_features=m).for_many()
-    drawn, small = smaller(samples, rng)
-    # Neither drawn from nor summarized: the plans are there already.
-    small_start = start
-    if small.cohort is not samples.cohort:
+    small = smaller(samples, rng, n_jobs=n_jobs)
+    # Not summarized: the plans are there already.
+    small_start: Start | None = start
+    if samples.n_samples > MOST_SAMPLES and samples.cohort.n_features > MOST_SAMPLES * MOST_CELLS:
+        small_start = None
+    elif small.cohort is not samples.cohort:
         own = all_pairs(small.n_samples)
         small_start = euclidean_start(small.cohort, own, solver=solver, n_jobs=n_jobs, max_features=m).for_many()
-    work = Work(samples.cohort, start, drawn, replace(small, work=None, positions=None), small_start, m)
+    work = Work(samples.cohort, start, replace(small, work=None, positions=None), small_start, solver, m)
     return replace(samples, work=work, positions=np.arange(samples.n_samples))

@@ -70,6 +70,7 @@ class Warm:
     def fork(self, n_jobs: int | None) -> "Warm":
         """Return a transport of the same cohort that goes on from the trees here, and leaves these as they are."""
         other = copy(self)
+        other.__dict__.pop("_last", None)  # its trees may lie beyond those that are kept
         other._n_jobs = n_jobs
         other._pool, other._place = self._pool[: self._kept_until].copy(), self._place.copy()
         return other
