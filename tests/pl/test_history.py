@@ -162,3 +162,13 @@ def test_where_nothing_was_held_out_the_reason_stands_instead_of_settings(make_c
     sg.tl.ggml(adata, "sample_id", "label", method=method, shrinkage=0.4, n_comps=1, progress=False)
     right = sg.pl.history(adata)[1]
     assert [text.get_text() for text in right.texts] == ["given"]
+
+
+def test_a_setting_that_was_given_up_is_a_hollow_point():
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    adata.uns["ggml"]["choice"]["given_up"] = np.array([False, True, False, False, True])
+    points = sg.pl.history(adata)[1].collections[0]
+    hollow = (points.get_facecolors() == 1).all(axis=1)
+    np.testing.assert_array_equal(hollow, adata.uns["ggml"]["choice"]["given_up"])
+    assert not (points.get_edgecolors()[hollow] == 1).all(axis=1).any()

@@ -7,7 +7,7 @@ import scanpy as sc
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
-from scggml._anndata.keys import CONNECTIVITIES, NEAREST, NEIGHBORS, Keys
+from scggml._anndata.keys import CONNECTIVITIES, NEAREST, NEIGHBORS, Keys, distance_keys
 from scggml._anndata.messages import choices, warn
 from scggml._anndata.results import write_obsp, write_uns
 from scggml._core.cohort import Floats
@@ -30,14 +30,13 @@ def write_neighbors(samples: AnnData, key: str, distances: Floats, n_neighbors: 
 
 def warn_of_graph(samples: AnnData, basis: str) -> None:
     """Warn of coordinates that scanpy made from a neighbor graph of something else than stored distances."""
-    ending = Keys("").distances
-    stored = [name for name in samples.obsp if name.endswith(ending)]
+    stored = {Keys(key).distances: key for key in distance_keys(samples.obsp)}
     graph = samples.uns.get(NEIGHBORS)
     if not stored or not basis.removeprefix("X_").startswith(GRAPHED) or not isinstance(graph, Mapping):
         return
     params = dict(graph.get("params", {}))
     if params.get("metric") not in stored:
-        key = stored[0].removesuffix(ending)
+        key = next(iter(stored.values()))
         warn(
             f"samples.uns[{NEIGHBORS!r}] is the graph of sc.pp.neighbors ({params.get('metric')} distances in "
             f"{params.get('use_rep') or 'X, the mean profiles'}), not of the stored distances {choices(stored)}, so "

@@ -1,5 +1,6 @@
 """Every slot name that the package reads or writes, in one place."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -57,6 +58,12 @@ class Keys:
     def enrichment(self) -> str:
         """`.uns` of the cells: gene sets of the components."""
         return f"{self.key}_enrichment"
+
+
+def distance_keys(slots: Iterable[str]) -> list[str]:
+    """Return the keys of the distances among the slots of `.obsp`."""
+    ending = Keys("").distances
+    return [name.removesuffix(ending) for name in slots if name.endswith(ending)]
 
 
 N_CELLS = "n_cells"

@@ -312,6 +312,7 @@ def metric_entry(found: Fit, features: Features, learner: Learner, reading: Read
             "error": choice.errors,
             "chosen": choice.chosen,
             "reason": choice.reason,
+            "given_up": np.isin(np.arange(len(choice.tried)), choice.given_up),
         }
     return entry
 

@@ -64,7 +64,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """What is done to the cells of each sample.
+    """Do what is wanted to the cells of each sample.
 
     Parameters
     ----------

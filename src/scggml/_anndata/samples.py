@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.keys import N_CELLS, Keys
+from scggml._anndata.keys import N_CELLS, Keys, distance_keys
 from scggml._anndata.messages import choices
 from scggml._anndata.results import write_obsp, write_uns
 from scggml._anndata.selection import Selection
@@ -49,8 +49,7 @@ def read_distances(samples: AnnData, key: str) -> Floats:
     """Return (P, P) stored distances; if they are missing, the message lists the stored ones."""
     slot = Keys(key).distances
     if slot not in samples.obsp:
-        ending = Keys("").distances
-        stored = [name.removesuffix(ending) for name in samples.obsp if name.endswith(ending)]
+        stored = distance_keys(samples.obsp)
         hint = (
             f"distances are stored for {choices(stored)}. Pass one of these as key."
             if stored

@@ -158,7 +158,7 @@ class Together:
 
 
 class _Count:
-    """How many blocks of code are inside, and the way to restore what the first one has set."""
+    """Count the blocks of code that are inside, and keep the way to restore what the first one has set."""
 
     def __init__(self) -> None:
         self.process = this_process()

@@ -32,7 +32,8 @@ def history(
 
     Of canonical variates: the eigenvalues :math:`\lambda` of each alternation of plans and metric (above 1 a component
     tells classes apart, see :class:`~scggml.tl.Canonical`), and what the settings that were tried gain on held-out
-    training donors over the usual one, with one standard error (two are needed to take another).
+    training donors over the usual one, with one standard error (two are needed to take another). Hollow points are of
+    settings that were given up, as they were no better on half of these donors.
 
     Of gradient steps: objective, norm of its gradient and share of active triplets for each pass. The dotted line marks
     the pass whose metric was kept where the stopping rule was on. Passes over all cells after learning on a summary
@@ -108,7 +109,16 @@ def _draw_variates(stored: StoredMetric, ax: Sequence[Axes] | None) -> list[Axes
         for place, (_, row), color in zip(places, settings.iterrows(), colors, strict=True):
             reach = [row["gain"] - row["error"], row["gain"] + row["error"]]
             right.plot(reach, [place, place], color=color, linewidth=1.6, solid_capstyle="round")
-        right.scatter(settings["gain"], places, c=colors, s=26, zorder=3, edgecolors="white", linewidths=0.5)
+        given_up = settings["given_up"].to_numpy()
+        right.scatter(
+            settings["gain"],
+            places,
+            c=np.where(given_up, "white", colors).tolist(),
+            s=26,
+            zorder=3,
+            edgecolors=np.where(given_up, colors, "white").tolist(),
+            linewidths=np.where(given_up, 1.2, 0.5).tolist(),
+        )
         right.axvline(0, color="black", linewidth=0.8)
         right.set_yticks(places, settings["setting"], fontsize="small")
         right.set_ylim(len(settings) - 0.5, -0.5)
@@ -170,7 +180,7 @@ def eigenvalue_table(stored: StoredMetric) -> pd.DataFrame:
 
 
 def setting_table(stored: StoredMetric) -> pd.DataFrame:
-    """Return the settings that were tried: `setting`, `gain` over the first one, its `error`, and which was `kept`."""
+    """Return the settings that were tried: `setting`, `gain` over the first one, its `error`, `kept` and `given_up`."""
     choice = stored.record["choice"]
     scores = np.asarray(choice["score"], dtype=np.float64)
     names = [
@@ -183,6 +193,7 @@ def setting_table(stored: StoredMetric) -> pd.DataFrame:
             "gain": scores - scores[0],
             "error": np.asarray(choice["error"], dtype=np.float64),
             "kept": np.arange(len(names)) == int(choice["chosen"]),
+            "given_up": np.asarray(choice["given_up"], dtype=np.bool_),
         }
     )
     table.attrs["reason"] = str(choice["reason"])

@@ -156,7 +156,8 @@ def ggml(
         correlation), and `oriented_to` (k,), the class at its positive end; `stop` (why learning ended:
         `"closed form"`, `"converged"`, `"no active triplet"` or `"max_iter"`), `converged`, `history` (`eigenvalues` by
         alternation of canonical variates; `loss`, `gradient_norm`, `active` by pass of gradient steps); `shrinkage`,
-        and `choice` (settings tried, their scores, and why one was chosen); `learner` and `reading`, the arguments;
+        and `choice` (settings tried, their scores, which were given up halfway, and why one was chosen); `learner` and
+        `reading`, the arguments;
         `settled`, the learner with what was decided; `margin`, `reg` in units of W and `refined` (passes over all
         cells) of gradient steps; `adjustment` with covariates; `fingerprint`.
     `.obsm["X_ggml"]`

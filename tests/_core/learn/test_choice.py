@@ -276,6 +276,7 @@ def test_what_is_no_better_on_the_first_half_is_not_tried_on_the_second(monkeypa
     assert seen == [everything, everything, *([later, later] if later else [])]
     np.testing.assert_allclose(found.scores - found.scores[0], gains, atol=1e-12)
     assert found.chosen == (int(np.argmax(gains)) if later else 0)
+    assert found.given_up == tuple(i for i in everything if i not in (later or [0]))
 
 
 def test_classes_count_equally_in_the_half_that_a_setting_was_tried_on(monkeypatch):

@@ -83,6 +83,8 @@ class Choice:
         Position of the setting.
     reason
         The reason in words.
+    given_up
+        Positions of the settings that were tried on the first half of the parts only.
     """
 
     tried: tuple[Setting, ...]
@@ -90,6 +92,7 @@ class Choice:
     errors: Floats
     chosen: int
     reason: str
+    given_up: tuple[int, ...] = ()
 
     @property
     def setting(self) -> Setting:
@@ -191,7 +194,8 @@ def choose(
         )
     scores, held_out = np.concatenate(parts, axis=1), np.concatenate(tests)
     usual = float(_class_balanced(scores[0], target, held_out).mean())
-    return _decide(tried, usual, _gains(scores, target, held_out), samples.groups[members[held_out]])
+    found = _decide(tried, usual, _gains(scores, target, held_out), samples.groups[members[held_out]])
+    return replace(found, given_up=tuple(i for i in range(len(tried)) if i not in open_))
 
 
 def _gains(scores: Floats, target: Target, tests: Integers) -> Floats:

@@ -71,7 +71,7 @@ class Scatter:
 
     @cached_property
     def _more_than_rounding(self) -> bool:
-        """Whether it is more than what is left of equal points, as far as one random direction tells."""
+        """Return whether it is more than what is left of equal points, as far as one random direction tells."""
         y = self._points @ np.random.default_rng(0).standard_normal(self._points.shape[1])
         found = float(y @ (self._degrees * y - 2 * (self._flow @ y)))
         return found > ROUNDING * float(self._degrees @ y**2)

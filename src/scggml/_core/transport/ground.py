@@ -6,7 +6,7 @@ import numpy as np
 
 from scggml._core.cohort import Cohort, Floats, Points
 from scggml._core.samples import join
-from scggml._core.transport.pairs import all_pairs, cross_pairs, solve_distances, square
+from scggml._core.transport.pairs import all_pairs, between_pairs, solve_distances, square
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.products import project
 from scggml._core.transport.solver import Solver
@@ -55,7 +55,7 @@ def cross_distances(
         return _mean_in_medians(rows, [np.median(each[:, :P], axis=1, keepdims=True) for each in rows])
     both = join(training, test)
     points = np.concatenate([metric.embed(training), metric.embed(test)])
-    to_training = cross_pairs(P, n)
+    to_training = between_pairs(P + np.arange(n), np.arange(P))
     own = all_pairs(n) if among else np.empty((0, 2), dtype=np.int64)
     pairs = np.concatenate([to_training, P + own])
     values = solve_distances(both, points, pairs, metric.cost, solver=solver, n_jobs=n_jobs)

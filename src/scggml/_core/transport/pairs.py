@@ -23,12 +23,6 @@ def all_pairs(n_samples: int) -> Integers:
     return np.stack(np.triu_indices(n_samples, k=1), axis=1).astype(np.int64)
 
 
-def cross_pairs(n_first: int, n_second: int) -> Integers:
-    """Return (n_second * n_first, 2) pairs of each sample of a second group with all of the first, in a joint order."""
-    pairs = np.stack(np.meshgrid(np.arange(n_first), n_first + np.arange(n_second)), axis=-1)
-    return pairs.reshape(-1, 2).astype(np.int64)
-
-
 def between_pairs(rows: Integers, columns: Integers) -> Integers:
     """Return (n_rows * n_columns, 2) pairs of samples of two groups, row by row, the smaller number first."""
     grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
