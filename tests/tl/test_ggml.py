@@ -47,7 +47,7 @@ def shuffled(adata, seed=0):
 
 OF_METHOD = {
     "canonical": {"history/eigenvalues", *(f"choice/{name}" for name in ("ridge", "ridge_scale", "shrinkage", "score"))}
-    | {"choice/error", "choice/chosen", "choice/reason"},
+    | {"choice/error", "choice/chosen", "choice/reason", "choice/given_up"},
     "settled": {"history/eigenvalues"},
     "triplets": {"history/loss", "history/gradient_norm", "history/active", "margin", "reg", "refined"},
     "paper": {"history/loss", "history/gradient_norm", "history/active", "margin", "reg", "refined"},
