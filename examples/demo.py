@@ -67,6 +67,9 @@ def main(folder):
         print(f"  {name:<10}{held_out_accuracy(samples, key):6.1%}")
     importance = sg.get.metric(learned).gene_importance
     print(f"Most important feature: {importance.idxmax()!r}, {importance.max() / importance.sum():.1%} of the metric")
+    sg.tl.cross_fit(learned)
+    p = learned.uns["ggml_held_out"]["p_values"]
+    print(f"Held-out donors of the learning cohort differ along component 1 with p = {p[0]:.1g}")
 
     sg.tl.mds(samples)
     sg.tl.neighbors(samples)
@@ -76,7 +79,8 @@ def main(folder):
     held_out = samples[samples.obs["cohort"] == "new"].copy()  # the others separate whatever their labels are
     sg.pl.clustermap(held_out, color="label", save=folder / "clustermap_held_out.png")
     sg.pl.embedding(held_out, color="label", save=folder / "embedding_held_out.png")
-    sg.pl.loadings(learned, n_genes=5, save=folder / "loadings.png")
+    sg.tl.rank_genes(learned)
+    sg.pl.loadings(learned, components=[1], n_genes=5, save=folder / "loadings.png")
     samples.write_h5ad(folder / "samples.h5ad")
     print(f"Written to {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
 

@@ -191,8 +191,9 @@ def test_cells_on_a_cluster_are_learned_from_as_in_memory_to_the_bit(client, coh
     truth = learn_and_compare(adata)
     assert received == []
     found = learn_and_compare(lazy)
-    # what came: the coresets and profiles of 9 samples thrice, and coordinates of the cells once
-    assert len(received) == 3 * 9 + len(lazy.X.chunks[0])
+    # what came: the coresets and profiles of 9 samples thrice, coordinates of the cells once, and the genes of the
+    # samples twice, after a look at a few cells
+    assert len(received) == 5 * 9 + len(lazy.X.chunks[0]) + 2
     assert sum(received) < adata.n_obs * adata.n_vars * 4 / 2
     assert found[0].n_obs == 9
     for one, other in zip(found, truth, strict=True):

@@ -55,7 +55,7 @@ def renamed(adata: AnnData) -> AnnData:
 def learned(adata: AnnData, use_rep: str) -> AnnData:
     out = adata.copy()
     sg.tl.ggml(out, "sample_id", "label", use_rep=use_rep, n_comps=2, **QUIET)
-    sg.tl.rank_genes(out)
+    sg.tl.rank_genes(out, **QUIET)
     return out
 
 
@@ -73,7 +73,7 @@ def test_the_main_path(logged, key):
     sg.tl.mds(samples)
     sg.tl.neighbors(samples, n_neighbors=4)
     sc.tl.umap(samples, random_state=0, **key["umap"])
-    assert list(samples.obsm) == ["X_mds", "umap"]
+    assert list(samples.obsm) == ["pca", "X_mds", "umap"]
     for basis, slot, label in (("mds", "X_mds", "MDS1"), ("X_mds", "X_mds", "MDS1"), ("umap", "umap", "UMAP1")):
         ax = sg.pl.embedding(samples, basis=basis, size_by_cells=False)
         drawn = np.asarray(ax.collections[0].get_offsets())

@@ -28,15 +28,20 @@ PLACE = re.compile(r"^( *)%\((\w+)\)s$", re.MULTILINE)
 TEXTS = {
     "adata_cells": "Cells x genes.",
     "adata_enrichment": "AnnData that `ext.gprofiler` or `ext.enrich_gmt` has written to.",
+    "adata_learned": "AnnData with the metric and the cells that it was learned on.",
+    "adata_ranked": "AnnData that `tl.ggml` and `tl.rank_genes` have written to.",
     "adata_metric": "AnnData that `tl.ggml` (or `tl.project`) has written to.",
     "all_results": "Return sets that are not significant, too.",
     "ax": "Axes to draw on.",
-    "background": "Names of the genes to compare with. None for those that the metric could have used.",
+    "background": "Names of the genes to compare with. None for all genes that `tl.rank_genes` ranked.",
     "backed": "Leave `.X` on disk, see :func:`cellxgene`.",
+    "by": """
+        `"pattern"` (how genes change along a component) or `"loading"` (what they weigh in it), see `tl.rank_genes`.
+        """,
     "component": "Component, from 1; None for the whole metric.",
     "components": """
-        Components, from 1. By default those that carry at least 3 % of the metric
-        (what is below is for the most part the share of the Euclidean metric).
+        Components, from 1. By default those that `tl.component_test` found real; where it has not run, those that
+        carry at least 3 % of the metric (what is below is for the most part the share of the Euclidean metric).
         """,
     "copy": "Write into a copy and return it.",
     "gene_symbols": "Column of `.var` with the names of the genes instead of `.var_names`.",
@@ -55,7 +60,7 @@ TEXTS = {
     "n_cells": "Draw this many cells of each sample at random (all of a sample with fewer); None takes all cells.",
     "n_classes": "Number of classes.",
     "n_comps": "k, the number of components; by default up to 5, as many as the features can carry.",
-    "n_genes_sides": "Most genes of each side of a component.",
+    "n_genes_directions": "Number of the strongest genes of each component, whatever their direction.",
     "n_jobs_processes": "Processes; None for what `joblib.parallel_config` says, or else all cores.",
     "n_jobs_threads": "Threads; None for all cores.",
     "progress": "Show a progress bar.",

@@ -4,7 +4,18 @@ import pytest
 
 from scggml._anndata.keys import Keys
 
-SLOTS = ("metric", "cells", "loadings", "distances", "genes", "stability", "attribution", "excess", "enrichment")
+SLOTS = (
+    "metric",
+    "cells",
+    "loadings",
+    "patterns",
+    "distances",
+    "genes",
+    "stability",
+    "attribution",
+    "excess",
+    "enrichment",
+)
 
 
 def test_the_default_key_names_the_documented_slots():
@@ -13,6 +24,7 @@ def test_the_default_key_names_the_documented_slots():
         "metric": "ggml",
         "cells": "X_ggml",
         "loadings": "ggml",
+        "patterns": "ggml_patterns",
         "distances": "ggml_distances",
         "genes": "ggml_genes",
         "stability": "ggml_stability",

@@ -1,11 +1,13 @@
 """The AnnData of samples, and the distances that it holds."""
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 from _cells import SIZES, make_adata
 from _slots import assert_same, slots
 from anndata import AnnData
+from scipy.sparse import csr_matrix
 
 from scggml._anndata.features import read_features
 from scggml._anndata.samples import read_distances, samples_adata, write_distances
@@ -18,11 +20,12 @@ def adata():
     return make_adata()
 
 
-def to_samples(adata, *, use_rep=None, summary=None, **options):
+def to_samples(adata, *, use_rep=None, summary=None, genes=False, **options):
     rng = np.random.default_rng(0)
     features = read_features(adata, use_rep=use_rep)
     selection = select(adata, "sample", rng=rng, **options)
-    return samples_adata(selection, selection.read(features, summary=summary, rng=rng), features.names)
+    cohort = selection.read(features, summary=summary, rng=rng)
+    return samples_adata(selection, cohort, features.names, genes=genes, n_jobs=1)
 
 
 def test_samples_come_in_order_of_first_appearance_with_their_number_of_cells(adata):
@@ -93,6 +96,43 @@ def test_mean_profiles_have_the_names_of_the_features(adata):
     adata.obsm["X_pca"] = adata.X[:, 1:]
     assert to_samples(adata, use_rep="X_pca").var_names.tolist() == ["X_pca_0", "X_pca_1"]
     np.testing.assert_allclose(to_samples(adata, use_rep="X_pca").X, truth.iloc[:, 1:], rtol=1e-12)
+
+
+def test_samples_hold_genes_whatever_the_features_are(adata):
+    adata.obsm["X_pca"] = adata.X[:, 1:]
+    adata.X = np.where(adata.X > 0, adata.X + 0.5, 0.0)  # no counts
+    samples = to_samples(adata, use_rep="X_pca", genes=True)
+    cells = pd.DataFrame(adata.X).groupby(adata.obs["sample"].to_numpy())
+    np.testing.assert_allclose(samples.X, cells.mean().loc[samples.obs_names], rtol=1e-12)
+    shares = (pd.DataFrame(adata.X) > 0).groupby(adata.obs["sample"].to_numpy()).mean().loc[samples.obs_names]
+    np.testing.assert_allclose(samples.layers["fraction"], shares, rtol=1e-12)
+    assert samples.var_names.tolist() == adata.var_names.tolist()
+    truth = to_samples(adata, use_rep="X_pca")
+    np.testing.assert_allclose(samples.obsm["X_pca"], truth.X, rtol=1e-12)
+    adata.X = None
+    assert to_samples(adata, use_rep="X_pca", genes=True).var_names.tolist() == ["X_pca_0", "X_pca_1"]
+
+
+def test_sparse_and_backed_genes_are_the_same(adata, tmp_path):
+    adata.X = np.where(adata.X > 0, adata.X, 0.0)
+    truth = to_samples(adata, genes=True)
+    adata.X = csr_matrix(adata.X)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    for each in (adata, ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")):
+        found = to_samples(each, genes=True)
+        np.testing.assert_allclose(found.X, truth.X, rtol=1e-12)
+        np.testing.assert_allclose(found.layers["fraction"], truth.layers["fraction"], rtol=1e-12)
+
+
+def test_colors_of_labels_go_to_the_samples(adata):
+    adata.obs["label"] = pd.Categorical(adata.obs["label"], categories=["unused", *adata.obs["label"].unique()])
+    adata.uns["label_colors"] = ["#000000", "#ff0000", "#00ff00", "#0000ff"][: len(adata.obs["label"].cat.categories)]
+    samples = to_samples(adata)
+    names = samples.obs["label"].cat.categories
+    truth = dict(zip(adata.obs["label"].cat.categories, adata.uns["label_colors"], strict=True))
+    assert samples.uns["label_colors"].tolist() == [truth[name] for name in names]
+    adata.uns["label_colors"] = ["#000000"]
+    assert "label_colors" not in to_samples(adata).uns
 
 
 def test_mean_profiles_are_weighted(adata):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+from _metrics import rank_by_hand
 from _slots import assert_round_trip, assert_same, assert_same_table, slots
 from scipy.stats import false_discovery_control, hypergeom, linregress
 
@@ -15,6 +16,7 @@ from scggml.ext._gmt import read_gene_sets
 from scggml.ext._query import COLUMNS, plain_name
 
 ANY = {"min_size": 1, "all_results": True}
+UP, DOWN, UNCLEAR = "higher in class1", "higher in class0", "no clear direction"
 
 
 def truth(query, members, domain):
@@ -25,12 +27,18 @@ def truth(query, members, domain):
 
 def test_every_term_is_that_of_scipy(adata, sets):
     sg.ext.enrich_gmt(adata, sets, **ANY)
-    domain = [f"G{i:02d}" for i in range(38)]
-    queries = {("ggml1", "up"): domain[:8], ("ggml1", "down"): domain[10:16], ("ggml2", "up"): domain[20:23]}
+    domain = [f"G{i:02d}" for i in range(40)]
+    queries = {
+        ("ggml1", UP): domain[:8],
+        ("ggml1", DOWN): domain[10:16],
+        ("ggml2", UP): domain[20:23],
+        ("ggml2", UNCLEAR): domain[23:24],
+    }
     table = sg.get.enrichment_df(adata)
-    assert len(table) == 12
-    for (component, side), part in table.groupby(["component", "side"]):
-        query = queries[component, side]
+    assert len(table) == 16
+    assert list(dict.fromkeys(zip(table["component"], table["direction"], strict=True))) == list(queries)
+    for (component, direction), part in table.groupby(["component", "direction"]):
+        query = queries[component, direction]
         p = [truth(query, sets[name], domain) for name in part["native"]]
         np.testing.assert_allclose(part["p_value"], p, rtol=1e-12)
         np.testing.assert_allclose(part["p_adjusted"], false_discovery_control(p), rtol=1e-12)
@@ -45,7 +53,24 @@ def test_every_term_is_that_of_scipy(adata, sets):
 
 def strength(adata, component, gene):
     """Rank of a gene: strongest first."""
-    return -abs(adata.varm["ggml"][adata.var_names.get_loc(gene), int(component[-1]) - 1])
+    table = adata.uns["ggml_genes"]["table"]
+    return -abs(table[(table["component"] == component) & (table["gene"] == gene)]["pattern"].item())
+
+
+@pytest.mark.parametrize(
+    ("by", "n_genes", "found"),
+    [
+        ("pattern", 2, {UP: "G00,G01"}),
+        ("pattern", 4, {UP: "G00,G01,G02", DOWN: "G15"}),
+        ("loading", 2, {UP: "G07,G06"}),
+        ("loading", 4, {UP: "G07,G06,G05", DOWN: "G10"}),
+    ],
+)
+def test_the_strongest_genes_of_a_component_are_taken_whatever_their_direction(adata, by, n_genes, found):
+    sg.ext.enrich_gmt(adata, {"all": adata.var_names}, by=by, components=[1], n_genes=n_genes, **ANY)
+    table = sg.get.enrichment_df(adata).set_index("direction")
+    assert table["intersection"].to_dict() == found
+    assert adata.uns["ggml_enrichment"]["params"]["by"] == by
 
 
 def test_the_columns_are_those_of_gprofiler(adata, sets, gost):
@@ -55,7 +80,7 @@ def test_the_columns_are_those_of_gprofiler(adata, sets, gost):
     online = sg.get.enrichment_df(adata)
     assert list(offline.columns) == list(online.columns) == list(COLUMNS)
     assert offline.dtypes.tolist() == online.dtypes.tolist()
-    key = ["component", "side", "native"]
+    key = ["component", "direction", "native"]
     both = offline.merge(online, on=key, suffixes=("", "_online"), validate="one_to_one")
     np.testing.assert_allclose(np.minimum(1, both["p_value"] * 4), both["p_adjusted_online"], rtol=1e-12)
     for column in ("term_size", "query_size", "intersection_size", "effective_domain_size", "intersection"):
@@ -68,7 +93,7 @@ def test_the_domain_is_the_background_or_its_annotated_part(adata, sets, scope):
     background = [f"G{i:02d}" for i in range(2, 36)]
     sg.ext.enrich_gmt(adata, few, background=background, domain_scope=scope, **ANY)
     domain = background if scope == "custom" else sorted(set(background) & {*few["FIRST"], *few["LAST"]})
-    row = sg.get.enrichment_df(adata, component=1, side="up").set_index("native").loc["FIRST"]
+    row = sg.get.enrichment_df(adata, component=1, direction=UP).set_index("native").loc["FIRST"]
     assert row["effective_domain_size"] == len(domain)
     assert row["p_value"] == pytest.approx(truth([f"G{i:02d}" for i in range(8)], few["FIRST"], domain), rel=1e-12)
 
@@ -81,9 +106,9 @@ def test_sizes_count_in_the_background(adata, sets):
 def test_significant_sets_alone_are_kept_unless_all_are_asked_for(adata, sets):
     sg.ext.enrich_gmt(adata, sets, min_size=1)
     table = sg.get.enrichment_df(adata)
-    assert table[["component", "side", "native"]].to_numpy().tolist() == [
-        ["ggml1", "up", "FIRST"],
-        ["ggml1", "down", "BOTH"],
+    assert table[["component", "direction", "native"]].to_numpy().tolist() == [
+        ["ggml1", UP, "FIRST"],
+        ["ggml1", DOWN, "BOTH"],
     ]
 
 
@@ -141,35 +166,37 @@ def test_results_survive_a_file(adata, sets, tmp_path):
         assert_same_table(sg.get.enrichment_df(read), sg.get.enrichment_df(adata))
 
 
-# All loadings, by decoupler
+# All genes, by decoupler
 
 
-def test_ulm_is_the_regression_of_the_loadings_on_membership(adata, sets):
+@pytest.mark.parametrize("by", ["pattern", "loading"])
+def test_ulm_is_the_regression_of_the_signed_strengths_on_membership(adata, sets, by):
     pytest.importorskip("decoupler")
     few = {name: sets[name] for name in ("FIRST", "LAST", "BOTH")}
-    sg.ext.enrich_gmt(adata, few, method="ulm", **ANY)
+    sg.ext.enrich_gmt(adata, few, method="ulm", by=by, **ANY)
     table = sg.get.enrichment_df(adata)
     assert len(table) == 6
-    genes = adata.var_names[:38]
     for component, part in table.groupby("component"):
-        loading = adata.varm["ggml"][:38, int(component[-1]) - 1]
-        fits = [linregress(genes.isin(few[name]).astype(float), loading) for name in part["native"]]
+        ranked = sg.get.rank_genes_df(adata, component=int(component[-1])).set_index("gene")
+        ranked = ranked[ranked[by].notna()]  # the metric does not weigh the others at all
+        genes, signed = ranked.index, ranked[by].abs() * np.sign(ranked["shift"])
+        fits = [linregress(genes.isin(few[name]).astype(float), signed) for name in part["native"]]
         np.testing.assert_allclose(part["score"], [fit.slope / fit.stderr for fit in fits], rtol=1e-6)
         np.testing.assert_allclose(part["p_value"], [fit.pvalue for fit in fits], rtol=1e-6)
         np.testing.assert_allclose(part["p_adjusted"], false_discovery_control(part["p_value"]), rtol=1e-6)
-        assert part["side"].tolist() == ["up" if fit.slope >= 0 else "down" for fit in fits]
+        assert part["direction"].tolist() == [UP if fit.slope >= 0 else DOWN for fit in fits]
     assert set(table["method"]) == {"decoupler ulm BH"}
 
 
 def test_gsea_tells_the_ends_from_the_middle(adata):
     pytest.importorskip("decoupler")
-    loadings = np.linspace(3, -3, 38)
-    adata.varm["ggml"][:38, 0] = loadings
+    signed = np.stack([np.linspace(3, -3, 40), np.zeros(40)], axis=1)
+    rank_by_hand(adata, signed * np.resize([[1], [-1]], (40, 1)), np.sign(signed))
     genes = adata.var_names.to_numpy()
-    sets = {"top": genes[:6], "bottom": genes[32:38], "spread": genes[1:38:6]}
+    sets = {"top": genes[:6], "bottom": genes[34:], "spread": genes[1:38:6]}
     sg.ext.enrich_gmt(adata, sets, method="gsea", components=[1], **ANY)
     table = sg.get.enrichment_df(adata).set_index("native")
-    assert (table.loc["top", "side"], table.loc["bottom", "side"]) == ("up", "down")
+    assert (table.loc["top", "direction"], table.loc["bottom", "direction"]) == (UP, DOWN)
     assert table.loc[["top", "bottom"], "p_adjusted"].max() < 0.01
     assert table.loc["spread", "p_adjusted"] > 0.2
     first = sg.get.enrichment_df(adata)
@@ -197,7 +224,7 @@ def test_a_missing_decoupler_is_told_with_what_to_install(adata, sets, monkeypat
             "no name in common: sets hold names such as 'X1', 'X2', the metric",
         ),
         ({"gene_sets": {"a": ["S01", "S02"]}}, ValueError, r"Pass gene_symbols='symbol'\."),
-        ({"min_size": 100}, ValueError, r"None of the 4 gene sets has between min_size=100 and max_size=500 .* has 38"),
+        ({"min_size": 100}, ValueError, r"None of the 4 gene sets has between min_size=100 and max_size=500 .* has 40"),
         (
             {"method": "camera"},
             ValueError,
@@ -207,6 +234,8 @@ def test_a_missing_decoupler_is_told_with_what_to_install(adata, sets, monkeypat
         ({"domain_scope": "known"}, ValueError, "domain_scope='known' is not known"),
         ({"min_size": 0}, ValueError, "min_size=0 must be at least 1"),
         ({"gene_symbols": "name"}, KeyError, "gene_symbols='name' is not a column"),
+        ({"by": "weight"}, ValueError, r"by='weight' is not known; choose from \('pattern', 'loading'\)"),
+        ({"components": [3]}, ValueError, r"components=\[3\]: the metric 'ggml' has components 1 to 2"),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_written(adata, sets, options, error, message):
@@ -215,6 +244,12 @@ def test_bad_input_is_refused_and_nothing_is_written(adata, sets, options, error
     with pytest.raises(error, match=message):
         sg.ext.enrich_gmt(adata, **({"gene_sets": sets} | options))
     assert_same(slots(adata), before)
+
+
+def test_genes_that_were_not_ranked_are_asked_for(adata, sets):
+    del adata.uns["ggml_genes"]
+    with pytest.raises(KeyError, match=r"No 'ggml_genes' in adata\.uns; rank the genes first with sg\.tl\.rank_genes"):
+        sg.ext.enrich_gmt(adata, sets)
 
 
 @pytest.mark.parametrize(
@@ -248,18 +283,20 @@ def test_real_gene_sets_agree_with_scipy_in_seconds(data_dir, cohort, gmt):
         sc.pp.highly_variable_genes(adata, n_top_genes=2000)
     sc.pp.pca(adata, n_comps=20)
     sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", n_comps=2, n_cells=40, progress=False)
+    sg.tl.rank_genes(adata, progress=False)
     path = data_dir.parent / "genesets" / gmt
     start = time.perf_counter()
     sg.ext.enrich_gmt(adata, path, all_results=True)
     assert time.perf_counter() - start < 10
     table = sg.get.enrichment_df(adata)
-    used = ~np.isnan(adata.varm["ggml"]).any(axis=1)
-    domain = adata.var_names[used]
-    loading = pd.Series(adata.varm["ggml"][used, 0], index=domain)
-    query = loading[loading > 0].nlargest(100).index
+    domain = adata.var_names
+    first = sg.get.rank_genes_df(adata, component=1, n_genes=100)
     members = {line.split("\t")[0]: line.split("\t")[2:] for line in path.read_text().splitlines()}
-    part = table[(table["component"] == "ggml1") & (table["side"] == "up")]
-    p = [truth(query, members[name], domain) for name in part["native"]]
-    assert len(p) >= 3
-    np.testing.assert_allclose(part["p_value"], p, rtol=1e-9)
-    np.testing.assert_allclose(part["p_adjusted"], false_discovery_control(p), rtol=1e-9)
+    for end in first["higher_in"].unique():
+        query = first["gene"][first["higher_in"] == end]
+        direction = UNCLEAR if end == "neither" else f"higher in {end}"
+        part = table[(table["component"] == "ggml1") & (table["direction"] == direction)]
+        p = [truth(query, members[name], domain) for name in part["native"]]
+        assert len(p) >= 3
+        np.testing.assert_allclose(part["p_value"], p, rtol=1e-9)
+        np.testing.assert_allclose(part["p_adjusted"], false_discovery_control(p), rtol=1e-9)

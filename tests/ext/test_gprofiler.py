@@ -9,12 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from _gost import PATH
+from _metrics import rank_by_hand
 from _slots import assert_round_trip, assert_same, assert_same_table, slots
 from scipy.stats import hypergeom
 
 import scggml as sg
+from scggml._anndata.metric import read_metric
+from scggml._anndata.ranking import refresh_ranking
 from scggml.ext._query import COLUMNS
 
+UP, DOWN, UNCLEAR = "ggml1 higher in class1", "ggml1 higher in class0", "ggml2 no clear direction"
+UP_2 = "ggml2 higher in class1"
 QUICK = {"wait": 0.01, "timeout": 5.0}
 
 
@@ -25,19 +30,34 @@ def ask(adata, gost, **options):
 # What is asked
 
 
-def test_one_request_holds_both_sides_of_each_component_strongest_first(adata, gost):
+def test_one_request_holds_all_directions_of_each_component_strongest_first(adata, gost):
     ask(adata, gost)
     assert gost.paths == ["/gprofiler" + PATH]
     assert gost.requests[0]["query"] == {
-        "ggml1_up": [f"G{i:02d}" for i in range(8)],
-        "ggml1_down": ["G15", "G14", "G13", "G12", "G11", "G10"],
-        "ggml2_up": ["G21", "G20", "G22"],
+        UP: [f"G{i:02d}" for i in range(8)],
+        DOWN: ["G15", "G14", "G13", "G12", "G11", "G10"],
+        UP_2: ["G21", "G20", "G22"],
+        UNCLEAR: ["G23"],
     }
 
 
-def test_the_background_is_what_the_metric_could_have_used(adata, gost):
+@pytest.mark.parametrize(
+    ("by", "n_genes", "query"),
+    [
+        ("pattern", 4, {UP: ["G00", "G01", "G02"], DOWN: ["G15"], UP_2: ["G21", "G20", "G22"], UNCLEAR: ["G23"]}),
+        ("pattern", 3, {UP: ["G00", "G01", "G02"], UP_2: ["G21", "G20"], UNCLEAR: ["G23"]}),
+        ("loading", 4, {UP: ["G07", "G06", "G05"], DOWN: ["G10"], UP_2: ["G22", "G21", "G20"]}),
+    ],
+)
+def test_the_strongest_genes_of_a_component_are_asked_about_whatever_their_direction(adata, gost, by, n_genes, query):
+    ask(adata, gost, by=by, n_genes=n_genes)
+    assert gost.requests[0]["query"] == query
+    assert adata.uns["ggml_enrichment"]["params"]["by"] == by
+
+
+def test_the_background_is_all_genes_that_were_ranked(adata, gost):
     ask(adata, gost)
-    assert gost.requests[0]["background"] == [f"G{i:02d}" for i in range(38)]
+    assert sorted(gost.requests[0]["background"]) == [f"G{i:02d}" for i in range(40)]
     assert gost.requests[0]["domain_scope"] == "custom"
 
 
@@ -62,7 +82,7 @@ def test_every_option_reaches_the_service(adata, gost):
     assert gost.requests == [
         {
             "organism": "mmusculus",
-            "query": {"ggml2_up": ["G21", "G20"]},
+            "query": {UP_2: ["G21", "G20"]},
             "sources": ["GO:BP", "REAC"],
             "user_threshold": 0.5,
             "all_results": False,
@@ -95,9 +115,9 @@ def test_the_official_client_sends_and_reads_the_same(adata, gost):
     assert gost.requests[1] == ours
     table = sg.get.enrichment_df(adata)
     key = ["query", "native"]
-    table["query"] = table["component"] + "_" + table["side"]
+    table["query"] = table["component"] + " " + table["direction"]
     both = table.merge(theirs, on=key, suffixes=("", "_theirs"), validate="one_to_one")
-    assert len(both) == len(table) == len(theirs) == 12
+    assert len(both) == len(table) == len(theirs) == 16
     np.testing.assert_array_equal(both["p_adjusted"], both["p_value_theirs"])
     for column in ("term_size", "query_size", "intersection_size", "precision", "recall", "significant"):
         np.testing.assert_array_equal(both[column], both[f"{column}_theirs"])
@@ -106,13 +126,16 @@ def test_the_official_client_sends_and_reads_the_same(adata, gost):
 
 def test_versions_are_stripped_and_symbols_are_taken_from_a_column(adata, gost):
     adata.var_names = [f"ENSG{i:011d}.{i % 9 + 1}" for i in range(40)]
+    shifts = np.zeros((40, 2))
+    shifts[20:23, 1] = [3, 4, 1]
+    rank_by_hand(adata, -shifts, shifts)
     with pytest.warns(UserWarning, match="does not know"):
         ask(adata, gost, components=[2])
-    assert gost.requests[0]["query"]["ggml2_up"] == [f"ENSG{i:011d}" for i in (21, 20, 22)]
+    assert gost.requests[0]["query"][UP_2] == [f"ENSG{i:011d}" for i in (21, 20, 22)]
     adata.var["symbol"] = pd.Categorical([np.nan if i == 20 else f"G{i:02d}" for i in range(40)])
     with pytest.warns(UserWarning, match="1 of the 3 genes: 'ENSG00000000020'"):
         ask(adata, gost, components=[2], gene_symbols="symbol")
-    assert gost.requests[1]["query"]["ggml2_up"] == ["G21", "ENSG00000000020", "G22"]
+    assert gost.requests[1]["query"][UP_2] == ["G21", "ENSG00000000020", "G22"]
 
 
 def test_names_that_are_missing_are_not_sent(adata, gost):
@@ -120,22 +143,38 @@ def test_names_that_are_missing_are_not_sent(adata, gost):
     adata.var.loc["G21", "symbol"] = "nan"
     adata.var.loc["G22", "symbol"] = " G20 "
     ask(adata, gost, components=[2], gene_symbols="symbol")
-    assert gost.requests[0]["query"] == {"ggml2_up": ["G20"]}
+    assert gost.requests[0]["query"] == {UP_2: ["G20"], UNCLEAR: ["G23"]}
     assert "nan" not in gost.requests[0]["background"]
 
 
+def test_of_genes_of_one_name_the_strongest_says_the_direction(adata, gost):
+    adata.var["symbol"] = [f"G{i:02d}" for i in range(40)]
+    adata.var.loc["G23", "symbol"] = "G21"  # weaker than G21, but stronger than G22
+    adata.var.loc["G20", "symbol"] = "G22"
+    ask(adata, gost, components=[2], gene_symbols="symbol")
+    assert gost.requests[0]["query"] == {UP_2: ["G21", "G22"]}
+
+
+def give_rates(adata, p):
+    """False discovery rates of the genes that the metric used, as they stand in the ranking."""
+    adata.uns["ggml_stability"] = {
+        "genes": adata.var_names[: len(p)].to_numpy().astype(object),
+        "p_adjusted": p,
+        "fingerprint": adata.uns["ggml"]["fingerprint"],
+    }
+    refresh_ranking(adata, read_metric(adata, "ggml"))
+
+
 def test_significant_genes_alone_are_asked_about(adata, gost):
-    p = np.where(np.isin(np.arange(38), [1, 3, 12, 30]), 0.01, 0.5)
-    adata.uns["ggml_stability"] = {"p_adjusted": p, "fingerprint": adata.uns["ggml"]["fingerprint"]}
+    give_rates(adata, np.where(np.isin(np.arange(38), [1, 3, 12, 30]), 0.01, 0.5))
     ask(adata, gost, max_p_adjusted=0.05)
-    assert gost.requests[0]["query"] == {"ggml1_up": ["G01", "G03"], "ggml1_down": ["G12"]}
+    assert gost.requests[0]["query"] == {UP: ["G01", "G03"], DOWN: ["G12"]}
+    ask(adata, gost, max_p_adjusted=0.05, n_genes=2)  # of those that are significant
+    assert gost.requests[1]["query"] == {UP: ["G01", "G03"]}
 
 
 def test_nothing_to_ask_sends_nothing_and_gives_an_empty_table(adata, gost, tmp_path):
-    adata.uns["ggml_stability"] = {
-        "p_adjusted": np.ones(38),
-        "fingerprint": adata.uns["ggml"]["fingerprint"],
-    }
+    give_rates(adata, np.ones(38))
     ask(adata, gost, max_p_adjusted=0.05)
     assert gost.requests == []
     assert list(sg.get.enrichment_df(adata).columns) == list(COLUMNS)
@@ -148,13 +187,13 @@ def test_nothing_to_ask_sends_nothing_and_gives_an_empty_table(adata, gost, tmp_
 
 def test_the_table_holds_the_answer(adata, gost):
     ask(adata, gost, ordered=False, significance_threshold_method="bonferroni", all_results=True)
-    table = sg.get.enrichment_df(adata, component=1, side="up").set_index("native")
+    table = sg.get.enrichment_df(adata, component=1, direction="higher in class1").set_index("native")
     assert table.index[0] == "FIRST"
     row = table.loc["FIRST"]
-    p = hypergeom.sf(3, 38, 6, 8) * 4  # 4 of the 6 genes of the set among 8 of 38, four sets
+    p = hypergeom.sf(3, 40, 6, 8) * 4  # 4 of the 6 genes of the set among 8 of 40, four sets
     assert row["p_adjusted"] == pytest.approx(p, rel=1e-12)
     assert (row["term_size"], row["query_size"], row["intersection_size"]) == (6, 8, 4)
-    assert (row["effective_domain_size"], row["precision"], row["recall"]) == (38, 0.5, 4 / 6)
+    assert (row["effective_domain_size"], row["precision"], row["recall"]) == (40, 0.5, 4 / 6)
     assert (row["intersection"], row["description"]) == ("G00,G01,G02,G03", "about FIRST")
     assert row["method"] == "g:Profiler bonferroni"
     assert bool(row["significant"]) is bool(p <= 0.05)
@@ -164,8 +203,8 @@ def test_the_table_holds_the_answer(adata, gost):
 
 def test_the_order_of_the_genes_is_what_an_ordered_query_tests(adata, gost):
     ask(adata, gost, all_results=True)
-    table = sg.get.enrichment_df(adata, component=1, side="up").set_index("native")
-    best = min(hypergeom.sf(n - 1, 38, 6, n) for n in range(1, 5))  # the first four are all in the set
+    table = sg.get.enrichment_df(adata, component=1, direction="higher in class1").set_index("native")
+    best = min(hypergeom.sf(n - 1, 40, 6, n) for n in range(1, 5))  # the first four are all in the set
     assert table.loc["FIRST", "p_adjusted"] == pytest.approx(4 * best, rel=1e-12)
     assert table.loc["FIRST", "query_size"] == 4
 
@@ -174,21 +213,21 @@ def test_the_release_and_the_time_are_kept(adata, gost, tmp_path):
     ask(adata, gost)
     params = adata.uns["ggml_enrichment"]["params"]
     assert (params["version"], params["timestamp"]) == ("e113_eg59_p19_test", "2025-01-02T03:04:05+0000")
-    assert params["n_background"] == 38
+    assert params["n_background"] == 40
     for read in assert_round_trip(adata, tmp_path):
         assert_same_table(sg.get.enrichment_df(read), sg.get.enrichment_df(adata))
 
 
 def test_unknown_genes_are_named(adata, gost, sets):
     gost.sets = {name: [g for g in genes if g not in ("G01", "G12")] for name, genes in sets.items()}
-    with pytest.warns(UserWarning, match=r"\(hsapiens\) does not know 2 of the 17 genes: 'G01', 'G12'"):
+    with pytest.warns(UserWarning, match=r"\(hsapiens\) does not know 2 of the 18 genes: 'G01', 'G12'"):
         ask(adata, gost)
     assert list(adata.uns["ggml_enrichment"]["params"]["unmapped"]) == ["G01", "G12"]
 
 
 def test_a_recorded_answer_of_2019_is_understood(adata, gost, data_dir):
     recorded = (data_dir.parent / "gprofiler" / "gost_profile_response_cmgo.json").read_text()
-    body = recorded.replace('"query_1"', '"ggml1_up"')
+    body = recorded.replace('"query_1"', f'"{UP}"')
     gost.faults = [(200, body.encode())]
     ask(adata, gost)
     table = sg.get.enrichment_df(adata)
@@ -263,7 +302,7 @@ FINAL = [
     ([(404, b"")], {}, ValueError, "HTTP 404"),
     ([(200, b'{"result": []}')], {}, ConnectionError, r"another form than documented .* it holds 'result'"),
     (
-        [(200, b'{"result": [{"query": "ggml1_up"}], "meta": {"genes_metadata": {"query": {}}}}')],
+        [(200, b'{"result": [{"query": "ggml2 higher in class1"}], "meta": {"genes_metadata": {"query": {}}}}')],
         {},
         ConnectionError,
         "form",
@@ -319,6 +358,7 @@ def test_a_wrong_answer_is_not_kept(adata, gost):
         ({"highlight": True, "ordered": False, "organism": "gp__abc"}, "uploaded GMT file"),
         ({"components": [3]}, r"components=\[3\]: the metric 'ggml' has components 1 to 2"),
         ({"n_genes": 0}, "n_genes=0 must be at least 1"),
+        ({"by": "weight"}, r"by='weight' is not known; choose from \('pattern', 'loading'\)"),
         ({"max_p_adjusted": 0.05}, "genes have no false discovery rates yet"),
         ({"timeout": 0}, "timeout=0 must be a positive number"),
     ],
@@ -329,10 +369,26 @@ def test_arguments_that_do_not_go_together_are_refused_before_anything_is_sent(a
     assert gost.requests == []
 
 
-def test_features_that_are_no_genes_are_refused(adata, gost):
-    del adata.varm["ggml"]
-    with pytest.raises(ValueError, match="cannot be mapped to genes"):
+def test_loadings_of_features_that_are_no_genes_are_refused(adata, gost):
+    ranked = adata.uns["ggml_genes"]
+    ranked["table"][["loading", "share"]] = np.nan
+    with pytest.raises(ValueError, match=r"cannot be mapped to genes; pass by=\"pattern\", which needs the expression"):
+        ask(adata, gost, by="loading")
+    ask(adata, gost)
+    assert len(gost.requests[0]["query"]) == 4
+
+
+def test_features_that_were_ranked_in_place_of_genes_are_refused(adata, gost):
+    adata.uns["ggml_genes"]["params"]["of_genes"] = False
+    with pytest.raises(ValueError, match=r"ranked in place of genes, .* sg\.tl\.rank_genes\(adata, layer=\.\.\.\)"):
         ask(adata, gost)
+
+
+def test_genes_that_were_not_ranked_are_asked_for(adata, gost):
+    del adata.uns["ggml_genes"]
+    with pytest.raises(KeyError, match=r"rank the genes first with sg\.tl\.rank_genes\(adata, key='ggml'\)"):
+        ask(adata, gost)
+    assert gost.requests == []
 
 
 def test_a_copy_leaves_the_original_alone(adata, gost):

@@ -10,7 +10,7 @@ def adata():
     table = pd.DataFrame(
         {
             "component": ["ggml1"] * 4 + ["ggml2"] * 2,
-            "side": ["up", "up", "up", "down", "up", "up"],
+            "direction": ["higher in ill"] * 3 + ["higher in well"] + ["higher in ill"] * 2,
             "source": ["GO:BP", "REAC", "GO:BP", "REAC", "REAC", "GO:BP"],
             "native": list("abcdef"),
             "p_adjusted": [0.001, 0.02, 0.2, 0.01, 0.03, 0.04],
@@ -28,8 +28,8 @@ def adata():
         ({"component": 1}, "abcd"),
         ({"component": 2}, "ef"),
         ({"component": 9}, ""),
-        ({"side": "down"}, "d"),
-        ({"component": 1, "side": "up"}, "abc"),
+        ({"direction": "higher in well"}, "d"),
+        ({"component": 1, "direction": "higher in ill"}, "abc"),
         ({"source": "REAC"}, "bde"),
         ({"max_p_adjusted": 0.02}, "abd"),
         ({"n_terms": 1}, "ade"),
@@ -51,5 +51,5 @@ def test_the_stored_table_is_left_alone(adata):
 def test_nothing_asked_yet_is_told(adata):
     with pytest.raises(KeyError, match=r"No 'other_enrichment' in adata\.uns; compute it first with sg"):
         sg.get.enrichment_df(adata, key="other")
-    with pytest.raises(ValueError, match="side='left' is not known"):
-        sg.get.enrichment_df(adata, side="left")
+    with pytest.raises(ValueError, match="direction='left' is not in the table; it has 'higher in ill', 'higher in"):
+        sg.get.enrichment_df(adata, direction="left")

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from _metrics import rank_by_hand
 from anndata import AnnData
 from scipy.spatial.distance import cdist
 
@@ -59,7 +60,12 @@ def make_samples() -> Callable[..., AnnData]:
 
 @pytest.fixture
 def make_metric() -> Callable[..., AnnData]:
-    """An AnnData of cells that holds a metric; its singular values are the lengths of the components."""
+    """An AnnData of cells that holds a metric with ranked genes; singular values are the lengths of the components.
+
+    Genes have patterns of half the size of their weights in the components and of the other sign. They are higher in
+    class1 where the weight is positive, and have a clear direction unless they are among the `unclear`. Genes that are
+    `unused` have no loadings.
+    """
 
     def make(
         components: Sequence[Sequence[float]] = ((3.0, -2.0, 0.0, 1.0, -4.0), (0.5, 1.0, -0.25, 0.0, 0.0)),
@@ -68,6 +74,8 @@ def make_metric() -> Callable[..., AnnData]:
         history: Mapping[str, Sequence[float]] | None = None,
         tol: float = 0.0,
         genes: bool = True,
+        unclear: Sequence[str] = (),
+        unused: Sequence[str] = (),
         cells: Sequence[str] = ("cell0", "cell1", "cell2"),
     ) -> AnnData:
         W = np.asarray(components, dtype=np.float64)
@@ -91,7 +99,8 @@ def make_metric() -> Callable[..., AnnData]:
             "history": {name: np.asarray(v, dtype=np.float64) for name, v in (history or record).items()},
         }
         if genes:
-            adata.varm[key] = W.T.copy()
+            adata.varm[key] = np.where(adata.var_names.isin(unused)[:, None], np.nan, W.T)
+        rank_by_hand(adata, -W.T / 2, W.T, key=key, unclear=unclear)
         return adata
 
     return make
@@ -136,18 +145,21 @@ def make_cohort() -> Callable[..., AnnData]:
 
 @pytest.fixture(scope="session")
 def learned(learn, make_cohort) -> AnnData:
-    """A metric in closed form, as by default; genes have symbols."""
+    """A metric in closed form, as by default, with ranked genes, which have symbols."""
     adata = learn(make_cohort())
     adata.var["symbol"] = ["CD4", None, "LYZ", "LYZ"]
+    sg.tl.rank_genes(adata, **SERIAL)
     return adata
 
 
 @pytest.fixture(scope="session")
 def learned_on_features(learn, make_cohort) -> AnnData:
-    """A metric on features of which no genes are known."""
+    """A metric on features of which no genes are known, with the genes that change along it."""
     adata = make_cohort()
     adata.obsm["X_other"] = adata.X[:, ::-1] / 2
-    return learn(adata, use_rep="X_other")
+    learn(adata, use_rep="X_other")
+    sg.tl.rank_genes(adata, **SERIAL)
+    return adata
 
 
 @pytest.fixture(scope="session")
@@ -172,13 +184,13 @@ def attributed_without_types(learn, make_cohort) -> AnnData:
 
 @pytest.fixture(scope="session")
 def stable(learned) -> AnnData:
-    """Intervals of the loadings, without rates."""
+    """Intervals of the patterns, without rates."""
     return sg.tl.gene_stability(learned, 5, n_perm=0, n_top=2, copy=True, **SERIAL)
 
 
 @pytest.fixture(scope="session")
 def stable_with_rates(learned) -> AnnData:
-    """Intervals of the loadings and false discovery rates."""
+    """Intervals of the patterns and false discovery rates."""
     return sg.tl.gene_stability(learned, 5, n_perm=20, n_top=2, copy=True, **SERIAL)
 
 
@@ -194,8 +206,9 @@ def enriched(learn) -> AnnData:
     """A metric on counts, and gene sets of its components."""
     with pytest.warns(UserWarning, match="looks like raw counts"):
         adata = learn(sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8))
-    loadings = sg.get.metric(adata).loadings
-    sets = {"STRONG_ONE": loadings["ggml1"].nlargest(6).index, "the weak": loadings["ggml2"].nsmallest(5).index}
+    sg.tl.rank_genes(adata, **SERIAL)
+    one, two = (sg.get.rank_genes_df(adata, component=i)["gene"] for i in (1, 2))
+    sets = {"STRONG_ONE": one[:6], "the second": two[:5]}
     sg.ext.enrich_gmt(adata, sets, n_genes=10)
     return adata
 

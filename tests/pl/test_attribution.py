@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 import scggml as sg
-from scggml.pl._attribution import OTHER, SAME, attribution_cells, attribution_types
+from scggml.pl._attribution import COMPOSITION, STATE, attribution_cells, attribution_types
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def adata(make_metric):
             "class_a": ["p", "p", "p", "p", "q", "q"],
             "class_b": ["p", "p", "q", "q", "r", "r"],
             "cell_type": ["T", "B"] * 3,
-            "excess_same_type": [0.0, 0.0, 1.0, 3.0, 2.0, 1.0],
-            "excess_other_type": [0.0, 0.0, 0.5, -1.0, 0.5, -3.0],
+            "excess_state": [0.0, 0.0, 1.0, 3.0, 2.0, 1.0],
+            "excess_composition": [0.0, 0.0, 0.5, -1.0, 0.5, -3.0],
             "excess": [0.0, 0.0, 1.5, 2.0, 2.5, -2.0],
         }
     )
@@ -50,8 +50,8 @@ def test_a_metric_of_one_component_is_drawn_over_the_excess(adata, make_metric):
 def test_types_are_means_over_pairs_of_classes_or_one_pair(adata):
     table = attribution_types(adata, "ggml", None).set_index("cell_type")
     assert table.to_dict("index") == {
-        "T": {"same_type": 1.5, "other_type": 0.5, "excess": 2.0},
-        "B": {"same_type": 2.0, "other_type": -2.0, "excess": 0.0},
+        "T": {"state": 1.5, "composition": 0.5, "excess": 2.0},
+        "B": {"state": 2.0, "composition": -2.0, "excess": 0.0},
     }
     assert table.index.tolist() == ["T", "B"]
     assert attribution_types(adata, "ggml", ("q", "p"))["cell_type"].tolist() == ["B", "T"]
@@ -79,11 +79,11 @@ def test_what_is_drawn_is_the_tables(adata):
     }
     np.testing.assert_allclose(right.lines[0].get_xdata(), [2.0, 1.5])
     texts = [text.get_text() for text in right.get_legend().get_texts()]
-    assert texts == ["mass to the same type", "mass to another type", "sum"]
+    assert texts == ["state", "composition", "sum"]
 
 
 def to_name(bar):
-    return {SAME.lower(): "same", OTHER.lower(): "other"}[to_hex(bar.get_facecolor())]
+    return {STATE.lower(): "same", COMPOSITION.lower(): "other"}[to_hex(bar.get_facecolor())]
 
 
 def test_without_types_there_is_one_panel(adata):

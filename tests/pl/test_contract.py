@@ -141,11 +141,15 @@ PLOTS = {
         calls=(
             Call("learned", panels=2),
             Call("learned", {"n_genes": 1, "gene_symbols": "symbol"}, panels=2),
+            Call("learned", {"by": "loading"}, panels=2),
             Call("stable", {"components": [2]}),
             Call("learned_on_features", panels=2),
         ),
-        missing=(Missing("learned", OTHER, NO_METRIC),),
-        refused=({"components": [9]}, {"n_genes": 0}, {"gene_symbols": "name"}),
+        missing=(
+            Missing("learned", OTHER, NO_METRIC),
+            Missing("refined", {}, ("'ggml_genes'", "adata.uns", "sg.tl.rank_genes(adata, key='ggml')")),
+        ),
+        refused=({"components": [9]}, {"n_genes": 0}, {"gene_symbols": "name"}, {"by": "weight"}),
     ),
     "permutation_test": Plot(
         calls=(Call("permuted"),),

@@ -7,19 +7,19 @@ import scggml as sg
 from scggml.pl._enrichment import LARGEST, SMALLEST, enrichment_table, shortened
 
 ROWS = [
-    ("ggml1", "up", "R", "a", "HALLMARK_HYPOXIA", 1e-6, 10),
-    ("ggml1", "up", "R", "b", "synapse organization (GO:0050808)", 1e-3, 4),
-    ("ggml1", "up", "G", "c", "third", 0.04, 6),
-    ("ggml1", "down", "R", "b", "synapse organization (GO:0050808)", 1e-2, 2),
-    ("ggml2", "up", "R", "d", "not significant", 0.2, 3),
-    ("ggml2", "down", "R", "c", "third of another source", 0.03, 8),
+    ("ggml1", "higher in ill", "R", "a", "HALLMARK_HYPOXIA", 1e-6, 10),
+    ("ggml1", "higher in ill", "R", "b", "synapse organization (GO:0050808)", 1e-3, 4),
+    ("ggml1", "higher in ill", "G", "c", "third", 0.04, 6),
+    ("ggml1", "higher in well", "R", "b", "synapse organization (GO:0050808)", 1e-2, 2),
+    ("ggml2", "higher in ill", "R", "d", "not significant", 0.2, 3),
+    ("ggml2", "higher in well", "R", "c", "third of another source", 0.03, 8),
 ]
 
 
 @pytest.fixture
 def adata():
     adata = AnnData(shape=(1, 1))
-    columns = ["component", "side", "source", "native", "name", "p_adjusted", "intersection_size"]
+    columns = ["component", "direction", "source", "native", "name", "p_adjusted", "intersection_size"]
     adata.uns["ggml_enrichment"] = {"table": pd.DataFrame(ROWS, columns=columns), "params": {}}
     return adata
 
@@ -31,17 +31,17 @@ def table_of(adata, **options):
 def test_the_table_has_a_row_for_each_dot(adata):
     table = table_of(adata)
     assert table[["term", "side", "size"]].to_numpy().tolist() == [
-        ["Hypoxia", "ggml1 up", 10],
-        ["synapse organization", "ggml1 up", 4],
-        ["synapse organization", "ggml1 down", 2],
-        ["third", "ggml1 up", 6],
-        ["third of another source", "ggml2 down", 8],
+        ["Hypoxia", "ggml1 higher in ill", 10],
+        ["synapse organization", "ggml1 higher in ill", 4],
+        ["synapse organization", "ggml1 higher in well", 2],
+        ["third", "ggml1 higher in ill", 6],
+        ["third of another source", "ggml2 higher in well", 8],
     ]
     np.testing.assert_allclose(table["log_p"], [6, 3, 2, -np.log10(0.04), -np.log10(0.03)])
-    assert list(table["side"].cat.categories) == ["ggml1 up", "ggml1 down", "ggml2 down"]
+    assert list(table["side"].cat.categories) == ["ggml1 higher in ill", "ggml1 higher in well", "ggml2 higher in well"]
 
 
-def test_a_term_that_one_side_brings_in_is_drawn_for_all(adata):
+def test_a_term_that_one_direction_brings_in_is_drawn_for_all(adata):
     table = table_of(adata, n_terms=1)
     assert table["term"].tolist() == [
         "Hypoxia",

@@ -3,14 +3,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from matplotlib.colors import to_hex
 
 from scggml.pl._figure import OKABE_ITO, finish, groups, is_number, marks, obs_column, palette, panels
 
 
 def with_column(values, **uns):
     return AnnData(
-        np.zeros((len(values), 1)), obs=pd.DataFrame({"c": values}, index=list("abcdefghijkl")[: len(values)]), uns=uns
+        np.zeros((len(values), 1)),
+        obs=pd.DataFrame({"c": values}, index=[f"s{i}" for i in range(len(values))]),
+        uns=uns,
     )
 
 
@@ -162,7 +163,13 @@ def test_more_than_eight_groups_get_a_color_each():
     assert list(found) == list("abcdefghijkl")
     assert len(set(found.values())) == 12
     assert "#bbbbbb" not in found.values()
-    assert (found["a"], found["l"]) == (to_hex(plt.get_cmap("turbo")(0.05)), to_hex(plt.get_cmap("turbo")(0.95)))
+    assert (found["a"], found["l"]) == ("#D1BBD7", "#DC050C")  # of the 14 colors of Tol
+
+
+@pytest.mark.parametrize("n", [9, 14, 15, 23, 40])
+def test_many_groups_have_different_colors(n):
+    found = palette(with_column([f"g{i:02d}" for i in range(n)]), "c")
+    assert len({color.lower() for color in found.values()}) == n
 
 
 @pytest.mark.parametrize("n", [3, 9])

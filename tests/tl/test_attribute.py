@@ -108,7 +108,7 @@ def test_tables_of_types_add_up(learned):
 
 def test_pairs_can_be_solved_some_at_a_time(learned, monkeypatch):
     whole = sg.tl.attribute(learned, cell_type_key="mode", copy=True, **QUIET)
-    monkeypatch.setattr(importlib.import_module("scggml.tl._attribute"), "PAIRS", 5)  # of 36
+    monkeypatch.setattr(importlib.import_module("scggml._anndata.contributions"), "PAIRS", 5)  # of 36
     sg.tl.attribute(learned, cell_type_key="mode", **QUIET)
     np.testing.assert_allclose(learned.obs["ggml_excess"], whole.obs["ggml_excess"], rtol=1e-9, atol=1e-12)
     for name in ("types", "flows"):
@@ -119,7 +119,8 @@ def test_pairs_can_be_solved_some_at_a_time(learned, monkeypatch):
 def test_mass_that_moves_is_told_from_mass_that_stays(make_two):
     """Class b has half of the x that class a has: half of the mass must become y, and x itself looks the same."""
     adata = make_two(a={"x": 4}, b={"x": 2, "y": 2})
-    sg.tl.attribute(adata, cell_type_key="type", **QUIET)
+    with pytest.warns(UserWarning, match=r"1 of the 2 types .* occur in one class only: 'y' \(b\)"):
+        sg.tl.attribute(adata, cell_type_key="type", **QUIET)
     flows = adata.uns["ggml_attribution"]["flows"]
     flows = flows[flows["class_a"] != flows["class_b"]].set_index(["type_a", "type_b"])
     assert flows["mass"].to_dict() == pytest.approx({("x", "x"): 0.5, ("x", "y"): 0.5})
@@ -225,7 +226,7 @@ def test_results_survive_a_file(learned, tmp_path):
 
 def test_cells_without_types_have_no_tables(learned):
     sg.tl.attribute(learned, **QUIET)
-    assert set(learned.uns["ggml_attribution"]) == {"between", "within", "gap", "params", "fingerprint"}
+    assert set(learned.uns["ggml_attribution"]) == {"between", "within", "gap", "seen", "params", "fingerprint"}
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_bad_input_is_refused_and_nothing_is_written(learned, options, error, me
 def test_a_view_becomes_an_adata_of_its_own(learned):
     view = learned[learned.obs["label"] != "class2"]
     sg.tl.attribute(view, cell_type_key="mode", **QUIET)
-    sg.tl.rank_genes(view)
+    sg.tl.rank_genes(view, **QUIET)
     assert not view.is_view
     assert view.obs["ggml_attribution"].sum() == pytest.approx(view.uns["ggml_attribution"]["gap"], rel=1e-9)
     assert "ggml_attribution" not in learned.obs
@@ -294,6 +295,9 @@ def test_stimulated_cells_show_the_known_markers_with_their_signs(data_dir):
         shifts[name] = table["loading"] * np.sign(z["BCRXL"] - z["Ref"])
         assert (shifts[name][["pS6", "pErk"]] > 0).all()
         assert shifts[name]["pNFkB"] < 0
+        toward = 1 if cells.uns["ggml_genes"]["params"]["high"][0] == "BCRXL" else -1
+        assert (toward * table["shift"][["pS6", "pErk"]] > 0).all()
+        assert table["higher_in"][["pS6", "pNFkB"]].tolist() == ["BCRXL", "Ref"]
         top = table.sort_values("excess", ascending=False).index
         assert {"pS6", "pNFkB"} <= set(top[:4])
         assert top[0] == {"all": "pNFkB", "B": "pS6"}[name]

@@ -124,7 +124,8 @@ def test_the_learned_metric_brings_all_its_keys(adata):
     np.testing.assert_allclose(samples.obsp["mine_distances"], truth, rtol=1e-5)  # of the cells it was learned from
     whole = sg.tl.distances(adata, key="mine", n_cells=None, **QUIET).obsp["mine_distances"]
     np.testing.assert_allclose(whole, direct(adata.obsm["X_mine"], obs, "euclidean", "weight"), rtol=1e-5)
-    assert samples.var_names.tolist() == [f"X_new_{i}" for i in range(4)]
+    assert samples.var_names.tolist() == adata.var_names.tolist()
+    assert samples.obsm["X_new"].shape == (len(samples), 4)
     assert {k: samples.uns["mine_distances"][k] for k in ("metric", "sample_key", "label_key")} == {
         "metric": "mine",
         "sample_key": "patient",
@@ -146,7 +147,8 @@ def test_a_metric_on_some_genes_takes_these_even_if_others_are_marked_now(adata)
     samples = sg.tl.distances(adata, **QUIET)
     truth = direct(adata.obsm["X_ggml"], adata.obs, "euclidean")
     np.testing.assert_allclose(samples.obsp["ggml_distances"], truth, rtol=1e-5)
-    assert samples.var_names.tolist() == ["signal", "noise_1"]
+    assert sg.tl.distances(adata, genes=False, **QUIET).var_names.tolist() == ["signal", "noise_1"]
+    assert samples.var_names.tolist() == adata.var_names.tolist()
 
 
 def test_another_stored_metric_is_taken_by_its_key(learned):
@@ -208,7 +210,7 @@ def test_samples_have_the_columns_that_are_constant_within_them(learned):
         assert samples.obs[name].tolist() == truth[name].tolist()
 
 
-def test_mean_profiles_are_in_x(learned):
+def test_mean_expression_of_genes_is_in_x(learned):
     samples = sg.tl.distances(learned, **QUIET)
     truth = learned.to_df().groupby(learned.obs["sample_id"].to_numpy()).mean().loc[samples.obs_names]
     np.testing.assert_allclose(samples.X, truth, rtol=1e-5)
@@ -418,4 +420,5 @@ def test_genes_that_are_gone_are_named(learned):
 def test_genes_in_another_order_are_found_by_name(learned):
     truth = sg.tl.distances(learned, **QUIET)
     found = sg.tl.distances(learned[:, [2, 0, 3, 1]], **QUIET)
-    assert_same(slots(found), slots(truth))
+    assert found.var_names.tolist() == learned.var_names[[2, 0, 3, 1]].tolist()
+    assert_same(slots(found[:, truth.var_names].copy()), slots(truth))

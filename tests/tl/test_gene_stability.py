@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
-from _slots import assert_round_trip, assert_same, slots
+from _metrics import mark
+from _slots import assert_round_trip, assert_same, assert_same_table, slots
 from scipy.linalg import orthogonal_procrustes
 
 import scggml as sg
 from scggml._anndata.metric import read_metric
+from scggml._anndata.points import read_points
 from scggml._anndata.reading import read_target
 from scggml._core.explain.refit import Refit
-from scggml._core.explain.significance import pooled_significance
+from scggml._core.explain.significance import align, pooled_significance
 from scggml._core.labelings import draw_donors, permutation_blocks, permute
 from scggml._core.learn.canonical import canonical_metric
 from scggml._core.learn.pair_weights import weigh_pairs
@@ -46,14 +48,24 @@ def learn(adata, **options):
 DEFAULT = {"method": "canonical", "shrinkage": "auto"}
 
 
-def read_refit(adata, *, shared=False):
-    """The samples of the stored metric and how it was learned; features are what is ranked."""
+def read_training(adata, *, shared=False):
+    """The samples of the stored metric as it was learned from them, and their labels."""
     stored = read_metric(adata, "ggml")
     selection, samples = stored.training(adata)
     if shared:
         samples = stored.settled.with_work(samples, rng=np.random.default_rng(0))
-    target = read_target(stored.reading, selection)
-    return stored, Refit(samples, target, stored.learner, stored.settled, None)
+    return samples, read_target(stored.reading, selection)
+
+
+def read_refit(adata, *, shared=False):
+    """The samples of the stored metric as they are for refits, how it was learned, and their genes."""
+    stored = read_metric(adata, "ggml")
+    points = read_points(adata, stored, 100, rng=np.random.default_rng(0))
+    samples = points.samples
+    if shared:
+        samples = stored.settled.with_work(samples, rng=np.random.default_rng(0))
+    given = (stored.learner, stored.settled, stored.components, points.expression, points.deviations)
+    return stored, Refit(samples, points.target, *given)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +111,7 @@ def test_genes_that_mean_nothing_are_not_reported(options):
     _, refit = read_refit(adata, shared=True)
     rng, labels = np.random.default_rng(0), refit.target.values
     blocks = permutation_blocks(labels, np.arange(16), np.zeros(16))
-    numbers = np.stack([refit.excess(permute(labels, blocks, rng), seed) for seed in range(40)])
+    numbers = np.stack([refit.of_labels(permute(labels, blocks, rng), seed) for seed in range(40)])
     found = [pooled_significance(numbers[b], np.delete(numbers, b, axis=0))[1].min() <= 0.05 for b in range(40)]
     assert sum(found) <= 2
 
@@ -111,6 +123,7 @@ def test_planted_genes_are_stable():
     is_planted = adata.var["planted"][table.index]
     assert table.loc[is_planted, "frequency"].min() > table.loc[~is_planted, "frequency"].max()
     first = sg.get.rank_genes_df(adata, component=1).set_index("gene")[lambda t: adata.var["planted"][t.index]]
+    assert (first["lower"] <= first["upper"]).all()
     assert (np.sign(first["lower"]) == np.sign(first["upper"])).all()  # no interval of a planted gene holds 0
 
 
@@ -131,21 +144,46 @@ def test_a_cohort_without_signal_has_no_significant_gene(data_dir):
 # That it is what it says
 
 
-def test_excess_adds_up_to_the_share_of_the_gap(small):
+def moved(adata, W, plan):
+    """Sums over the entries of the plan of two samples: moves along components times changes of genes, and squares."""
+    a, b = (adata[names] for names in (plan.obs_names, plan.var_names))
+    x, y = (part.obsm["X_pca"].astype(np.float64) @ W.T for part in (a, b))
+    products, squares = np.zeros((len(W), adata.n_vars)), np.zeros(len(W))
+    for i, j in zip(*plan.X.nonzero(), strict=True):
+        step, mass = x[i] - y[j], plan.X[i, j]
+        products += mass * np.outer(step, a.X[i].astype(np.float64) - b.X[j])
+        squares += mass * step**2
+    return products, squares
+
+
+def mean_moves(adata, W):
+    """Means of these sums over pairs of donors with different labels, and with one (labels counting equally)."""
+    labels = adata.obs.groupby("sample_id", observed=True)["label"].first()
+    every = {}
+    for p, one in enumerate(labels.index):
+        for other in labels.index[:p]:
+            every.setdefault(frozenset(labels[[one, other]]), []).append(moved(adata, W, sg.tl.plan(adata, one, other)))
+    means = {kind: [np.mean(part, axis=0) for part in zip(*found, strict=True)] for kind, found in every.items()}
+    within = [found for kind, found in means.items() if len(kind) == 1]
+    return means[frozenset(labels)], [np.mean(part, axis=0) for part in zip(*within, strict=True)]
+
+
+def test_the_excess_is_what_patterns_are_beyond_those_within_labels(small):
+    """Of the stored metric, whose settings are given: the true labels lead to it once more."""
     sg.tl.gene_stability(small, 0, n_perm=19, **QUICK)
-    samples = sg.tl.distances(small, progress=False)
-    D, labels = samples.obsp["ggml_distances"], samples.obs["label"].to_numpy()
-    same = labels[:, None] == labels[None, :]
-    first, second = (labels == name for name in np.unique(labels))
-    off = ~np.eye(len(D), dtype=bool)
-    within = np.mean([D[np.ix_(own, own)][off[np.ix_(own, own)]].mean() for own in (first, second)])
-    assert sg.get.rank_genes_df(small)["excess"].sum() == pytest.approx(1 - within / D[~same].mean(), rel=1e-4)
-
-
-def assert_same_metric(found, truth):
-    """Equal up to rotation and scale."""
-    thetas = [W.T @ W / np.linalg.norm(W) ** 2 for W in (found, truth)]
-    np.testing.assert_allclose(*thetas, rtol=1e-7, atol=1e-10)
+    (between, squares), (within, alike) = mean_moves(small, small.uns["ggml"]["components"])
+    X = small.X.astype(np.float64)
+    sizes = small.obs["sample_id"].map(small.obs["sample_id"].value_counts()).astype(float).to_numpy()
+    mean = np.average(X, axis=0, weights=1 / sizes)
+    sd = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=1 / sizes))
+    a, b = (part / np.sqrt(squares)[:, None] / sd for part in (between, within))
+    more = np.maximum(squares - alike, 0)
+    truth = np.sqrt(more / more.sum() @ np.maximum(a * (a - b), 0))
+    found = sg.get.rank_genes_df(small).set_index("gene").loc[small.var_names]
+    np.testing.assert_allclose(found["excess"], truth, rtol=1e-4, atol=1e-5)
+    for i in (1, 2):
+        pattern = sg.get.rank_genes_df(small, component=i).set_index("gene").loc[small.var_names, "pattern"]
+        np.testing.assert_allclose(pattern, a[i - 1], rtol=1e-4, atol=1e-5)
 
 
 TRIPLETS = sg.tl.Triplets(max_iter=6, tol=0.0, reg=0.3, penalty="l21")
@@ -177,18 +215,43 @@ def test_a_refit_is_the_stored_metric(small, options, shared):
     small.obs["weight"] = np.random.default_rng(0).uniform(size=small.n_obs)
     learn(small, rng=5, **options)
     stored, refit = read_refit(small, shared=shared)
-    found, truth = refit.loadings(np.arange(10), 0), stored.components
+    truth = stored.components
+    samples, target = read_training(small, shared=shared)
+    found = align(stored.settled.learn(samples, target, rng=np.random.default_rng(0)).components, truth)
     np.testing.assert_allclose(found.T @ found, truth.T @ truth, rtol=1e-6, atol=1e-8 * np.abs(truth).max() ** 2)
+    if "summary" not in options:  # refits are on all cells of small samples
+        found, truth = refit.of_donors(np.arange(10), 0), refit.patterns(truth, target)[0]
+        np.testing.assert_allclose(found[:2], truth, rtol=1e-4, atol=1e-5)
 
 
 def test_a_metric_of_coresets_is_learned_again_on_the_same_coresets(small):
-    learn(small, rng=2, summary=sg.tl.Coreset(4, max_iter=3))
+    summary = sg.tl.Coreset(4, max_iter=3)
+    learn(small, rng=2, summary=summary)
+    samples, _ = read_training(small)
+    assert samples.cohort.sizes.tolist() == [4] * 10
+    assert samples.everything is None
+    learn(small, rng=2, summary=sg.tl.Coreset(4), method=sg.tl.Triplets(max_iter=2, tol=0.0, refine=1))
+    samples, _ = read_training(small)
+    assert samples.everything.sizes.tolist() == [8] * 10
+    learn(small, rng=2, summary=summary, use_rep=None)
     _, refit = read_refit(small)
     assert refit.samples.cohort.sizes.tolist() == [4] * 10
-    assert refit.samples.everything is None
-    learn(small, rng=2, summary=sg.tl.Coreset(4), method=sg.tl.Triplets(max_iter=2, tol=0.0, refine=1))
-    _, refit = read_refit(small)
-    assert refit.samples.everything.sizes.tolist() == [8] * 10
+
+
+def by_hand(refit, adata, W, drawn, weights):
+    """Patterns along a metric from plans of its pairs, and the importance of its components."""
+    samples = adata.obs["sample_id"].cat.categories
+    products, squares, alike = np.zeros((len(W), adata.n_vars)), np.zeros(len(W)), np.zeros(len(W))
+    turned = adata.copy()
+    turned.uns["ggml"] = turned.uns["ggml"] | {"components": W}
+    turned.uns["ggml"]["fingerprint"] = mark(turned.uns["ggml"])
+    for (p, q), between, within in zip(weights.pairs, weights.between, weights.within, strict=True):
+        parts = moved(turned, W, sg.tl.plan(turned, samples[drawn[p]], samples[drawn[q]]))
+        products += between * parts[0]
+        squares += between * parts[1]
+        alike += within * parts[1]
+    more = np.maximum(squares - alike, 0)
+    return products / np.sqrt(squares)[:, None] / refit.deviations, more / more.sum()
 
 
 def test_intervals_and_frequencies_are_those_of_metrics_learned_by_hand(small):
@@ -196,25 +259,28 @@ def test_intervals_and_frequencies_are_those_of_metrics_learned_by_hand(small):
     found = small.uns["ggml_stability"]
     rng = np.random.default_rng(3)
     rng.integers(2**63, size=4)
-    _, refit = read_refit(small)
-    target, reference = refit.target, sg.get.metric(small).loadings.to_numpy()
-    aligned = []
+    stored, refit = read_refit(small)
+    target, reference = refit.target, stored.components
+    every, whole = [], []
     for _ in range(4):
         drawn = draw_donors(target.codes, np.arange(10), rng)
         cohort, pairs = refit.samples.cohort.take(drawn), all_pairs(10)
         pairs = pairs[drawn[pairs[:, 0]] != drawn[pairs[:, 1]]]  # copies of a sample say nothing about its class
         weights = weigh_pairs(target.take(drawn), pairs=pairs)
-        W = canonical_metric(USUAL, cohort, weights, 2, solver=sg.tl.Exact()).components
-        L = small.varm["PCs"] @ shrink(W, 0.4, cohort).T
-        turn, _ = orthogonal_procrustes(L, reference)
-        aligned.append(L @ turn * np.linalg.norm(reference) / np.linalg.norm(L))
-    aligned = np.array(aligned)
-    np.testing.assert_allclose(found["lower"][:, :2], np.quantile(aligned, 0.25, axis=0), rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(found["upper"][:, :2], np.quantile(aligned, 0.75, axis=0), rtol=1e-6, atol=1e-8)
-    ranks = np.argsort(np.argsort(-np.abs(aligned[..., 0]), axis=1), axis=1)
+        W = shrink(canonical_metric(USUAL, cohort, weights, 2, solver=sg.tl.Exact()).components, 0.4, cohort)
+        turn, _ = orthogonal_procrustes(W.T, reference.T)
+        patterns, importance = by_hand(refit, small, turn.T @ W, drawn, weights)
+        every.append(patterns.T)
+        whole.append(np.sqrt(importance @ patterns**2))
+    every, whole = np.array(every), np.array(whole)
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    np.testing.assert_allclose(found["lower"][:, :2], np.quantile(every, 0.25, axis=0), **close)
+    np.testing.assert_allclose(found["upper"][:, :2], np.quantile(every, 0.75, axis=0), **close)
+    ranks = np.argsort(np.argsort(-np.abs(every[..., 0]), axis=1), axis=1)
     np.testing.assert_allclose(found["frequency"][:, 0], (ranks < 5).mean(axis=0))
-    whole = np.linalg.norm(aligned, axis=2)
-    np.testing.assert_allclose(found["upper"][:, 2], np.quantile(whole, 0.75, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(found["upper"][:, 2], np.quantile(whole, 0.75, axis=0), **close)
+    ranks = np.argsort(np.argsort(-whole, axis=1), axis=1)
+    np.testing.assert_allclose(found["frequency"][:, 2], (ranks < 5).mean(axis=0))
 
 
 def test_the_result_is_the_same_for_any_number_of_processes(small):
@@ -252,16 +318,61 @@ def test_too_few_permutations_are_told(small):
 def test_results_join_the_ranking_and_survive_a_file(small, tmp_path):
     sg.tl.gene_stability(small, 2, n_perm=19, **QUICK)
     table = sg.get.rank_genes_df(small)
-    assert list(table.columns[6:]) == ["lower", "upper", "frequency", "excess", "p_value", "p_adjusted"]
+    assert list(table.columns[9:]) == ["lower", "upper", "frequency", "excess", "p_value", "p_adjusted"]
     for read in assert_round_trip(small, tmp_path):
-        sg.tl.rank_genes(read)  # does not forget what it took long to find
+        assert_same_table(sg.get.rank_genes_df(read), table)
+        sg.tl.rank_genes(read, **QUICK)  # does not forget what it took long to find
         pd.testing.assert_frame_equal(sg.get.rank_genes_df(read), table)
+
+
+@pytest.mark.parametrize("options", [{"by": "loading"}, {"cell_type_key": "cell_type"}])
+def test_genes_that_are_ranked_stay_as_they_are(small, options):
+    sg.tl.rank_genes(small, **options, **QUICK)
+    before = small.uns["ggml_genes"]
+    sg.tl.gene_stability(small, 2, n_perm=19, **QUICK)
+    after = small.uns["ggml_genes"]
+    table = before["table"]
+    pd.testing.assert_frame_equal(after["table"][list(table)], table)
+    assert {"lower", "p_adjusted"} <= set(after["table"])
+    assert after["params"] == before["params"] or after["params"] is before["params"]
+    if "cell_type_key" in options:
+        pd.testing.assert_frame_equal(after["types"], before["types"])
+
+
+def test_genes_of_a_contrast_are_not_mixed_with_refits_of_all_labels(small):
+    sg.tl.rank_genes(small, contrast=("class0", "class1"), **QUICK)
+    with pytest.raises(ValueError, match=r"Genes are ranked between 'class0' and 'class1' alone, .* without contrast"):
+        sg.tl.gene_stability(small, 2, n_perm=0, **QUICK)
+    sg.tl.rank_genes(small, **QUICK)
+    sg.tl.gene_stability(small, 2, n_perm=0, **QUICK)
+    assert "lower" in small.uns["ggml_genes"]["table"]
+    sg.tl.rank_genes(small, contrast=("class0", "class1"), **QUICK)
+    assert "lower" not in small.uns["ggml_genes"]["table"]
+
+
+def test_genes_of_a_layer_are_learned_again_on_it(small):
+    small.layers["noise"] = np.random.default_rng(0).normal(size=small.shape)
+    sg.tl.rank_genes(small, layer="noise", **QUICK)
+    sg.tl.gene_stability(small, 20, n_perm=0, **QUICK)
+    table = sg.get.rank_genes_df(small, component=1)
+    inside = (table["pattern"] >= table["lower"]) & (table["pattern"] <= table["upper"])
+    assert inside.mean() >= 0.9
+    sg.tl.rank_genes(small, **QUICK)
+    assert "lower" not in small.uns["ggml_genes"]["table"]
+
+
+def test_genes_that_are_not_ranked_are(small):
+    sg.tl.gene_stability(small, 2, n_perm=0, **QUICK)
+    found = sg.get.rank_genes_df(small)
+    sg.tl.rank_genes(small, **QUICK)
+    pd.testing.assert_frame_equal(sg.get.rank_genes_df(small), found)
+    assert small.varm["ggml_patterns"].shape == (60, 2)
 
 
 def test_what_was_found_for_another_metric_is_not_shown(small):
     sg.tl.gene_stability(small, 2, n_perm=0, **QUICK)
     learn(small, shrinkage=0.1)
-    sg.tl.rank_genes(small)
+    sg.tl.rank_genes(small, **QUICK)
     assert "lower" not in sg.get.rank_genes_df(small)
 
 
@@ -271,17 +382,32 @@ def test_genes_themselves_can_be_the_features(small):
     assert len(sg.get.rank_genes_df(small)) == 60
 
 
-def test_features_that_are_no_genes_are_tested_themselves(small):
-    del small.varm["PCs"]
+def test_genes_of_a_metric_without_loadings_are_tested(small):
+    sg.tl.gene_stability(small, 2, n_perm=19, **QUICK)
+    truth = sg.get.rank_genes_df(small)
+    del small.varm["PCs"], small.uns["ggml_genes"]
     with pytest.warns(UserWarning, match="no loadings on genes"):
         learn(small)
     sg.tl.gene_stability(small, 2, n_perm=19, **QUICK)
-    assert sorted(sg.get.rank_genes_df(small)["gene"]) == sorted(f"X_pca_{i}" for i in range(10))
+    table = sg.get.rank_genes_df(small)
+    assert table["loading"].isna().all()
+    numbers = ["pattern", "lower", "upper", "frequency", "excess", "p_value", "p_adjusted"]
+    pd.testing.assert_frame_equal(table[["gene", *numbers]], truth[["gene", *numbers]])
+
+
+def test_features_are_tested_where_there_is_no_expression(small):
+    small.X = None
+    sg.tl.gene_stability(small, 2, n_perm=19, **QUICK)
+    table = sg.get.rank_genes_df(small)
+    assert sorted(table["gene"]) == sorted(f"X_pca_{i}" for i in range(10))
+    assert table[["lower", "upper", "p_adjusted"]].notna().all(axis=None)
 
 
 def test_a_pair_that_was_not_solved_is_told(small):
     with pytest.warns(UserWarning, match="stopped before the optimum"):
         learn(small, solver=sg.tl.Exact(max_iter=3, backend="pot"))
+    with pytest.warns(UserWarning, match="stopped before the optimum"):
+        sg.tl.rank_genes(small, **QUICK)
     with pytest.warns(UserWarning, match="stopped before the optimum") as caught:
         sg.tl.gene_stability(small, 2, n_perm=0, **QUICK)
     assert len({str(warning.message) for warning in caught}) == len(caught)  # each is told once
@@ -318,9 +444,9 @@ def test_an_interrupted_run_writes_nothing(small, monkeypatch):
         calls.append(args)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return np.zeros((2, 60))
+        return np.zeros((3, 60))
 
-    monkeypatch.setattr("scggml._core.explain.refit.Refit.loadings", interrupt)
+    monkeypatch.setattr("scggml._core.explain.refit.Refit.of_donors", interrupt)
     with pytest.raises(KeyboardInterrupt), warnings.catch_warnings():
         sg.tl.gene_stability(small, 5, **QUICK)
     assert_same(slots(small), before)

@@ -64,7 +64,7 @@ def test_the_documented_slots_are_written_and_no_other(adata, method):
     new = {path: value for path, value in slots(adata).items() if path not in before}
     assert_same({path: value for path, value in slots(adata).items() if path in before}, before)
     entries = {"components", "singular_values", "features", "class_means", "oriented_to", "converged", "stop"}
-    entries |= {"shrinkage", "fingerprint"} | OF_METHOD[method]
+    entries |= {"shrinkage", "learned_share", "samples", "fingerprint"} | OF_METHOD[method]
     found = {path for path in new if not path.startswith(tuple(f"uns/ggml/{name}/" for name in OPTIONS))}
     assert found == {"obsm/X_ggml", "varm/ggml", *(f"uns/ggml/{name}" for name in entries)}
     assert adata.uns["ggml"].keys() >= set(OPTIONS)

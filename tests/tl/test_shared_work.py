@@ -120,6 +120,9 @@ def test_a_refit_solves_the_alternations_after_the_first_alone(learned, counted)
     sg.tl.ggml(learned, "sample", "label", method=method, shrinkage=0.4, progress=False)
     assert counted["pairs"] == 3 * 120
     counted.update(dict.fromkeys(counted, 0))
+    sg.tl.rank_genes(learned, **QUIET)
+    assert counted["pairs"] == 120
+    counted.update(dict.fromkeys(counted, 0))
     with pytest.warns(UserWarning, match="No false discovery rate"):
         sg.tl.gene_stability(learned, 0, n_perm=4, **QUIET)
     # once for all, and for the true and four permuted labelings two alternations and the plans of what genes add

@@ -177,9 +177,9 @@ def test_labels_are_permuted_within_batches(monkeypatch):
     adata = batched(1, n_donors=20)
     codes = adata.obs.drop_duplicates("sample")["batch"].to_numpy()
     labelings = []
-    score, excess = permutations._score_all, Refit.excess
+    score, of_labels = permutations._score_all, Refit.of_labels
     monkeypatch.setattr(permutations, "_score_all", lambda *args: labelings.extend(args[1]) or score(*args))
-    monkeypatch.setattr(Refit, "excess", lambda self, *args: labelings.append(args[0]) or excess(self, *args))
+    monkeypatch.setattr(Refit, "of_labels", lambda self, *args: labelings.append(args[0]) or of_labels(self, *args))
     options = {"preprocess": None, "n_permutations": 9, "n_splits": 2} | QUIET
     sg.tl.permutation_test(adata, "sample", "label", batch_key="batch", method="euclidean", **options)
     sg.tl.ggml(adata, "sample", "label", batch_key="batch", progress=False)

@@ -8,10 +8,11 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._anndata.features import find_basis
-from scggml._anndata.genes import read_stability
-from scggml._anndata.keys import MDS, N_CELLS, PREDICTION, Keys
+from scggml._anndata.graph import GRAPHED
+from scggml._anndata.keys import MDS, MDS_RECORD, N_CELLS, NEIGHBORS, PREDICTION, Keys, distance_keys
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, check_derived, read_metric
+from scggml._anndata.ranking import read_stability
 from scggml._core.cohort import Floats, Integers
 
 MADE_BY = {"mds": "sg.tl.mds(samples)", "umap": "sg.tl.neighbors(samples); sc.tl.umap(samples)"}
@@ -52,6 +53,24 @@ def sample_coordinates(samples: AnnData, basis: str, components: tuple[int, int]
     return pd.DataFrame({"x": first, "y": second}, index=samples.obs_names)
 
 
+def seen(samples: AnnData, key: str) -> str | None:
+    """Return whether distances are of samples that the metric was learned on ("training", "held out", "other")."""
+    entry = samples.uns.get(Keys(key).distances)
+    return str(entry["seen"]) if isinstance(entry, Mapping) and "seen" in entry else None
+
+
+def key_of(samples: AnnData, basis: str) -> str | None:
+    """Return the key of the distances that coordinates come from, if they say so."""
+    if is_mds(samples, basis):
+        entry = samples.uns.get(MDS_RECORD)
+        return str(entry["key"]) if isinstance(entry, Mapping) and "key" in entry else None
+    if not basis.removeprefix("X_").startswith(GRAPHED):
+        return None
+    graph = samples.uns.get(NEIGHBORS)
+    metric = dict(graph.get("params", {})).get("metric") if isinstance(graph, Mapping) else None
+    return next((key for key in distance_keys(samples.obsp) if Keys(key).distances == metric), None)
+
+
 def is_mds(samples: AnnData, basis: str) -> bool:
     """Return whether coordinates are those of multidimensional scaling."""
     return find_basis(samples, basis) == MDS
@@ -69,7 +88,15 @@ def attributed_cells(adata: AnnData, stored: StoredMetric) -> tuple[Floats, pd.S
     if keys.excess not in adata.obs or keys.attribution not in adata.uns:
         raise KeyError(f"No {keys.excess!r} in adata.obs; compute it with {call}.")
     check_derived(adata.uns[keys.attribution], stored, f"adata.obs[{keys.excess!r}]", call)
-    return np.asarray(adata.obsm[keys.cells]), adata.obs[keys.excess].astype(np.float64)
+    held_out = attribution_seen(adata, stored.key) == "held out" and keys.held_out_cells in adata.obsm
+    slot = keys.held_out_cells if held_out else keys.cells
+    return np.asarray(adata.obsm[slot]), adata.obs[keys.excess].astype(np.float64)
+
+
+def attribution_seen(adata: AnnData, key: str) -> str | None:
+    """Return whether attribution is of samples that the metric was learned on."""
+    found = adata.uns[Keys(key).attribution].get("seen")
+    return None if found is None else str(found)
 
 
 def attributed_types(adata: AnnData, key: str) -> pd.DataFrame | None:

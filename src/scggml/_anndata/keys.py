@@ -30,13 +30,33 @@ class Keys:
         return self.key
 
     @property
+    def patterns(self) -> str:
+        """`.varm` of the cells: transport patterns of the genes."""
+        return f"{self.key}_patterns"
+
+    @property
+    def held_out(self) -> str:
+        """`.uns` of the cells: metrics that have not seen some donors. As a key: that of held-out distances."""
+        return f"{self.key}_held_out"
+
+    @property
+    def held_out_cells(self) -> str:
+        """`.obsm` of the cells: coordinates under the metric that has not seen the donor of a cell."""
+        return f"X_{self.key}_held_out"
+
+    @property
+    def components(self) -> str:
+        """`.uns` of the cells: which components are real."""
+        return f"{self.key}_components"
+
+    @property
     def distances(self) -> str:
         """`.obsp` of the samples: the distance matrix. `.uns` holds how it was computed under the same name."""
         return f"{self.key}_distances"
 
     @property
     def genes(self) -> str:
-        """`.uns` of the cells: the table of ranked genes."""
+        """`.uns` of the cells: ranked genes, over all cells and by cell type."""
         return f"{self.key}_genes"
 
     @property
@@ -68,6 +88,9 @@ def distance_keys(slots: Iterable[str]) -> list[str]:
 
 N_CELLS = "n_cells"
 """`.obs` of the samples: number of cells that stand for the sample."""
+
+FRACTION = "fraction"
+"""`.layers` of the samples: share of the cells that express a gene."""
 
 MDS = "X_mds"
 """`.obsm` of the samples: coordinates from multidimensional scaling."""

@@ -21,7 +21,7 @@ from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, check_key_added, choices, warn
 from scggml._anndata.parts import embed_cells
 from scggml._anndata.reading import Reading
-from scggml._anndata.results import write_obsm, write_uns, write_varm
+from scggml._anndata.results import drop_obsm, write_obsm, write_uns, write_varm
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
 from scggml._core.learn.covariates import Adjustment
@@ -70,6 +70,22 @@ class StoredMetric:
     def squared(self) -> bool:
         """True if distances are squared."""
         return self.learner.squared
+
+    @property
+    def oriented_to(self) -> tuple[str, ...]:
+        """(k,) class at the positive end of each component; empty names if a record does not say it."""
+        return tuple(str(name) for name in self.record.get("oriented_to", [""] * len(self.components)))
+
+    @property
+    def learned_share(self) -> Floats:
+        """(k,) how much of each component was learned; 1 if a record does not say it."""
+        found = self.record.get("learned_share")
+        return np.ones(len(self.components)) if found is None else np.asarray(found, dtype=np.float64)
+
+    def seen(self, names: Names) -> str:
+        """Return "training" if any of these samples has the name of one that was learned on, else "other"."""
+        known = self.record.get("samples", names)  # a record that does not say it may be of these
+        return "other" if set(map(str, known)).isdisjoint(map(str, names)) else "training"
 
     @property
     def cost(self) -> GroundCost:
@@ -271,7 +287,7 @@ def _as_bytes(value: Any) -> bytes:
     return repr(plain(value)).encode()
 
 
-def metric_entry(found: Fit, features: Features, learner: Learner, reading: Reading) -> dict[str, Any]:
+def metric_entry(found: Fit, features: Features, learner: Learner, reading: Reading, samples: Names) -> dict[str, Any]:
     """Return the content of `.uns`, of plain values that h5ad and zarr can hold (so no None)."""
     settled = learner.settled(found)
     mark = fingerprint(
@@ -287,12 +303,14 @@ def metric_entry(found: Fit, features: Features, learner: Learner, reading: Read
         "components": found.components,
         "singular_values": found.singular_values,
         "features": features.names.astype(object),
+        "samples": samples.astype(object),
         "class_means": found.class_means,
         "oriented_to": np.array(found.oriented_to, dtype=object),
         "history": dict(found.history),
         "stop": found.stop,
         "converged": found.converged,
         "shrinkage": found.shrinkage,
+        "learned_share": found.learned_share,
         "learner": learner.to_params(),
         "settled": settled.to_params(),
         "reading": reading.to_params(),
@@ -324,6 +342,8 @@ def write_metric(
     write_uns(adata, keys.metric, dict(entry))
     write_obsm(adata, keys.cells, embedded)
     write_varm(adata, keys.loadings, loadings)
+    write_varm(adata, keys.patterns, None)  # of the metric that was there
+    drop_obsm(adata, keys.held_out_cells)
 
 
 def gene_loadings(adata: AnnData, features: Features, components: Floats, use_rep: str | None) -> Floats | None:
@@ -398,7 +418,13 @@ def check_free(adata: AnnData, keys: Keys) -> None:
     check_key_added(keys.key)
     if is_metric(adata.uns.get(keys.metric)):
         return
-    for where, name in (("uns", keys.metric), ("obsm", keys.cells), ("varm", keys.loadings)):
+    for where, name in (
+        ("uns", keys.metric),
+        ("obsm", keys.cells),
+        ("obsm", keys.held_out_cells),
+        ("varm", keys.loadings),
+        ("varm", keys.patterns),
+    ):
         if name in getattr(adata, where):
             raise ValueError(
                 f"key_added={keys.key!r}: adata.{where}[{name!r}] holds something that is not a learned metric and "

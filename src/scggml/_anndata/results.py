@@ -33,6 +33,13 @@ def write_obsm(adata: AnnData, slot: str, values: Any) -> None:
         adata.obsm[slot] = values
 
 
+def drop_obsm(adata: AnnData, slot: str) -> None:
+    """Remove an array from `.obsm`, if it is there."""
+    if slot in adata.obsm:
+        with _views_become_data():
+            del adata.obsm[slot]
+
+
 def write_varm(adata: AnnData, slot: str, values: Floats | None) -> None:
     """Write an array with a row for each gene into `.varm`; None removes what is there."""
     with _views_become_data():

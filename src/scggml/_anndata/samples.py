@@ -7,15 +7,29 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.keys import N_CELLS, Keys, distance_keys
+from scggml._anndata.expression import genes_of, read_means
+from scggml._anndata.keys import FRACTION, N_CELLS, Keys, distance_keys
 from scggml._anndata.messages import choices
 from scggml._anndata.results import write_obsp, write_uns
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
 
 
-def samples_adata(selection: Selection, cohort: Cohort, features: Names) -> AnnData:
-    """Make an AnnData of samples: mean profile in `.X`, every column that is constant within samples in `.obs`."""
+def samples_adata(
+    selection: Selection,
+    cohort: Cohort,
+    features: Names,
+    *,
+    slot: str | None = None,
+    layer: str | None = None,
+    genes: bool,
+    n_jobs: int | None,
+) -> AnnData:
+    """Make an AnnData of samples with every column that is constant within samples in `.obs`.
+
+    With `genes` and a matrix of them: mean expression in `.X`, the share of cells with any in a layer, and mean
+    features in the `slot` of `.obsm`, if these are no genes. Else mean features in `.X`.
+    """
     origin = cohort.origin
     if origin is None:
         raise ValueError("cohort.origin is None; the cohort must come from an AnnData.")
@@ -29,7 +43,25 @@ def samples_adata(selection: Selection, cohort: Cohort, features: Names) -> AnnD
         if isinstance(obs[name].dtype, pd.CategoricalDtype):
             obs[name] = obs[name].cat.remove_unused_categories()
     obs[N_CELLS] = origin.counts
-    return AnnData(X=origin.profiles, obs=obs, var=pd.DataFrame(index=pd.Index(features.astype(str))))
+    colors = {f"{name}_colors": _colors(selection.adata, name, obs[name]) for name in constant}
+    uns = {slot: found for slot, found in colors.items() if found is not None}
+    if not genes or (layer is None and selection.adata.X is None):
+        return AnnData(X=origin.profiles, obs=obs, var=pd.DataFrame(index=pd.Index(features.astype(str))), uns=uns)
+    adata = selection.adata
+    means, shares = read_means(genes_of(adata, layer), selection, n_jobs)
+    out = AnnData(X=means, obs=obs, var=adata.var.copy(), uns=uns, layers={FRACTION: shares})
+    if slot is not None:
+        out.obsm[slot] = origin.profiles
+    return out
+
+
+def _colors(adata: AnnData, name: str, column: pd.Series) -> np.ndarray | None:
+    """Return the colors that scanpy keeps for the categories of a column, those of the categories that are left."""
+    stored, cells = adata.uns.get(f"{name}_colors"), adata.obs[name]
+    if stored is None or not isinstance(cells.dtype, pd.CategoricalDtype) or len(stored) < len(cells.cat.categories):
+        return None
+    by_name = dict(zip(cells.cat.categories, stored, strict=False))
+    return np.array([str(by_name[category]) for category in column.cat.categories], dtype=object)
 
 
 def _is_constant(column: pd.Series, owner: np.ndarray, first: np.ndarray) -> bool:

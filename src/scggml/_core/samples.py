@@ -43,6 +43,14 @@ class Target:
         """Number of classes, C; 0 for numbers."""
         return len(self.classes)
 
+    @property
+    def design(self) -> Floats:
+        """(P, C) membership in the classes; of numbers (P, 2), a constant and the centred number."""
+        if self.kind == "numbers":
+            return np.stack([np.ones(len(self.values)), self.values - self.values.mean()], axis=1)
+        out: Floats = np.eye(self.n_classes)[self.codes]
+        return out
+
     def take(self, samples: Integers) -> "Target":
         """Return the target of the given samples only."""
         return replace(self, values=self.values[samples])

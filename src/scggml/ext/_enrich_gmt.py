@@ -11,12 +11,13 @@ from scipy.stats import t as student
 
 from scggml._anndata.genes import component_names, name_columns
 from scggml._anndata.messages import choices
+from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
 from scggml._core.explain.enrichment import over_representation
 from scggml._core.explain.significance import benjamini_hochberg
 from scggml._docs import documented
 from scggml.ext._gmt import GeneSet, read_gene_sets
-from scggml.ext._query import Question, plain_name, read_question, unique, write_answer
+from scggml.ext._query import Query, Question, plain_name, read_question, unique, write_answer
 
 Method = Literal["hypergeometric", "ulm", "gsea"]
 Scope = Literal["custom", "custom_annotated"]
@@ -27,6 +28,7 @@ def enrich_gmt(
     adata: AnnData,
     gene_sets: str | Path | Mapping[str, Iterable[str]],
     *,
+    by: By = "pattern",
     key: str = "ggml",
     method: Method = "hypergeometric",
     components: Iterable[int] | None = None,
@@ -46,14 +48,14 @@ def enrich_gmt(
     r"""Find gene sets of a GMT file or a dict among the genes of each component, without any network.
 
     `"hypergeometric"` asks what `gprofiler` asks: are the genes of a set more often than by chance among the `n_genes`
-    strongest genes of one side of a component, compared with the genes that the metric could have used?
+    strongest genes of one direction of a component, such as those higher in one class, compared with all ranked genes?
 
     .. math:: p = P(X \ge k), \qquad X \sim \operatorname{Hypergeometric}(N, K, n)
 
     with N genes in the background, K of them in the set, n in the query and k in both. `"ulm"` and `"gsea"` need no
-    cut: they compare the loadings of *all* genes inside and outside of a set, with their signs, by the package
-    `decoupler` (an optional one): a linear model of the loadings by membership, and the running sum over the ranks with
-    `n_perm` permutations of the genes.
+    cut: they compare the patterns (or loadings) of *all* genes inside and outside of a set, with the signs of their
+    shifts, by the package `decoupler` (an optional one): a linear model by membership, and the running sum over the
+    ranks with `n_perm` permutations of the genes.
 
     P-values are adjusted after Benjamini and Hochberg for all sets of one query (of one component). They treat genes as
     independent, which genes of one pathway are not, so they rank sets rather than prove them.
@@ -61,10 +63,12 @@ def enrich_gmt(
     Parameters
     ----------
     adata
-        %(adata_metric)s
+        %(adata_ranked)s
     gene_sets
         GMT file, or a dict from names to lists of genes, named as the genes of `adata` are (Ensembl ids without or with
         versions).
+    by
+        %(by)s
     key
         %(key_metric)s
     method
@@ -72,7 +76,7 @@ def enrich_gmt(
     components
         %(components)s
     n_genes
-        %(n_genes_sides)s
+        %(n_genes_directions)s
     max_p_adjusted
         %(max_p_adjusted_genes)s
         Only `"hypergeometric"`.
@@ -103,8 +107,8 @@ def enrich_gmt(
 
     `table`
         DataFrame with the columns of `gprofiler`; `source` is the name of the file, `native` and `name` that of the
-        set. With `"ulm"` and `"gsea"` the `side` is that of the `score` (t-value; normalized enrichment score), and
-        `intersection` is empty.
+        set. With `"ulm"` and `"gsea"` the `direction` is that of the `score` (t-value; normalized enrichment score),
+        and `intersection` is empty.
     `params`
         What was asked, with the `method`.
 
@@ -124,6 +128,7 @@ def enrich_gmt(
     >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
     >>> sc.pp.log1p(adata)
     >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> sg.tl.rank_genes(adata, progress=False)
     >>> planted = adata.uns["synthetic"]["planted_genes"]
     >>> sg.ext.enrich_gmt(adata, {"planted": planted, "others": adata.var_names[:8]}, n_genes=15, all_results=True)
     >>> sg.get.enrichment_df(adata)["effective_domain_size"].unique()
@@ -141,6 +146,7 @@ def enrich_gmt(
     question = read_question(
         adata,
         key,
+        by=by,
         components=None if components is None else list(components),
         n_genes=n_genes,
         max_p_adjusted=max_p_adjusted,
@@ -151,9 +157,7 @@ def enrich_gmt(
     if method == "hypergeometric":
         annotated = {gene for gene_set in sets for gene in gene_set.genes}
         domain = set(universe) if domain_scope == "custom" else set(universe) & annotated
-        rows = [
-            row for query in question.queries for row in _over(tested, query.component, query.side, query.genes, domain)
-        ]
+        rows = [row for query in question.queries for row in _over(tested, query, domain)]
     else:
         rows = _ranked(tested, question, method, min_size=min_size, n_perm=n_perm, rng=rng)
     for row in rows:
@@ -163,6 +167,7 @@ def enrich_gmt(
         "method": _title(method),
         "gene_sets": source,
         "n_sets": len(tested),
+        "by": by,
         "n_genes": n_genes,
         "max_p_adjusted": max_p_adjusted,
         "gene_symbols": gene_symbols,
@@ -217,19 +222,19 @@ def _within(
     return tested
 
 
-def _over(sets: list[GeneSet], component: str, side: str, genes: list[str], domain: set[str]) -> list[dict[str, Any]]:
+def _over(sets: list[GeneSet], query: Query, domain: set[str]) -> list[dict[str, Any]]:
     """Return the rows of one query, all sets."""
-    query = [gene for gene in genes if gene in domain]
-    inside = set(query)
+    asked = [gene for gene in query.genes if gene in domain]
+    inside = set(asked)
     members = [domain.intersection(s.genes) for s in sets]
     sizes = np.array([len(genes) for genes in members])
     hits = np.array([len(inside & genes) for genes in members])
-    p = over_representation(hits, sizes, len(query), len(domain))
+    p = over_representation(hits, sizes, len(asked), len(domain))
     adjusted = benjamini_hochberg(p)
     return [
         {
-            "component": component,
-            "side": side,
+            "component": query.component,
+            "direction": query.direction,
             "native": s.name,
             "name": s.name,
             "description": s.description,
@@ -237,12 +242,12 @@ def _over(sets: list[GeneSet], component: str, side: str, genes: list[str], doma
             "p_adjusted": adjusted[i],
             "score": float("nan"),
             "term_size": sizes[i],
-            "query_size": len(query),
+            "query_size": len(asked),
             "intersection_size": hits[i],
             "effective_domain_size": len(domain),
-            "precision": hits[i] / max(len(query), 1),
+            "precision": hits[i] / max(len(asked), 1),
             "recall": hits[i] / max(sizes[i], 1),
-            "intersection": ",".join(gene for gene in query if gene in members[i]),
+            "intersection": ",".join(gene for gene in asked if gene in members[i]),
         }
         for i, s in enumerate(sets)
     ]
@@ -251,7 +256,7 @@ def _over(sets: list[GeneSet], component: str, side: str, genes: list[str], doma
 def _ranked(
     sets: list[GeneSet], question: Question, method: str, *, min_size: int, n_perm: int, rng: int
 ) -> list[dict[str, Any]]:
-    """Return the rows of the tests on all loadings: a t-value or normalized enrichment score by component and set."""
+    """Return the rows of the tests on all genes: a t-value or normalized enrichment score by component and set."""
     try:
         import decoupler as dc  # noqa: PLC0415 - optional and slow to load
     except ImportError as error:
@@ -262,23 +267,21 @@ def _ranked(
     names = pd.Series(question.names, dtype=object)
     kept = (names.notna() & ~names.duplicated()).to_numpy()
     components = [component_names(question.stored)[i - 1] for i in question.components]
-    data = pd.DataFrame(
-        question.loadings[kept][:, [i - 1 for i in question.components]].T, index=components, columns=names[kept]
-    )
+    data = pd.DataFrame(question.scores[kept].T, index=components, columns=names[kept])
     net = pd.DataFrame([(s.name, gene, 1.0) for s in sets for gene in s.genes], columns=["source", "target", "weight"])
     options = {"times": n_perm, "seed": rng + 1} if method == "gsea" else {}
     # decoupler takes the seed 0 for "do not permute"
     scores, adjusted = getattr(dc.mt, method)(data, net, tmin=min_size, empty=False, **options)
     by_name = {s.name: s for s in sets}
     rows = []
-    for component in components:
+    for component, (up, down) in zip(components, question.ends, strict=True):
         for name in scores.columns:
             score, size = float(scores.loc[component, name]), len(by_name[name].genes)
             p = 2 * student.sf(abs(score), data.shape[1] - 2) if method == "ulm" else float("nan")
             rows.append(
                 {
                     "component": component,
-                    "side": "up" if score >= 0 else "down",
+                    "direction": up if score >= 0 else down,
                     "native": name,
                     "name": name,
                     "description": by_name[name].description,

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from anndata import AnnData
 
 from scggml._anndata.messages import choices
+from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
 from scggml.ext._query import Query, Question, plain_name, read_question, unique, write_answer
@@ -21,6 +22,7 @@ DomainScope = Literal["known", "annotated", "custom", "custom_annotated"]
 def gprofiler(
     adata: AnnData,
     *,
+    by: By = "pattern",
     key: str = "ggml",
     components: Sequence[int] | None = None,
     n_genes: int = 100,
@@ -49,25 +51,28 @@ def gprofiler(
 ) -> AnnData | None:
     """Ask g:Profiler (g:GOSt) which gene sets the dominant genes of each component belong to.
 
-    Genes with positive and with negative loadings are two queries, each strongest first, and all queries go in one
-    request. By default the service compares them with the genes that the metric could have used, not with the genome: a
-    metric learned on genes of immune cells will not find "immune response" in any of them by that.
+    Genes that are higher in one class, those that are higher in the other, and those among the strongest that have no
+    clear direction (such as genes that are up in one cell type and down in another) are queries of their own, each
+    strongest first, and all queries go in one request. By default the service compares them with the genes that were
+    ranked, not with the genome: genes measured in immune cells will not come out as "immune response" by that alone.
 
-    Components and their signs are those of `tl.rank_genes`. Over-representation says that the genes of one end of a
-    component share annotations; it is no test of the component. Let `tl.gene_stability` run first and pass
-    `max_p_adjusted` to ask about significant genes only.
+    Components, strengths and directions are those of `tl.rank_genes`. Over-representation says that the genes of one
+    direction of a component share annotations; it is no test of the component. Let `tl.gene_stability` run first and
+    pass `max_p_adjusted` to ask about significant genes only.
 
     Parameters
     ----------
     adata
-        %(adata_metric)s
+        %(adata_ranked)s
         Names of genes can be symbols, Ensembl ids (versions are stripped) and what else the service knows.
+    by
+        %(by)s
     key
         %(key_metric)s
     components
         %(components)s
     n_genes
-        %(n_genes_sides)s
+        %(n_genes_directions)s
     max_p_adjusted
         %(max_p_adjusted_genes)s
     gene_symbols
@@ -122,10 +127,11 @@ def gprofiler(
     None, or the copy if `copy`. Written is `.uns["ggml_enrichment"]`, a dict with
 
     `table`
-        DataFrame, a row for each term and side of a component: `component`, `side` ("up", "down"), `source`, `native`
-        (id of the term), `name`, `description`, `p_adjusted`, `significant`, `term_size`, `query_size`,
-        `intersection_size`, `effective_domain_size`, `precision`, `recall`, `intersection` (genes, with commas
-        between), `highlighted`, `method`. `p_value` and `score` are NaN: the service hands out adjusted p-values only.
+        DataFrame, a row for each term and direction of a component: `component`, `direction` (such as "higher in
+        cSLE"), `source`, `native` (id of the term), `name`, `description`, `p_adjusted`, `significant`, `term_size`,
+        `query_size`, `intersection_size`, `effective_domain_size`, `precision`, `recall`, `intersection` (genes, with
+        commas between), `highlighted`, `method`. `p_value` and `score` are NaN: the service hands out adjusted p-values
+        only.
     `params`
         What was asked, `version` of the data and `timestamp` of the answer, `unmapped` genes.
 
@@ -150,8 +156,9 @@ def gprofiler(
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
     >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> sg.tl.rank_genes(adata, progress=False)
     >>> sg.ext.gprofiler(adata, sources=["GO:BP"], n_genes=50)  # doctest: +SKIP
-    >>> sg.get.enrichment_df(adata, component=1, side="up")  # doctest: +SKIP
+    >>> sg.get.enrichment_df(adata, component=1)  # doctest: +SKIP
 
     References
     ----------
@@ -172,6 +179,7 @@ def gprofiler(
     question = read_question(
         adata,
         key,
+        by=by,
         components=components,
         n_genes=n_genes,
         max_p_adjusted=max_p_adjusted,
@@ -207,6 +215,7 @@ def gprofiler(
     unmapped = _unmapped(meta)
     params = {name: value for name, value in payload.items() if name not in ("query", "background")} | {
         "method": method,
+        "by": by,
         "n_genes": n_genes,
         "max_p_adjusted": max_p_adjusted,
         "gene_symbols": gene_symbols,
@@ -271,7 +280,7 @@ def _row(term: dict[str, Any], query: Query, genes: list[str], method: str) -> d
     hits = unique(gene for gene, codes in zip(genes, evidence, strict=True) if codes) if evidence else []
     return {
         "component": query.component,
-        "side": query.side,
+        "direction": query.direction,
         "source": str(term["source"]),
         "native": str(term["native"]),
         "name": str(term["name"]),

@@ -1,28 +1,26 @@
-"""Queries: the genes at either end of each component, and their background."""
+"""Queries: the genes of each component by the class in which they are higher, and their background."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.genes import Genes, component_names, pick_components, read_genes, read_stability, write_enrichment
-from scggml._anndata.messages import choices
+from scggml._anndata.genes import component_names, name_of_genes, pick_components, write_enrichment
 from scggml._anndata.metric import StoredMetric, read_metric
+from scggml._anndata.ranking import NEITHER, By, check_by, read_ranking
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats
-
-Side = Literal["up", "down"]
 
 VERSIONED = re.compile(r"^(ENS[A-Z]*\d{11})\.\d+$")
 NO_NAME = frozenset({"", "nan", "NaN", "None", "<NA>"})
 
 COLUMNS = {
     "component": str,
-    "side": str,
+    "direction": str,
     "source": str,
     "native": str,
     "name": str,
@@ -44,30 +42,42 @@ COLUMNS = {
 """Columns of every table of gene sets, whoever made it."""
 
 
+UNCLEAR = "no clear direction"
+
+
 @dataclass(frozen=True)
 class Query:
-    """Genes of one side of one component, strongest first."""
+    """Genes of one direction of one component, strongest first."""
 
     component: str
-    side: Side
+    direction: str
     genes: list[str]
 
     @property
     def name(self) -> str:
-        """Such as "ggml1_up"."""
-        return f"{self.component}_{self.side}"
+        """Such as "ggml1 higher in cSLE"."""
+        return f"{self.component} {self.direction}"
 
 
 @dataclass(frozen=True)
 class Question:
-    """All queries of a metric, and their background: the genes that it could have used."""
+    """All queries of a metric, and their background: the genes that were ranked.
+
+    Parameters
+    ----------
+    names, scores
+        (n,) names of all genes, and (n, n_components) what they were ranked by, with the sign of their shift.
+    ends
+        Directions of positive and of negative scores, by component.
+    """
 
     stored: StoredMetric
     components: list[int]
     queries: list[Query]
     background: list[str]
     names: list[str | None]
-    loadings: Floats
+    scores: Floats
+    ends: list[tuple[str, str]]
 
 
 def plain_name(name: object) -> str | None:
@@ -90,56 +100,86 @@ def read_question(
     adata: AnnData,
     key: str,
     *,
+    by: By,
     components: Sequence[int] | None,
     n_genes: int,
     max_p_adjusted: float | None,
     gene_symbols: str | None,
 ) -> Question:
-    """Return the dominant genes of either side of the components, as names that services know."""
+    """Return the strongest genes of the components by their direction, as names that services know."""
     check_whole("n_genes", n_genes, 1)
+    check_by(by)
     stored = read_metric(adata, key)
-    genes = read_genes(adata, stored, gene_symbols)
-    if not genes.known:
+    ranking = read_ranking(adata, key)
+    if not ranking.of_genes:
         raise ValueError(
-            f"The metric {key!r} is on features that cannot be mapped to genes "
-            f"({choices(stored.features[:3])}, ...), so there is nothing to ask about. Learn it on genes "
-            "or on a PCA with its loadings in adata.varm."
+            f"The features of the metric {key!r} were ranked in place of genes, as adata.X is empty, so there is "
+            "nothing to ask about. Rank the genes of a layer: sg.tl.rank_genes(adata, layer=...)."
         )
-    picked = pick_components(stored, components, "no genes to ask about")
-    allowed = _allowed(adata, stored, genes, max_p_adjusted)
-    names = [plain_name(name) for name in genes.names]
-    queries = []
-    for number in picked:
+    if ranking.table[by].isna().all():
+        raise ValueError(
+            f'by={by!r}: the metric {key!r} is on features that cannot be mapped to genes; pass by="pattern", which '
+            "needs the expression of the cells alone."
+        )
+    picked = pick_components(adata, stored, components, "no genes to ask about")
+    known = name_of_genes(adata, gene_symbols)
+    queries, scores = list[Query](), list[Floats]()
+    ends = list(map(ranking.ends, picked))
+    first_table = ranking.of(component_names(stored)[0])
+    every = first_table.loc[first_table[by].notna(), "gene"]  # the metric does not weigh the others at all
+    for number, (high, low) in zip(picked, ends, strict=True):
         component = component_names(stored)[number - 1]
-        loading = np.where(allowed, genes.loadings[:, number - 1], 0.0)
-        for side, sign in (("up", 1.0), ("down", -1.0)):
-            order = np.argsort(-sign * loading, kind="stable")
-            found = unique(names[i] for i in order if sign * loading[i] > 0)[:n_genes]
+        table = ranking.of(component)
+        strength = table[by].abs().fillna(0.0).to_numpy()
+        signed = pd.Series(strength * np.sign(table["shift"].to_numpy()), index=table.index)
+        scores.append(_in_order(signed[table[by].notna()], table["gene"][table[by].notna()], every))
+        order = np.argsort(-strength, kind="stable")
+        order = order[(strength[order] > 0) & _allowed(table, key, max_p_adjusted)[order]]
+        names = [plain_name(known.get(gene, gene)) for gene in table["gene"]]
+        first = unique(names[i] for i in order)[:n_genes]
+        ends_of = table["higher_in"].astype(str).to_numpy()
+        higher = {names[i]: ends_of[i] for i in order[::-1]}  # of several genes of one name the strongest says it
+        for direction, end in ((higher_in(high), high), (higher_in(low), low), (UNCLEAR, NEITHER)):
+            found = [name for name in first if higher[name] == end]
             if found:
-                queries.append(Query(component, side, found))  # type: ignore[arg-type]
-    return Question(stored, picked, queries, unique(names), names, genes.loadings)
+                queries.append(Query(component, direction, found))
+    names_of_all = [plain_name(known.get(gene, gene)) for gene in every]
+    named = [(higher_in(high), higher_in(low)) for high, low in ends]
+    return Question(stored, picked, queries, unique(names_of_all), names_of_all, np.stack(scores, axis=1), named)
 
 
-def _allowed(adata: AnnData, stored: StoredMetric, genes: Genes, max_p_adjusted: float | None) -> Any:
+def higher_in(end: str) -> str:
+    """Return a direction as it stands in tables."""
+    return f"higher in {end}"
+
+
+def _in_order(values: pd.Series, genes: pd.Series, wanted: pd.Series) -> Floats:
+    """Return the values of genes in another order; the n-th gene of a name is the n-th there."""
+    index = pd.MultiIndex.from_arrays([genes, genes.groupby(genes).cumcount()])
+    order = pd.MultiIndex.from_arrays([wanted, wanted.groupby(wanted).cumcount()])
+    return values.to_numpy()[index.get_indexer(order)]
+
+
+def _allowed(table: pd.DataFrame, key: str, max_p_adjusted: float | None) -> Any:
     """Return (n_genes,) which genes may be in a query."""
     if max_p_adjusted is None:
-        return np.ones(len(genes.names), dtype=bool)
-    found = read_stability(adata, stored)
-    if found is None or "p_adjusted" not in found:
+        return np.ones(len(table), dtype=bool)
+    if "p_adjusted" not in table:
         raise ValueError(
             f"max_p_adjusted={max_p_adjusted!r}: genes have no false discovery rates yet; compute them with "
-            f"sg.tl.gene_stability(adata, key={stored.key!r})."
+            f"sg.tl.gene_stability(adata, key={key!r})."
         )
-    return np.asarray(found["p_adjusted"]) <= max_p_adjusted
+    return table["p_adjusted"].to_numpy() <= max_p_adjusted
 
 
 def write_answer(adata: AnnData, key: str, rows: list[dict[str, Any]], params: dict[str, Any]) -> None:
-    """Write a table of gene sets, most significant first within each side of each component."""
+    """Write a table of gene sets, most significant first within each direction of each component."""
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({name: t for name, t in COLUMNS.items() if t is not str})
     table = table.astype({name: object for name, t in COLUMNS.items() if t is str})
     first = {name: i for i, name in enumerate(dict.fromkeys(table["component"]))}
+    directions = {name: i for i, name in enumerate(dict.fromkeys(table["direction"]))}
     order = table.assign(
-        component=table["component"].map(first).astype(int), side=(table["side"] == "down").astype(int)
-    ).sort_values(["component", "side", "p_adjusted", "p_value"], kind="stable")
+        component=table["component"].map(first).astype(int), direction=table["direction"].map(directions).astype(int)
+    ).sort_values(["component", "direction", "p_adjusted", "p_value"], kind="stable")
     given = {name: value for name, value in params.items() if value is not None}
     write_enrichment(adata, read_metric(adata, key), table.loc[order.index].reset_index(drop=True), given)

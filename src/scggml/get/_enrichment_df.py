@@ -1,14 +1,11 @@
 """Gene sets as a table."""
 
-from typing import Literal, get_args
-
 import pandas as pd
 from anndata import AnnData
 
 from scggml._anndata.genes import read_enrichment
+from scggml._anndata.messages import choices
 from scggml._docs import documented
-
-Side = Literal["up", "down"]
 
 
 @documented
@@ -17,12 +14,12 @@ def enrichment_df(
     *,
     key: str = "ggml",
     component: int | None = None,
-    side: Side | None = None,
+    direction: str | None = None,
     source: str | None = None,
     max_p_adjusted: float | None = None,
     n_terms: int | None = None,
 ) -> pd.DataFrame:
-    """Return the gene sets of `ext.gprofiler` or `ext.enrich_gmt`, most significant first on each side of a component.
+    """Return the gene sets of `ext.gprofiler` or `ext.enrich_gmt`, most significant first in each direction.
 
     Parameters
     ----------
@@ -32,14 +29,14 @@ def enrichment_df(
         %(key_metric)s
     component
         Component, from 1; None for all.
-    side
-        `"up"` or `"down"`; None for both.
+    direction
+        Such as `"higher in cSLE"`; None for all.
     source
         Such as `"GO:BP"`; None for all.
     max_p_adjusted
         %(max_p_adjusted_sets)s
     n_terms
-        Keep at most this many sets of each side of each component, after all other filters.
+        Keep at most this many sets of each direction of each component, after all other filters.
 
     Returns
     -------
@@ -50,7 +47,7 @@ def enrichment_df(
     KeyError
         No gene sets were computed yet.
     ValueError
-        A side or source that is not there.
+        A direction or source that is not there.
 
     Examples
     --------
@@ -59,8 +56,9 @@ def enrichment_df(
     >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
     >>> sc.pp.log1p(adata)
     >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> sg.tl.rank_genes(adata, progress=False)
     >>> sg.ext.enrich_gmt(adata, {"first": adata.var_names[:10]}, components=[1], all_results=True)
-    >>> sg.get.enrichment_df(adata, component=1, side="up")[["name", "term_size"]]
+    >>> sg.get.enrichment_df(adata, component=1, n_terms=1)[["name", "term_size"]].drop_duplicates()
         name  term_size
     0  first         10
 
@@ -69,15 +67,19 @@ def enrichment_df(
     Kolberg et al., *g:Profiler (2023 update)*, Nucleic Acids Research 2023, for the columns.
     """
     table = read_enrichment(adata, key)
-    if side is not None and side not in get_args(Side):
-        raise ValueError(f"side={side!r} is not known; choose from {get_args(Side)} or None.")
+    if direction is not None and direction not in set(table["direction"]):
+        raise ValueError(f"direction={direction!r} is not in the table; it has {choices(table['direction'].unique())}.")
     keep = pd.Series(True, index=table.index)
-    for column, value in (("component", component and f"{key}{component}"), ("side", side), ("source", source)):
+    for column, value in (
+        ("component", component and f"{key}{component}"),
+        ("direction", direction),
+        ("source", source),
+    ):
         if value is not None:
             keep &= table[column] == value
     if max_p_adjusted is not None:
         keep &= table["p_adjusted"] <= max_p_adjusted
     table = table[keep]
     if n_terms is not None:
-        table = table.groupby(["component", "side"], sort=False).head(n_terms)
+        table = table.groupby(["component", "direction"], sort=False).head(n_terms)
     return table.reset_index(drop=True)

@@ -1,16 +1,13 @@
 """Ranked genes as a table."""
 
-from typing import Literal, get_args
-
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.genes import component_names, pick_components, read_ranked, read_symbols
+from scggml._anndata.genes import component_names, name_of_genes, pick_components
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import read_metric
+from scggml._anndata.ranking import NEITHER, pick_type, read_ranking
 from scggml._docs import documented
-
-Side = Literal["up", "down"]
 
 
 @documented
@@ -19,13 +16,14 @@ def rank_genes_df(
     *,
     key: str = "ggml",
     component: int | None = None,
-    side: Side | None = None,
+    cell_type: str | None = None,
+    higher_in: str | None = None,
     n_genes: int | None = None,
     max_p_adjusted: float | None = None,
     min_frequency: float | None = None,
     gene_symbols: str | None = None,
 ) -> pd.DataFrame:
-    """Return the genes of a component or of the whole metric, strongest first, and filtered.
+    """Return the genes of a component or of the whole metric, over all cells or of one type, strongest first.
 
     Parameters
     ----------
@@ -35,8 +33,10 @@ def rank_genes_df(
         %(key_metric)s
     component
         %(component)s
-    side
-        `"up"` keeps positive loadings, `"down"` negative ones, None both. The whole metric has no sides.
+    cell_type
+        Genes in cells of this type on a component, where `tl.rank_genes` was given types; None for all cells.
+    higher_in
+        Keep genes that are higher in this class, or `"neither"`; None for all.
     n_genes
         Keep at most this many genes, after all other filters.
     max_p_adjusted
@@ -55,16 +55,16 @@ def rank_genes_df(
     KeyError
         Genes were not ranked, or no such metric or column.
     ValueError
-        A component or side that is not there; a filter by numbers that were not computed; genes that were ranked before
-        the metric was learned again.
+        A component, type or class that is not there; a filter by numbers that were not computed; genes that were ranked
+        before the metric was learned again.
 
     Examples
     --------
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
     >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
-    >>> sg.tl.rank_genes(adata)
-    >>> sg.get.rank_genes_df(adata, component=1, side="up", n_genes=1)["gene"].tolist()
+    >>> sg.tl.rank_genes(adata, progress=False)
+    >>> sg.get.rank_genes_df(adata, component=1, n_genes=1)["gene"].tolist()
     ['signal']
 
     References
@@ -72,19 +72,26 @@ def rank_genes_df(
     Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
     """
     stored = read_metric(adata, key)
-    table = read_ranked(adata, key)
-    if component is None:
-        if side is not None:
-            raise ValueError(f"side={side!r} goes with a component; the whole metric (component=None) has no sides.")
-        name = key
-    else:
-        (number,) = pick_components(stored, [component], "no genes")
+    ranking = read_ranking(adata, key)
+    if cell_type is not None and component is None:
+        raise ValueError(f"cell_type={cell_type!r} goes with a component: genes are ranked by type on components only.")
+    name = key
+    if component is not None:
+        (number,) = pick_components(adata, stored, [component], "no genes")
         name = component_names(stored)[number - 1]
+    table = ranking.table if cell_type is None else pick_type(ranking, cell_type, key)
+    if name not in set(table["component"]):
+        ranked = choices(dict.fromkeys(table["component"]))
+        raise ValueError(
+            f"component={component}: genes were ranked by type on {ranked} only, the components that are real or carry "
+            "at least 3 % of the metric."
+        )
     table = table[table["component"] == name]
-    if side is not None:
-        if side not in get_args(Side):
-            raise ValueError(f"side={side!r} is not known; choose from {get_args(Side)} or None.")
-        table = table[table["sign"] == (1 if side == "up" else -1)]
+    if higher_in is not None:
+        known = list(dict.fromkeys([*ranking.params["high"], *ranking.params["low"], NEITHER]))
+        if higher_in not in known:
+            raise ValueError(f"higher_in={higher_in!r} is none of {choices(known)}, where genes can be higher.")
+        table = table[table["higher_in"] == higher_in]
     for column, limit in (("p_adjusted", max_p_adjusted), ("frequency", min_frequency)):
         if limit is not None and column not in table:
             raise ValueError(
@@ -97,6 +104,6 @@ def rank_genes_df(
         table = table[table["frequency"] >= min_frequency]
     table = table.reset_index(drop=True)
     if gene_symbols is not None:
-        symbols = read_symbols(adata, gene_symbols)
-        table.insert(2, "symbol", [symbols.get(gene, gene) for gene in table["gene"]])
+        symbols = name_of_genes(adata, gene_symbols)
+        table.insert(list(table).index("gene") + 1, "symbol", [symbols.get(gene, gene) for gene in table["gene"]])
     return table if n_genes is None else table.head(n_genes)

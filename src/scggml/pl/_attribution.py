@@ -8,14 +8,14 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scggml._anndata.drawn import attributed_cells, attributed_types
+from scggml._anndata.drawn import attributed_cells, attributed_types, attribution_seen
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import read_metric
 from scggml._core.metric import shares
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, finish, panels
+from scggml.pl._figure import FAINT, PLAIN, finish, note, panels
 
-SAME, OTHER = OKABE_ITO[0], OKABE_ITO[4]
+STATE, COMPOSITION = PLAIN, FAINT
 
 
 @documented
@@ -32,8 +32,8 @@ def attribution(
     """Draw the contributions of cells, in the learned space, and of cell types to the gap between classes.
 
     Left, orange cells are farther from other classes than from their own, violet ones nearer. Right, bars of cell types
-    are split by where the mass goes: to the same type (the type looks different) or to another one (its abundance
-    differs).
+    are split into state (the cells of a type differ) and composition (there are more or fewer of them, or room is made
+    for others).
 
     Parameters
     ----------
@@ -83,6 +83,8 @@ def attribution(
     _draw_cells(axes[0], cells, adata, key, components)
     if types is not None:
         _draw_types(axes[1], types)
+    for panel in axes:
+        note(panel, attribution_seen(adata, key))
     finish(axes[0].figure, show=show, save=save)
     return axes
 
@@ -101,7 +103,7 @@ def attribution_cells(adata: AnnData, key: str, components: tuple[int, int]) -> 
 
 
 def attribution_types(adata: AnnData, key: str, classes: tuple[str, str] | None) -> pd.DataFrame | None:
-    """Return what is drawn of the types: `cell_type`, `same_type`, `other_type`, `excess` (the sum), largest first."""
+    """Return what is drawn of the types: `cell_type`, `state`, `composition`, `excess` (the sum), largest first."""
     table = attributed_types(adata, key)
     if table is None:
         return None
@@ -113,8 +115,8 @@ def attribution_types(adata: AnnData, key: str, classes: tuple[str, str] | None)
             known = pd.unique(table[["class_a", "class_b"]].to_numpy().ravel())
             raise ValueError(f"classes={classes!r} are not two of the classes {choices(known)}.")
         table = table[rows]
-    means = table.groupby("cell_type", sort=False)[["excess_same_type", "excess_other_type", "excess"]].mean()
-    means = means.rename(columns={"excess_same_type": "same_type", "excess_other_type": "other_type"})
+    means = table.groupby("cell_type", sort=False)[["excess_state", "excess_composition", "excess"]].mean()
+    means = means.rename(columns={"excess_state": "state", "excess_composition": "composition"})
     return means.sort_values("excess", ascending=False, kind="stable").reset_index()
 
 
@@ -133,7 +135,9 @@ def _draw_cells(ax: Axes, cells: pd.DataFrame, adata: AnnData, key: str, compone
     )
     ax.set_facecolor("#F4F4F4")
     share = shares(read_metric(adata, key).singular_values)
-    names = [f"{key}{i} ({share[i - 1]:.0%})" if i <= len(share) else "excess" for i in components]
+    held_out = attribution_seen(adata, key) == "held out"  # coordinates of several metrics, in standard deviations
+    extents = ["held out (sd)" if held_out else f"({part:.0%})" for part in share]
+    names = [f"{key}{i} {extents[i - 1]}" if i <= len(share) else "excess" for i in components]
     ax.set(xlabel=names[0] if len(share) > 1 else f"{key}1", ylabel=names[1] if len(share) > 1 else "excess")
     ax.set(xticks=[], title="cells")
     if len(share) > 1:
@@ -148,7 +152,7 @@ def _draw_types(ax: Axes, types: pd.DataFrame) -> None:
     places = np.arange(len(types))
     for sign in (1, -1):  # parts of unlike sign go to either side of 0
         start = np.zeros(len(types))
-        for column, color in (("same_type", SAME), ("other_type", OTHER)):
+        for column, color in (("state", STATE), ("composition", COMPOSITION)):
             part = np.where(np.sign(types[column]) == sign, types[column], 0.0)
             ax.barh(places, part, left=start, color=color, height=0.72, label=column if sign == 1 else None)
             start += part
@@ -164,7 +168,7 @@ def _draw_types(ax: Axes, types: pd.DataFrame) -> None:
     order = sorted(handles, key=lambda handle: handle.get_label() == "sum")
     ax.legend(
         order,
-        ["mass to the same type", "mass to another type", "sum"],
+        ["state", "composition", "sum"],
         loc="upper center",
         bbox_to_anchor=(0.5, -0.2),
         frameon=False,

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
-from scggml._anndata.drawn import obs_column
+from scggml._anndata.drawn import obs_column, seen
 from scggml._anndata.samples import read_distances
 from scggml._docs import documented
 from scggml.pl._figure import (
@@ -26,6 +26,7 @@ from scggml.pl._figure import (
     heading,
     is_number,
     marks,
+    note,
     palette,
 )
 
@@ -121,6 +122,7 @@ def clustermap(
         grid.ax_row_colors.tick_params(labelsize="small", length=0)
         grid.ax_col_colors.tick_params(labelright=False, right=False)  # named at the rows already
         _legend_at_right(grid, legend)
+    note(grid.ax_col_dendrogram, seen(samples, key))
     finish(grid.figure, show=show, save=save)
     return grid
 

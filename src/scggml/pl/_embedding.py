@@ -10,7 +10,7 @@ from anndata import AnnData
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from scggml._anndata.drawn import cell_counts, is_mds, mds_shares, obs_column, sample_coordinates
+from scggml._anndata.drawn import cell_counts, is_mds, key_of, mds_shares, obs_column, sample_coordinates, seen
 from scggml._anndata.graph import warn_of_graph
 from scggml._docs import documented
 from scggml.pl._figure import (
@@ -23,6 +23,7 @@ from scggml.pl._figure import (
     heading,
     is_number,
     marks,
+    note,
     palette,
     panels,
     percent,
@@ -150,6 +151,8 @@ def embedding(
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[["top", "right"]].set_visible(False)
+    key = key_of(samples, basis)
+    note(ax, None if key is None else seen(samples, key))
     finish(ax.figure, show=show, save=save)
     return ax
 

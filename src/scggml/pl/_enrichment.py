@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from scggml._anndata.genes import read_enrichment
 from scggml._anndata.messages import choices
 from scggml._docs import documented
-from scggml.pl._figure import NUMBERS, embolden, finish, heading, panels
+from scggml.pl._figure import NUMBERS, embolden, finish, heading, note, panels
 
 LONGEST = 48
 """Letters of a term that are shown."""
@@ -35,7 +35,7 @@ def enrichment(
     show: bool = False,
     save: str | Path | None = None,
 ) -> Axes:
-    """Draw the most significant gene sets of each side of each component, as dots.
+    """Draw the most significant gene sets of each direction of each component, as dots.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def enrichment(
     key
         %(key_metric)s
     n_terms
-        Most sets that each side of a component brings in; each is then drawn for all sides where it is significant.
+        Most sets that each direction of a component brings in; each is then drawn wherever it is significant.
     max_p_adjusted
         %(max_p_adjusted_sets)s
     sources
@@ -58,8 +58,8 @@ def enrichment(
 
     Returns
     -------
-    The axes: terms from top to bottom, sides of components from left to right (up: positive loadings). The area of a
-    dot is the size of the intersection (of the set, for tests on all loadings), its color the p-value.
+    The axes: terms from top to bottom, directions of components from left to right. The area of a
+    dot is the size of the intersection (of the set, for tests on all genes), its color the p-value.
 
     Raises
     ------
@@ -75,7 +75,8 @@ def enrichment(
     >>> adata = sg.datasets.synthetic_counts(n_samples=4, n_cells=30, n_genes=80, n_planted=8)
     >>> sc.pp.log1p(adata)
     >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
-    >>> strong = sg.get.metric(adata).loadings["ggml1"].nlargest(6).index
+    >>> sg.tl.rank_genes(adata, progress=False)
+    >>> strong = sg.get.rank_genes_df(adata, component=1, n_genes=8)["gene"]
     >>> sg.ext.enrich_gmt(adata, {"strong": strong}, n_genes=10)
     >>> ax = sg.pl.enrichment(adata)
     >>> [label.get_text() for label in ax.get_yticklabels()]
@@ -88,7 +89,8 @@ def enrichment(
     table = enrichment_table(adata, key=key, n_terms=n_terms, max_p_adjusted=max_p_adjusted, sources=sources)
     terms, sides = list(dict.fromkeys(table["term"])), list(table["side"].cat.categories)
     widest = max(len(term) for term in terms)
-    size = (2.2 + 0.075 * widest + 0.42 * len(sides), 1.2 + 0.24 * max(len(terms), 5))
+    tallest = max(len(side) for side in sides)  # names of columns are turned
+    size = (2.2 + 0.075 * widest + 0.42 * len(sides), 0.7 + 0.065 * tallest + 0.24 * max(len(terms), 6))
     (ax,) = panels(1, ax, size)
     drawn = ax.scatter(
         [sides.index(side) for side in table["side"]],
@@ -123,6 +125,7 @@ def enrichment(
             labelspacing=0.7,
         )
     )
+    note(ax, "training", "")
     finish(ax.figure, show=show, save=save)
     return ax
 
@@ -130,7 +133,7 @@ def enrichment(
 def enrichment_table(
     adata: AnnData, *, key: str, n_terms: int, max_p_adjusted: float, sources: Sequence[str] | None
 ) -> pd.DataFrame:
-    """Return what is drawn: `term`, `side` (such as "ggml1 up"), `size`, `log_p`, a row for each dot."""
+    """Return what is drawn: `term`, `side` (such as "ggml1 higher in cSLE"), `size`, `log_p`, a row for each dot."""
     if n_terms < 1:
         raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
     full = read_enrichment(adata, key)
@@ -142,7 +145,7 @@ def enrichment_table(
             f"of these sources; sources: {choices(full['source'].unique())}). Raise max_p_adjusted, or ask again "
             "with other n_genes."
         )
-    best = kept.groupby(["component", "side"], sort=False).head(n_terms)
+    best = kept.groupby(["component", "direction"], sort=False).head(n_terms)
     chosen = list(dict.fromkeys(zip(best["source"], best["native"], strict=True)))
     position = {term: i for i, term in enumerate(chosen)}
     rows = [pair in position for pair in zip(kept["source"], kept["native"], strict=True)]
@@ -163,7 +166,9 @@ def enrichment_table(
 
 
 def _sides(table: pd.DataFrame) -> list[str]:
-    return [f"{component} {side}" for component, side in zip(table["component"], table["side"], strict=True)]
+    return [
+        f"{component} {direction}" for component, direction in zip(table["component"], table["direction"], strict=True)
+    ]
 
 
 def shortened(name: str) -> str:

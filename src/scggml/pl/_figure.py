@@ -19,6 +19,18 @@ from scggml._anndata.drawn import obs_column, stored_colors
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 """Colors that stay apart for color-blind readers (Okabe and Ito 2008)."""
 
+PLAIN, FAINT = "#4D4D4D", "#BDBDBD"
+"""Grays for what is not of a class, such as signs and directions: colors are those of classes."""
+
+MANY = (
+    ("#D1BBD7", "#AE76A3", "#882E72", "#1965B0", "#5289C7", "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB", "#F7F056",
+     "#F6C141", "#F1932D", "#E8601C", "#DC050C"),
+    ("#E8ECFB", "#D9CCE3", "#CAACCB", "#BA8DB4", "#AA6F9E", "#994F88", "#882E72", "#1965B0", "#437DBF", "#6195CF",
+     "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB", "#F7F056", "#F7CB45", "#F4A736", "#EE8026", "#E65518", "#DC050C",
+     "#A5170E", "#72190E", "#42150A"),
+)  # fmt: skip
+"""Colors of up to 14, and of up to 23 groups, that stay apart for color-blind readers (Tol 2021)."""
+
 MISSING = "#BBBBBB"
 NUMBERS = "viridis"
 
@@ -79,8 +91,27 @@ def palette(samples: AnnData, key: str, *, used: int = 0) -> dict[str, str]:
         first = used if used + len(names) <= len(OKABE_ITO) else 0
         colors = list(OKABE_ITO[first : first + len(names)])
     else:
-        colors = [to_hex(color) for color in mpl.colormaps["turbo"](np.linspace(0.05, 0.95, len(names)))]
+        colors = _many(len(names))
     return dict(zip(names, colors, strict=True))
+
+
+def _many(n: int) -> list[str]:
+    """Return colors of more than 8 groups."""
+    for colors in MANY:
+        if n <= len(colors):
+            return [colors[i] for i in np.linspace(0, len(colors) - 1, n).round().astype(int)]
+    return [to_hex(color) for color in mpl.colormaps[NUMBERS](np.linspace(0.0, 1.0, n))]
+
+
+def note(ax: Axes, seen: str | None, hint: str = "held out: sg.tl.cross_fit") -> None:
+    """Say in small letters above the axes whether what is drawn are samples that the metric was learned on.
+
+    With a hint below it, such as how to get what holds for other samples.
+    """
+    texts = {"training": f"training samples\n{hint}".rstrip(), "held out": "held-out donors"}
+    if seen in texts:
+        drawn = ax.text(1.0, 1.01, texts[str(seen)], transform=ax.transAxes, ha="right", va="bottom")
+        drawn.set(fontsize=5.5, color="#777777")
 
 
 def percent(share: float) -> str:

@@ -11,12 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from scggml._anndata.drawn import stability_params
-from scggml._anndata.genes import component_names, gene_table, pick_components, read_genes
+from scggml._anndata.genes import component_names, name_of_genes, pick_components
 from scggml._anndata.metric import read_metric
+from scggml._anndata.ranking import read_ranking
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, finish, panels
-
-SURE, UNSURE = OKABE_ITO[1], "#9A9A9A"
+from scggml.pl._figure import FAINT, PLAIN, finish, note, panels
 
 
 @documented
@@ -32,7 +31,7 @@ def gene_stability(
     show: bool = False,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Draw the loadings of the strongest genes with their intervals, and how often each was in the top.
+    """Draw the patterns of the strongest genes with their intervals, and how often each was in the top.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def gene_stability(
     n_genes
         Most genes, strongest first.
     alpha
-        False discovery rate up to which a gene is drawn in color.
+        False discovery rate up to which a gene is drawn dark.
     gene_symbols
         %(gene_symbols)s
     ax
@@ -57,7 +56,7 @@ def gene_stability(
 
     Returns
     -------
-    The two axes: loadings (of the whole metric: norms of the genes' columns), and frequencies.
+    The two axes: patterns, and frequencies.
 
     Raises
     ------
@@ -86,11 +85,11 @@ def gene_stability(
     params = stability_params(adata, key)
     axes = panels(2, ax, (3.0, 1.2 + 0.19 * max(len(table), 4)))
     places = np.arange(len(table))
-    colors = np.where(table["significant"], SURE, UNSURE)
+    colors = np.where(table["significant"], PLAIN, FAINT)
     left, right = axes
     for place, (_, row), color in zip(places, table.iterrows(), colors, strict=True):
         left.plot([row["lower"], row["upper"]], [place, place], color=color, linewidth=1.6, solid_capstyle="round")
-    left.scatter(table["loading"], places, c=colors, s=22, zorder=3, edgecolors="white", linewidths=0.5)
+    left.scatter(table["pattern"], places, c=colors, s=22, zorder=3, edgecolors="white", linewidths=0.5)
     right.barh(places, table["frequency"], color=colors, height=0.7)
     left.set_yticks(places, table["gene"], fontsize="small")
     right.set_yticks(places, [""] * len(places))
@@ -104,12 +103,12 @@ def gene_stability(
     name = "whole metric" if component is None else f"{key}{component}"
     left.set_title(name)
     right.set_title("stability")
-    left.set_xlabel(f"loading, {float(params['level']):.0%} interval", fontsize="small")
+    left.set_xlabel(f"pattern (sd), {float(params['level']):.0%} interval", fontsize="small")
     right.set_xlabel(f"refits with it in the top {int(params['n_top'])}", fontsize="small")
     right.set_xlim(0, 1)
     right.xaxis.set_major_formatter(PercentFormatter(1.0))
     if table["p_adjusted"].notna().any():
-        entries = [(SURE, f"FDR ≤ {alpha:g}"), (UNSURE, f"FDR > {alpha:g}")]
+        entries = [(PLAIN, f"FDR ≤ {alpha:g}"), (FAINT, f"FDR > {alpha:g}")]
         right.legend(
             handles=[Line2D([], [], marker="o", linestyle="", color=color, label=text) for color, text in entries],
             loc="upper left",
@@ -117,6 +116,7 @@ def gene_stability(
             frameon=False,
             fontsize="small",
         )
+    note(right, read_ranking(adata, key).seen, "")
     finish(left.figure, show=show, save=save)
     return axes
 
@@ -124,21 +124,21 @@ def gene_stability(
 def stability_table(
     adata: AnnData, *, key: str, component: int | None, n_genes: int, alpha: float, gene_symbols: str | None
 ) -> pd.DataFrame:
-    """Return what is drawn, strongest gene first: its loading, interval, frequency, rate and significance."""
+    """Return what is drawn, strongest gene first: its pattern, interval, frequency, rate and significance."""
     stored = read_metric(adata, key)
     if n_genes < 1:
         raise ValueError(f"n_genes={n_genes!r} must be at least 1.")
     stability_params(adata, key)  # what is missing is named here
     name = key
     if component is not None:
-        (number,) = pick_components(stored, [component], "no genes")
+        (number,) = pick_components(adata, stored, [component], "no genes")
         name = component_names(stored)[number - 1]
-    table = gene_table(adata, key)
-    table = table[table["component"] == name].head(n_genes).reset_index(drop=True)
+    table = read_ranking(adata, key).of(name)
+    table = table.iloc[np.argsort(-table["pattern"].abs().to_numpy(), kind="stable")][:n_genes].reset_index(drop=True)
     if "p_adjusted" not in table:
         table["p_adjusted"] = np.nan
     table["significant"] = table["p_adjusted"] <= alpha
     if gene_symbols is not None:
-        symbols = dict(zip(read_genes(adata, stored).names, read_genes(adata, stored, gene_symbols).names, strict=True))
-        table["gene"] = [symbols[gene] for gene in table["gene"]]
-    return table[["gene", "loading", "lower", "upper", "frequency", "p_adjusted", "significant"]]
+        symbols = name_of_genes(adata, gene_symbols)
+        table["gene"] = [symbols.get(gene, gene) for gene in table["gene"]]
+    return table[["gene", "pattern", "lower", "upper", "frequency", "p_adjusted", "significant"]]

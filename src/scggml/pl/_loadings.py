@@ -1,4 +1,4 @@
-"""Draw the genes that carry the components of a metric."""
+"""Draw the genes of the components of a metric."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,47 +8,51 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scggml._anndata.genes import pick_components, read_genes, read_stability
+from scggml._anndata.genes import component_names, name_of_genes, pick_components
 from scggml._anndata.metric import read_metric
+from scggml._anndata.ranking import NEITHER, By, check_by, read_ranking
+from scggml._anndata.tested import real_components
 from scggml._core.metric import shares
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, finish, panels, percent
-
-POSITIVE, NEGATIVE = OKABE_ITO[1], OKABE_ITO[0]
+from scggml.pl._figure import FAINT, PLAIN, finish, note, panels, percent
 
 
 @documented
 def loadings(
     adata: AnnData,
     *,
+    by: By = "pattern",
     key: str = "ggml",
     components: Sequence[int] | None = None,
-    n_genes: int = 10,
+    n_genes: int = 20,
     gene_symbols: str | None = None,
     stability: bool = True,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool = False,
     save: str | Path | None = None,
 ) -> list[Axes]:
-    """Draw the genes with the largest loadings of each sign on each component, strongest first.
+    """Draw the strongest genes of each component, by the class in which they are higher.
 
-    The sign of a component is arbitrary (the largest loading is made positive); that two genes have the same or
-    opposite signs is not.
+    A bar is as long as the pattern of a gene (or its loading), and goes to the side of the class where the gene is
+    higher. Light bars are genes without a clear direction, such as genes that are up in one cell type and down in
+    another.
 
     Parameters
     ----------
     adata
-        %(adata_metric)s
+        %(adata_ranked)s
+    by
+        %(by)s
     key
         %(key_metric)s
     components
         %(components)s
     n_genes
-        %(n_genes_sides)s
+        %(n_genes_directions)s
     gene_symbols
         %(gene_symbols)s
     stability
-        Draw the intervals that `tl.gene_stability` found, where it has run for this metric.
+        Draw the intervals of patterns that `tl.gene_stability` found, where it has run for this metric.
     ax
         Axes to draw on, one for each component.
     show
@@ -58,81 +62,100 @@ def loadings(
 
     Returns
     -------
-    One axes per component.
+    One axes per component. A line above says how many components are left out as not real.
 
     Raises
     ------
     KeyError
-        No such metric or column.
+        No such metric or column, or genes were not ranked yet.
     ValueError
-        A component that is not there.
+        A component that is not there; loadings of a metric that has none on genes.
 
     Examples
     --------
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
     >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> sg.tl.rank_genes(adata, progress=False)
     >>> axes = sg.pl.loadings(adata, components=[1], n_genes=2)
     >>> axes[0].get_yticklabels()[0].get_text()
     'signal'
 
     References
     ----------
-    Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
+    Haufe et al., *On the interpretation of weight vectors of linear models in multivariate neuroimaging*, NeuroImage
+    2014.
     """
-    table = loadings_table(adata, key=key, components=components, n_genes=n_genes, gene_symbols=gene_symbols)
+    table = loadings_table(adata, by=by, key=key, components=components, n_genes=n_genes, gene_symbols=gene_symbols)
+    ranking = read_ranking(adata, key)
     drawn = list(dict.fromkeys(table["component"] if components is None else components))
     tallest = max(1, int(table["component"].value_counts().max())) if len(table) else 1
     longest = max((len(name) for name in table["gene"]), default=0)
-    axes = panels(len(drawn), ax, (3.0 + 0.075 * max(0, longest - 10), 1.0 + 0.19 * tallest))  # bars keep their room
+    axes = panels(len(drawn), ax, (3.0 + 0.075 * max(0, longest - 10), 1.2 + 0.19 * tallest))  # bars keep their room
     share = shares(read_metric(adata, key).singular_values)
+    real = real_components(adata, read_metric(adata, key))
+    left_out = "" if components is not None or real is None or not real.any() else f"{int((~real).sum())} not real"
     for panel, component in zip(axes, drawn, strict=True):
         part = table[table["component"] == component]
         places = np.arange(len(part))
-        colors = np.where(part["loading"] > 0, POSITIVE, NEGATIVE)
-        panel.barh(places, part["loading"], color=colors, height=0.75)
+        panel.barh(places, part["length"], color=np.where(part["higher_in"] == NEITHER, FAINT, PLAIN), height=0.75)
         if stability and "lower" in part:
-            panel.hlines(places, part["lower"], part["upper"], color="#333333", linewidth=1.0)
+            panel.hlines(places, part["lower"], part["upper"], color="black", linewidth=1.0)
         panel.set_yticks(places, part["gene"], fontsize="small")
         panel.set_ylim(tallest - 0.5, -0.5)
         panel.axvline(0, color="black", linewidth=0.8)
-        panel.set(title=f"{key}{component} ({percent(share[component - 1])})", xlabel="loading")
+        high, low = ranking.ends(component)
+        panel.set_title(f"{key}{component} ({percent(share[component - 1])})")
+        panel.set_xlabel(f"{UNITS[by]}\n← higher in {low}   |   higher in {high} →", fontsize="small")
         panel.locator_params(axis="x", nbins=4)
         panel.ticklabel_format(axis="x", scilimits=(-2, 3))
         panel.spines[["top", "right"]].set_visible(False)
+        note(panel, ranking.seen, left_out)
     finish(axes[0].figure, show=show, save=save)
     return axes
+
+
+UNITS: dict[By, str] = {"pattern": "pattern (sd)", "loading": "loading"}
+"""What bars are, by what genes are ranked by."""
 
 
 def loadings_table(
     adata: AnnData,
     *,
+    by: By,
     key: str,
     components: Sequence[int] | None,
     n_genes: int,
     gene_symbols: str | None,
 ) -> pd.DataFrame:
-    """Return what is drawn: `component`, `gene`, `loading`, `share`; falling positive loadings, then the negative ones.
+    """Return what is drawn: `component`, `gene`, `length` (with the sign of the shift), `higher_in`, from high to low.
 
-    With `lower` and `upper` where `tl.gene_stability` has drawn donors for this metric.
+    With `lower` and `upper` of patterns where `tl.gene_stability` has drawn donors for this metric.
     """
-    stored = read_metric(adata, key)
+    check_by(by)
+    stored, ranking = read_metric(adata, key), read_ranking(adata, key)
     if n_genes < 1:
         raise ValueError(f"n_genes={n_genes!r} must be at least 1.")
-    share = shares(stored.singular_values)
-    components = pick_components(stored, components, "no loadings to draw")
-    genes = read_genes(adata, stored, gene_symbols)
-    found = read_stability(adata, stored)
+    if ranking.table[by].isna().all():
+        raise ValueError(f'by={by!r}: the metric {key!r} has no loadings on genes; pass by="pattern".')
+    names = name_of_genes(adata, gene_symbols)
     parts = []
-    for component in components:
-        column = pd.Series(genes.loadings[:, component - 1])
-        up = column[column > 0].nlargest(n_genes)
-        down = column[column < 0].nsmallest(n_genes)[::-1]
-        both = pd.concat([up, down])
-        part = pd.DataFrame({"component": component, "gene": genes.names[both.index], "loading": both.to_numpy()})
-        for name in ("lower", "upper") if found is not None and "lower" in found else ():
-            part[name] = np.asarray(found[name])[both.index, component - 1]
-        parts.append(part)
-    table = pd.concat(parts, ignore_index=True)
-    table.insert(3, "share", share[table["component"] - 1])
-    return table
+    for component in pick_components(adata, stored, components, "no genes to draw"):
+        table = ranking.of(component_names(stored)[component - 1])
+        table = table.iloc[np.argsort(-table[by].abs().fillna(0.0).to_numpy(), kind="stable")][:n_genes]
+        table = table[table[by].abs() > 0]
+        side = np.where(table["shift"] < 0, -1.0, 1.0)
+        part = pd.DataFrame(
+            {
+                "component": component,
+                "gene": [names.get(gene, gene) for gene in table["gene"]],
+                "length": side * table[by].abs(),
+                "higher_in": table["higher_in"].astype(str),
+            }
+        )
+        if by == "pattern" and "lower" in table:  # the interval turns with the bar
+            turned = side * np.sign(table["pattern"])
+            ends = np.sort(np.stack([turned * table["lower"], turned * table["upper"]]), axis=0)
+            part["lower"], part["upper"] = ends
+        parts.append(part.sort_values("length", ascending=False, kind="stable"))
+    return pd.concat(parts, ignore_index=True)

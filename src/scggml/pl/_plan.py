@@ -13,7 +13,7 @@ from matplotlib.path import Path as Curve
 
 from scggml._anndata.drawn import plan_ends, plan_entries, plan_info
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, finish, groups, panels
+from scggml.pl._figure import OKABE_ITO, finish, groups, note, panels
 
 WIDTH = 0.06
 """Width of the bars of the types; the samples are 1 apart."""
@@ -107,6 +107,7 @@ def plan(
     ax.spines[:].set_visible(False)
     moved = float(table.loc[table["type_a"].astype(str) != table["type_b"].astype(str), "mass"].sum())
     ax.set_xlabel(f"distance {float(info['distance']):.3g}; {moved:.0%} of the mass changes its type", fontsize="small")
+    note(ax, plan_info(plan).get("seen"))
     finish(ax.figure, show=show, save=save)
     return ax
 

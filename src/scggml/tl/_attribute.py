@@ -6,26 +6,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from tqdm.auto import tqdm
 
+from scggml._anndata.contributions import (
+    Contributions,
+    Study,
+    add_up,
+    p_values,
+    parts_of,
+    warn_of_difference,
+    warn_of_leaks,
+)
+from scggml._anndata.held_out import has_held_out, read_held_out
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata
 from scggml._anndata.metric import read_metric
 from scggml._anndata.reading import STORED, Stored, read_target, reread, seed_of
 from scggml._anndata.results import write_cells, write_uns
-from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
-from scggml._core.explain.attribution import cell_contributions, excess, mean_flows, type_flows
-from scggml._core.learn.pair_weights import weigh_pairs
-from scggml._core.samples import labelled
+from scggml._core.checks import check_whole
+from scggml._core.cohort import Floats, Integers, Names
+from scggml._core.explain.attribution import mean_flows
+from scggml._core.explain.significance import benjamini_hochberg
 from scggml._core.threads import n_threads
-from scggml._core.transport.coreset import Coreset, Summary, centers_of
+from scggml._core.transport.coreset import Summary
 from scggml._core.transport.exact import Exact, SolverName, as_solver
-from scggml._core.transport.pairs import solve_plans
-from scggml._core.transport.solver import Solver
 from scggml._docs import documented
-
-PAIRS = 2048
-"""Pairs of samples that are solved at a time."""
 
 
 @documented
@@ -33,7 +37,9 @@ def attribute(
     adata: AnnData,
     *,
     key: str = "ggml",
+    held_out: bool = False,
     cell_type_key: str | None = None,
+    n_perm: int = 999,
     sample_key: str | None = None,
     label_key: str | None = None,
     weights_key: str | None = None,
@@ -58,9 +64,13 @@ def attribute(
     the pairs within. It is negative for a cell that is as far from its own class as from others. All cells add up to
     the gap, exactly.
 
-    With cell types, what a type adds is split by where its mass goes: to the same type of the other sample (the type
-    itself looks different) or to another one (there is more or less of it). Plans are optimal for samples, not for
-    cells: with many equal cells another plan may be as good. Sums over types are more stable than single cells.
+    With cell types, what a type adds has two parts. Its *state*: what is left if all samples had the same composition,
+    the gap between classes of the distances between the cells of this type alone, by their share. And *composition*,
+    the rest: there is more or less of it, or room is made for others (it is negative where cells of other types make a
+    way around that shortens distances). With `held_out` either part has a p-value: the share of permutations of the
+    labels among donors (within batches, and among all classes) that give as large a part, at unchanged distances.
+    Plans are optimal for samples, not for cells: with many equal cells another plan may be as good. Sums over types are
+    more stable than single cells.
 
     Parameters
     ----------
@@ -68,8 +78,13 @@ def attribute(
         %(adata_metric)s
     key
         %(key_metric)s
+    held_out
+        Take the plans of each pair of samples from metrics that have seen neither donor (`tl.cross_fit` comes first).
+        On the samples that a metric was learned on all types seem to differ, as each helps to tell these samples apart.
     cell_type_key
         Column of `.obs` with the type of each cell, for the tables of types.
+    n_perm
+        Permutations of labels among donors for the p-values of types with `held_out`; 0 for none.
     sample_key, label_key, weights_key
         %(keys_cells)s
     n_cells
@@ -104,14 +119,18 @@ def attribute(
         its own. Unlike the contribution it does not shrink with the number of cells and samples, so it is what to
         draw. Its mean over cells, samples and classes is the gap.
     `.uns["ggml_attribution"]`
-        dict: `between`, `within`, `gap` (floats), `params`, and with `cell_type_key` two DataFrames:
+        dict: `between`, `within`, `gap` (floats), `seen` ("training", "held out", "other"), `params`, and with
+        `cell_type_key` two DataFrames:
 
         `types`
             a row for each pair of classes (`class_a`, `class_b`) and type (`cell_type`): `mass`, its share of the cells
             (mean of both classes); `moved`, the share of that mass that goes to or comes from another type;
             `distance`, what it adds to the mean distance, as a sum of `same_type` and `other_type`; `excess`, what it
             adds beyond the mean of the distances within the two classes (0 within a class), as a sum of
-            `excess_same_type` and `excess_other_type`.
+            `excess_same_type` and `excess_other_type` (by where the mass goes), and as a sum of `excess_state` and
+            `excess_composition`. With `held_out`: `p_value_state`, `p_value_composition`, and false discovery rates
+            (Benjamini and Hochberg, over types and parts of a pair of classes) `p_adjusted_state`,
+            `p_adjusted_composition`.
         `flows`
             the same by pair of types (`type_a`, `type_b`): `mass` and `distance`, which add up to 1 and the mean
             distance.
@@ -119,9 +138,16 @@ def attribute(
     Raises
     ------
     KeyError
-        No such metric or column.
+        No such metric or column; `held_out` without `tl.cross_fit`.
     ValueError
-        Missing ids, one class only, a class with one sample, arguments out of range.
+        Labels that are numbers; with `held_out` samples that the metric was not learned on; missing ids, one class
+        only, a class with one sample, arguments out of range.
+
+    Warns
+    -----
+    UserWarning
+        Types that occur in one class only. Without `held_out`, after `tl.cross_fit`: types share the gap otherwise on
+        held-out donors.
 
     Examples
     --------
@@ -141,6 +167,7 @@ def attribute(
     stored = read_metric(adata, key)
     engine = stored.learner.engine if isinstance(solver, str) and solver == STORED else as_solver(solver)
     n_threads(n_jobs)
+    check_whole("n_perm", n_perm, 0)
     reading = reread(
         stored.reading,
         sample_key=sample_key,
@@ -159,105 +186,57 @@ def attribute(
             f"label_key={reading.label_key!r} holds numbers, so that there are no classes whose gap cells could add "
             "to. Pass a label_key with classes, such as ranges of these numbers (pd.cut)."
         )
-    types = None if cell_type_key is None else selection.categories(cell_type_key, "cell_type_key")
-    cells = labelled(replace(stored, reading=reading).cohort(selection), target)
-    cohort, owner, own_types = cells, np.arange(len(cells.points)), None if types is None else types[0]
-    if isinstance(reading.summary, Coreset):
-        rng_of_summary = np.random.default_rng([reading.seed, 1])
-        cohort, owner, own_types = _summarize(cells, reading.summary, own_types, rng_of_summary)
-    batch = None if reading.batch_key is None else selection.codes(reading.batch_key, "batch_key")
-
-    weights = weigh_pairs(target, batch=batch)
-    values, contributions, flows = _add_up(
-        cohort,
-        cohort.points.astype(np.float64),
-        weights.pairs,
-        weights.between - weights.within,
-        types=own_types,
-        n_types=0 if types is None else len(types[1]),
-        squared=stored.squared,
-        solver=engine,
-        n_jobs=n_jobs,
-        progress=progress,
-    )
-    # a cell gets a share of its center's contribution in proportion to its weight
-    mass = np.append(cohort.weights, 1.0)
-    shared = np.append(contributions, 0.0)[owner] * cells.weights / mass[owner]
+    stored = replace(stored, reading=reading)
+    study = Study.of(stored, selection, target, cell_type_key)
+    if study.types is not None:
+        warn_of_leaks(study, str(cell_type_key))
+    options: dict[str, Any] = {"solver": engine, "n_jobs": n_jobs, "progress": progress}
+    result = add_up(study, read_held_out(adata, stored) if held_out else None, **options)
     given = reading.to_params() | ({} if cell_type_key is None else {"cell_type_key": cell_type_key})
     entry: dict[str, Any] = {
-        "between": float(weights.between @ values),
-        "within": float(weights.within @ values),
-        "gap": float((weights.between - weights.within) @ values),
+        "between": result.between,
+        "within": result.within,
+        "gap": result.between - result.within,
+        "seen": "held out" if held_out else stored.seen(selection.names),
         "params": given,
         "fingerprint": stored.fingerprint,
     }
-    if types is not None:
-        entry["types"], entry["flows"] = _type_tables(cohort.classes, types[1], *mean_flows(*flows))
+    if study.types is not None:
+        types, entry["flows"] = _type_tables(target.classes, study.type_names, *mean_flows(*result.flows))
+        p = None
+        if held_out and n_perm:
+            p = p_values(study, result, n_perm, np.random.default_rng([reading.seed, 4]))
+        elif not held_out and has_held_out(adata, stored):
+            warn_of_difference(study, result, add_up(study, read_held_out(adata, stored), **options))
+        types = _with_parts(types, study, result, p)
+        entry["types"] = types
 
     adata = adata.copy() if copy else adata
-    write_cells(adata, Keys(key).attribution, selection.rows, shared)
-    write_cells(adata, Keys(key).excess, selection.rows, excess(cells, shared))
+    write_cells(adata, Keys(key).attribution, selection.rows, result.cells)
+    write_cells(adata, Keys(key).excess, selection.rows, result.excess)
     write_uns(adata, Keys(key).attribution, entry)
     return adata if copy else None
 
 
-def _summarize(
-    cells: Cohort, summary: Coreset, types: Integers | None, rng: np.random.Generator
-) -> tuple[Cohort, Integers, Integers | None]:
-    """Return few points of each sample, of one cell type each, the point of each cell (-1: none), and their types."""
-    points, weights, kinds, sizes = list[Points](), list[Floats](), list[Integers](), list[int]()
-    owner = np.full(len(cells.points), -1, dtype=np.int64)
-    first = 0
-    for span in cells.spans(np.arange(cells.n_samples)):
-        own = summary.owners(cells.points[span], cells.weights[span], rng)
-        kept = np.flatnonzero(own >= 0)
-        marks = own[kept] if types is None else own[kept] * (int(types.max()) + 1) + types[span][kept]
-        found, place = np.unique(marks, return_inverse=True)
-        centers, mass = centers_of(cells.points[span][kept], cells.weights[span][kept], place.ravel())
-        owner[np.arange(span.start, span.stop)[kept]] = first + place.ravel()
-        points.append(centers)
-        weights.append(mass)
-        sizes.append(len(found))
-        if types is not None:
-            kinds.append(found % (int(types.max()) + 1))
-        first += len(found)
-    summarized = replace(
-        cells,
-        points=np.concatenate(points),
-        weights=np.concatenate(weights),
-        offsets=np.concatenate([[0], np.cumsum(sizes)]),
-    )
-    return summarized, owner, np.concatenate(kinds) if types is not None else None
-
-
-def _add_up(
-    cohort: Cohort,
-    Z: Floats,
-    pairs: Integers,
-    weights: Floats,
-    *,
-    types: Integers | None,
-    n_types: int,
-    squared: bool,
-    solver: Solver,
-    n_jobs: int | None,
-    progress: bool,
-) -> tuple[Floats, Floats, list[Floats]]:
-    """Return distances of all pairs, contributions of the cells, and flows between types, some pairs at a time."""
-    values, contributions, flows = np.empty(len(pairs)), np.zeros(len(Z)), list[Floats]()
-    with tqdm(total=len(pairs), desc="plans", unit="pair", disable=not progress, leave=False) as bar:
-        for start in range(0, len(pairs), PAIRS):
-            part = slice(start, start + PAIRS)
-            plans = solve_plans(
-                cohort, Z, pairs[part], "sqeuclidean" if squared else "euclidean", solver=solver, n_jobs=n_jobs
-            )
-            values[part] = plans.values
-            contributions += cell_contributions(Z, plans, weights[part], squared=squared)
-            if types is not None:
-                found = type_flows(cohort, types, n_types, Z, plans, squared=squared)
-                flows = [old + new for old, new in zip(flows, found, strict=True)] if flows else list(found)
-            bar.update(len(plans.pairs))
-    return values, contributions, flows
+def _with_parts(table: pd.DataFrame, study: Study, result: Contributions, p: Floats | None) -> pd.DataFrame:
+    """Return the table with both parts of the excess of each type, p-values (n_kinds, n_types, 2) and their rates."""
+    columns = {"excess": parts_of(study, result)}
+    if p is not None:
+        columns["p_value"] = p
+        columns["p_adjusted"] = np.stack([benjamini_hochberg(found.ravel()).reshape(found.shape) for found in p])
+    names = [str(name) for name in study.target.classes]
+    kind_of = {(names[a], names[b]): k for k, (a, b) in enumerate(study.kinds)}
+    type_of = {str(name): t for t, name in enumerate(study.type_names)}
+    places = [
+        (kind_of.get((a, b), -1), type_of[t])
+        for a, b, t in zip(table["class_a"], table["class_b"], table["cell_type"], strict=True)
+    ]
+    out = table.copy()
+    for name, values in columns.items():
+        for part, kind in enumerate(("state", "composition")):
+            nothing = 0.0 if name == "excess" else np.nan  # within a class
+            out[f"{name}_{kind}"] = [nothing if k < 0 else values[k, t, part] for k, t in places]
+    return out
 
 
 def _type_tables(

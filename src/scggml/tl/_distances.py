@@ -6,18 +6,22 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
-from scggml._anndata.features import AUTO, Features, Mask, read_features
+from scggml._anndata.features import AUTO, Features, Mask, find_basis, read_features
+from scggml._anndata.held_out import read_held_out
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, choices, columns
 from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
 from scggml._anndata.reading import STORED, Reading, Stored, reread, seed_of
 from scggml._anndata.samples import samples_adata, write_distances
+from scggml._anndata.selection import Selection
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary, as_summary
 from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.pairs import all_pairs, solve_distances, square
 from scggml._core.transport.plans import GROUND_COSTS, GroundCost
+from scggml._core.transport.solver import Solver
 from scggml._docs import documented
 
 
@@ -26,6 +30,7 @@ def distances(
     adata: AnnData,
     *,
     key: str = "ggml",
+    held_out: bool = False,
     metric: GroundCost | str | None = None,
     sample_key: str | None = None,
     label_key: str | None = None,
@@ -35,6 +40,7 @@ def distances(
     n_cells: int | Stored | None = "stored",
     min_cells: int | Stored = "stored",
     weights_key: str | None = None,
+    genes: bool = True,
     solver: SolverName | Exact | Stored = "stored",
     summary: Summary | Stored = "stored",
     rng: int | np.random.Generator | Stored = "stored",
@@ -46,7 +52,8 @@ def distances(
     .. math:: D_{pq} = \min_{T \in U(a_p, a_q)} \sum_{ij} T_{ij}\, d(x_i, y_j)
 
     where d is the learned metric, another stored metric, or a fixed one. (A metric learned with `squared=True` has the
-    squared ground cost here too.)
+    squared ground cost here too.) On the samples that a metric was learned on it separates what it was told to
+    separate; `held_out=True` shows what holds for new donors.
 
     Parameters
     ----------
@@ -54,6 +61,9 @@ def distances(
         %(adata_cells)s
     key
         %(key_metric)s
+    held_out
+        Measure each pair of samples by metrics that have seen neither donor (`tl.cross_fit` comes first). The triangle
+        inequality holds within each of these metrics only, so a few percent of all triples violate it.
     metric
         Instead of the metric `key`: `"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`, or the
         key of another stored metric.
@@ -69,6 +79,8 @@ def distances(
     min_cells
         %(min_cells)s
         By default that of the metric `key` (or 1).
+    genes
+        Read the mean expression of all genes, too, which takes a pass over `.X`.
     solver
         %(solver)s
         By default that of the metric `key` (or `Exact()`).
@@ -93,16 +105,23 @@ def distances(
         Every column of `adata.obs` that is constant within samples, and `n_cells`.
     `.obsp["ggml_distances"]`
         (P, P) float64, symmetric with zero diagonal, in units of the metric. A fixed or other metric gives the slot
-        its name, such as `"euclidean_distances"`.
-    `.X`
-        (P, d) mean profile of each sample over the features.
+        its name, such as `"euclidean_distances"`; held-out distances are in `"ggml_held_out_distances"`, so that
+        `key="ggml_held_out"` names them to all other functions.
+    `.X`, `.layers["fraction"]`
+        (P, n_vars) mean expression of each gene (of `.X`, or the layer of the metric; raw counts are brought to 10,000
+        per cell and to log(1 + x) first) and the share of cells that express it, so that `sc.pl.heatmap`,
+        `sc.pl.umap(samples, color=gene)` and others draw genes of samples. Without `genes`, or without a matrix of
+        them, (P, d) mean features.
+    `.obsm`
+        (P, d) mean features, under the name of the representation, if these are no genes.
     `.uns["ggml_distances"]`
-        dict: `metric`, `sample_key` and, if known, `label_key`.
+        dict: `metric`, `sample_key`, `seen` ("training", "held out", "other": samples that the metric was learned on,
+        left out of, or that are others) and, if known, `label_key`.
 
     Raises
     ------
     KeyError
-        No such metric, column or slot.
+        No such metric, column or slot; `held_out` without `tl.cross_fit`.
     ValueError
         Missing ids, features that are missing or not finite, arguments out of range.
 
@@ -142,10 +161,17 @@ def distances(
     else:
         engine = as_solver(solver)
     n_threads(n_jobs)
+    if held_out and metric is not None:
+        raise ValueError(
+            f"held_out=True goes with the learned metric {key!r}, not with metric={metric!r}; leave metric out."
+        )
     selection = reading.select(adata)
     if reading.label_key is not None:  # one label for each sample, whatever it says; new samples may all have one
         selection.codes(reading.label_key, "label_key")
     learned = stored is not None and metric not in GROUND_COSTS
+    if held_out and stored is not None:
+        how: dict[str, Any] = {"genes": genes, "n_jobs": n_jobs, "progress": progress}
+        return _held_out(adata, replace(stored, reading=reading), selection, engine, **how)
     cost: GroundCost = "euclidean"
     if learned and stored is not None:
         summary = as_summary(reading.summary, selection.sizes, len(stored.components))
@@ -170,14 +196,54 @@ def distances(
         n_jobs=n_jobs,
         progress=f"{name} distances" if progress else None,
     )
-    samples = samples_adata(selection, cohort, names)
+    given = stored is None or _given(use_rep, layer, mask_var)
+    slot = _slot(adata, use_rep if given and not learned else reading.use_rep, stored if learned else None)
+    samples = samples_adata(selection, cohort, names, slot=slot, layer=reading.layer, genes=genes, n_jobs=n_jobs)
     entry: dict[str, Any] = {"metric": name, "sample_key": reading.sample_key}
     if reading.label_key is not None:
         entry["label_key"] = reading.label_key
     if learned and stored is not None:
-        entry["fingerprint"] = stored.fingerprint
+        entry |= {"fingerprint": stored.fingerprint, "seen": stored.seen(selection.names)}
     write_distances(samples, name, square(values, pairs, cohort.n_samples), entry)
     return samples
+
+
+def _held_out(
+    adata: AnnData,
+    stored: StoredMetric,
+    selection: Selection,
+    engine: Solver,
+    *,
+    genes: bool,
+    n_jobs: int | None,
+    progress: bool,
+) -> AnnData:
+    """Return the samples with distances under metrics that have seen neither donor."""
+    found = read_held_out(adata, stored)
+    fold, name = found.folds(selection), Keys(stored.key).held_out
+    summary = as_summary(stored.reading.summary, selection.sizes, len(stored.components))
+    cohort = found.cohort(selection, summary=summary, n_jobs=n_jobs, progress=progress)
+    D = np.zeros((selection.n_samples, selection.n_samples))
+    every = list(found.fits.pairs(fold))
+    for e, members, pairs, share in tqdm(
+        every, desc=f"{name} distances", unit="fit", disable=not progress, leave=False
+    ):
+        part = cohort.take(members)
+        values = solve_distances(part, found.points(part, e), pairs, stored.cost, solver=engine, n_jobs=n_jobs)
+        D[np.ix_(members, members)] += square(values * share, pairs, len(members))
+    samples = samples_adata(selection, cohort, stored.features, layer=stored.reading.layer, genes=genes, n_jobs=n_jobs)
+    entry = {"metric": name, "sample_key": stored.reading.sample_key, "fingerprint": stored.fingerprint}
+    if stored.reading.label_key is not None:
+        entry["label_key"] = stored.reading.label_key
+    write_distances(samples, name, D, entry | {"fold": fold, "seen": "held out"})
+    return samples
+
+
+def _slot(adata: AnnData, use_rep: str | None, stored: StoredMetric | None) -> str | None:
+    """Return the slot of `.obsm` that features come from; None for genes."""
+    if stored is not None and not stored.has_features(adata):
+        return Keys(stored.key).cells
+    return None if use_rep in (None, "X") else find_basis(adata, str(use_rep))
 
 
 def _axes(stored: StoredMetric) -> list[str]:

@@ -1,28 +1,28 @@
 """Assess which genes would be found again, and which of them more than by chance."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from anndata import AnnData
 
-from scggml._anndata.genes import gene_table, read_axes, read_genes
+from scggml._anndata.changes import read_changes
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, warn
 from scggml._anndata.metric import read_metric
-from scggml._anndata.reading import read_target, reread
+from scggml._anndata.points import read_points
+from scggml._anndata.ranking import has_ranking, read_ranking, refresh_ranking, write_ranking
+from scggml._anndata.reading import reread
 from scggml._anndata.results import write_uns
 from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Floats, Integers
 from scggml._core.explain.refit import Refit
-from scggml._core.explain.significance import align, in_top, pooled_significance
+from scggml._core.explain.significance import in_top, pooled_significance
 from scggml._core.folds import strata_of
 from scggml._core.labelings import draw_donors, n_labelings, permutation_blocks, permute, smallest_p
-from scggml._core.learn.choice import summarize
 from scggml._core.runner import run_tasks
-from scggml._core.samples import Samples
 from scggml._core.seeds import as_seed
-from scggml._core.transport.coreset import Coreset
 from scggml._docs import documented
 
 POINTS = 100
@@ -48,29 +48,24 @@ def gene_stability(
 
     **Other donors.** `n_boot` times as many donors are drawn with replacement, those of one label among themselves, and
     the metric is learned on them as the stored one was, with the ridge and shrinkage that were decided for it. W is
-    known up to a rotation, so the gene loadings of each refit are first turned onto the stored ones (orthogonal
-    Procrustes) and brought to their norm. The spread of an aligned loading gives its interval; how often a gene is
-    among the `n_top` strongest gives its frequency.
+    known up to a rotation, so each refit is first turned onto the stored metric (orthogonal Procrustes). The spread of
+    the pattern of a gene (see `rank_genes`) gives its interval; how often a gene is among the `n_top` strongest gives
+    its frequency.
 
     **Permuted labels.** `n_perm` times the labels are permuted among the donors (within batches), and the metric is
     learned on them, ridge and shrinkage decided again. (A donor whose samples have different labels keeps them, in
-    another order.) A gene is scored by what it adds to the gap between classes, as a share of the distance between
-    them:
+    another order.) A gene is scored by its excess
 
-    .. math::
-        e_g = \sum_i W_{ig} \frac{\partial (\bar D_\text{between} - \bar D_\text{within})}{\partial W_{ig}}
-        \Big/ \bar D_\text{between}, \qquad
-        \sum_g e_g = 1 - \bar D_\text{within} / \bar D_\text{between}
+    .. math:: e_g = \sqrt{\sum_i \omega_i \max\big(a_{ig} (a_{ig} - a'_{ig}), 0\big)}
 
-    with mean distances in which classes count equally. (A distance is homogeneous in W, so by Euler's theorem it is the
-    sum of such parts.) It has no unit and is large only for genes that the metric weighs and in which classes differ; a
-    metric weighs many other genes too, whatever the labels are, so that the loading alone is a poor score. The p-value
-    of a gene is the share of all such numbers, of all genes, under the permuted and the true labels, that are as large;
-    false discovery rates are Benjamini and Hochberg's. Pooling holds the expected number of false discoveries also if
-    genes differ in their distribution, but the single p-value is then right only on average. Because genes are
-    associated with each other, the smallest rate is itself compared with those that permuted labels give, and no rate
-    is let below the p-value of this comparison: if labels mean nothing, at most 5 % of cohorts report any gene at 5 %,
-    exactly. Large samples are represented by 100 points each here, for the true labels as for the permuted ones.
+    over components i, which count by their importance :math:`\omega`: its pattern a between labels, as far as it
+    exceeds the pattern a' over pairs of samples of one label. The p-value of a gene is the share of all such numbers,
+    of all genes, under the permuted and the true labels, that are as large; false discovery rates are Benjamini and
+    Hochberg's. Pooling holds the expected number of false discoveries also if genes differ in their distribution, but
+    the single p-value is then right only on average. Because genes are associated with each other, the smallest rate is
+    itself compared with those that permuted labels give, and no rate is let below the p-value of this comparison: if
+    labels mean nothing, at most 5 % of cohorts report any gene at 5 %, exactly. Large samples are represented by 100
+    points each here, for the true labels as for the permuted ones.
 
     A gene that follows others (through the same regulation, or because few principal components cannot
     separate them) is found with them. Significance says that labels and gene are associated in these donors; not why.
@@ -80,7 +75,7 @@ def gene_stability(
     Parameters
     ----------
     adata
-        AnnData with the metric and the cells that it was learned on.
+        %(adata_learned)s
     n_boot
         Draws of donors; 0 for none, else at least 2 (intervals need 50 or more).
     groups_key
@@ -109,8 +104,9 @@ def gene_stability(
     None, or the copy if `copy`. Written are
 
     `.uns["ggml_genes"]`
-        The table of `rank_genes` with the columns `lower`, `upper` (interval of the loading), `frequency`, `excess`,
-        `p_value`, `p_adjusted`. The last three are those of the gene in the whole metric in all rows.
+        The ranking of `rank_genes` (which runs if it has not) with the columns `lower`, `upper` (interval of the
+        pattern), `frequency`, `excess`, `p_value`, `p_adjusted`. The last three are those of the gene in the whole
+        metric in all rows.
     `.uns["ggml_stability"]`
         dict: the same numbers as arrays by gene (`genes`), and component with the whole metric last: `lower`, `upper`,
         `frequency` (n_genes, k + 1); `excess`, `p_value`, `p_adjusted` (n_genes,); `fingerprint`, `params`.
@@ -120,7 +116,7 @@ def gene_stability(
     KeyError
         No such metric or column.
     ValueError
-        Samples of more than one donor, arguments out of range.
+        Samples of more than one donor, genes of one name, genes that were ranked by a contrast, arguments out of range.
 
     Warns
     -----
@@ -139,14 +135,15 @@ def gene_stability(
     >>> sg.tl.gene_stability(adata, 10, n_perm=40, n_top=4, n_jobs=1, progress=False)
     >>> genes = sg.get.rank_genes_df(adata, max_p_adjusted=0.05)["gene"]
     >>> len(genes), bool(adata.var.loc[genes, "planted"].all())
-    (3, True)
+    (4, True)
 
     References
     ----------
-    Tusher, Tibshirani and Chu, *Significance analysis of microarrays*, PNAS 2001, for pooled permutations; Westfall and
-    Young, *Resampling-based multiple testing*, 1993, for tests of the smallest p-value; Meinshausen and Bühlmann,
-    *Stability selection*, JRSS B 2010; Schönemann, *A generalized solution of the orthogonal Procrustes problem*,
-    Psychometrika 1966.
+    Haufe et al., *On the interpretation of weight vectors of linear models in multivariate neuroimaging*, NeuroImage
+    2014, for patterns; Tusher, Tibshirani and Chu, *Significance analysis of microarrays*, PNAS 2001, for pooled
+    permutations; Westfall and Young, *Resampling-based multiple testing*, 1993, for tests of the smallest p-value;
+    Meinshausen and Bühlmann, *Stability selection*, JRSS B 2010; Schönemann, *A generalized solution of the orthogonal
+    Procrustes problem*, Psychometrika 1966.
     """
     check_adata(adata)
     check_whole("n_boot", n_boot, 0)
@@ -157,30 +154,39 @@ def gene_stability(
         raise ValueError(f"n_boot={n_boot} and n_perm={n_perm} leave nothing to do; pass n_boot >= 2 or n_perm >= 1.")
     seed = as_seed(rng)
     stored = read_metric(adata, key)
-    genes = read_genes(adata, stored)
+    changes = None if has_ranking(adata, stored) else read_changes(adata, stored, n_jobs=n_jobs, progress=progress)
     stored = replace(stored, reading=reread(stored.reading, groups_key=groups_key))
-    selection, samples = stored.training(adata, n_jobs=n_jobs, progress=progress)
-    target = read_target(stored.reading, selection)
-    axes = read_axes(adata, stored, genes)
     generator = np.random.default_rng(seed)
+    layer = None if changes is not None else _layer_of(read_ranking(adata, key).params, key)
+    points = read_points(adata, stored, POINTS, rng=generator, layer=layer, n_jobs=n_jobs, progress=progress)
+    if len(set(points.names)) < len(points.names):
+        raise ValueError(
+            "adata.var_names has several genes of one name, which could not be told apart in the results; call "
+            "adata.var_names_make_unique() first."
+        )
     options: dict[str, Any] = {"n_jobs": n_jobs, "generator": generator, "progress": progress}
+    shared = stored.learner.with_work(points.samples, rng=generator, n_jobs=n_jobs)
+    refit = Refit(
+        shared,
+        points.target,
+        stored.learner,
+        stored.settled,
+        stored.components,
+        points.expression,
+        points.deviations,
+    )
     found: dict[str, Any] = {}
-    shared: Samples | None = None
     if n_boot:
-        shared = stored.learner.with_work(samples, rng=generator, n_jobs=n_jobs)
-        refit = Refit(shared, target, stored.learner, stored.settled, axes)
-        found |= _spread(refit, genes.loadings.T, n_boot, n_top=n_top, level=level, **options)
+        found |= _spread(refit, n_boot, n_top=n_top, level=level, **options)
     if n_perm:
-        small = _smaller(samples, generator)
-        if shared is None or small is not samples:
-            shared = stored.learner.with_work(small, rng=generator, n_jobs=n_jobs)
+        samples = points.samples
         strata = np.zeros(samples.n_samples, dtype=np.int64) if samples.batch is None else samples.batch
-        refit = Refit(shared, target, stored.learner, stored.settled, axes)
         found |= _significance(refit, strata, n_perm, **options)
 
     adata = adata.copy() if copy else adata
     given = {
         "n_boot": n_boot,
+        "layer": layer,
         "groups_key": stored.reading.groups_key,
         "n_perm": n_perm,
         "n_top": n_top,
@@ -188,25 +194,32 @@ def gene_stability(
         "seed": seed,
     }
     entry = found | {
-        "genes": genes.names.astype(object),
+        "genes": points.names.astype(object),
         "fingerprint": stored.fingerprint,
         "params": {name: value for name, value in given.items() if value is not None},
     }
     write_uns(adata, Keys(key).stability, entry)
-    write_uns(adata, Keys(key).genes, gene_table(adata, key))
+    if changes is None:
+        refresh_ranking(adata, stored)
+    else:
+        write_ranking(adata, stored, changes, "pattern", {})
     return adata if copy else None
 
 
-def _smaller(samples: Samples, rng: np.random.Generator) -> Samples:
-    """Return the samples with at most POINTS points each: hundreds of refits need not see every cell."""
-    if np.median(samples.cohort.sizes) <= POINTS:
-        return samples
-    return replace(samples, cohort=summarize(samples.cohort, Coreset(POINTS), rng))
+def _layer_of(params: Mapping[str, Any], key: str) -> str | None:
+    """Return the layer that genes were ranked on; raise if they were ranked between some of the classes alone."""
+    if "contrast" in params:
+        ends = " and ".join(repr(str(name)) for name in params["contrast"])
+        raise ValueError(
+            f"Genes are ranked between {ends} alone, but the metric is learned again for all labels. Call "
+            f"sg.tl.rank_genes(adata, key={key!r}) without contrast first."
+        )
+    layer = params.get("layer")
+    return None if layer is None else str(layer)
 
 
 def _spread(
     refit: Refit,
-    reference: Floats,
     n_boot: int,
     *,
     n_top: int,
@@ -220,11 +233,9 @@ def _spread(
     seeds = generator.integers(2**63, size=n_boot)
     tasks = [(draw_donors(codes, groups, generator), seed) for seed in seeds]
     drawn = run_tasks(
-        refit.loadings, tasks, n_jobs=n_jobs, progress="bootstraps of donors" if progress else None, unit="fit"
+        refit.of_donors, tasks, n_jobs=n_jobs, progress="bootstraps of donors" if progress else None, unit="fit"
     )
-    aligned = np.stack([align(loadings, reference) for loadings in drawn])  # (n_boot, k, n_genes)
-    whole = np.sqrt((aligned**2).sum(axis=1, keepdims=True))
-    every = np.concatenate([aligned, whole], axis=1)
+    every = np.stack(drawn)  # (n_boot, k + 1, n_genes)
     tails = ((1 - level) / 2, (1 + level) / 2)
     lower, upper = np.quantile(every, tails, axis=0)
     return {"lower": lower.T, "upper": upper.T, "frequency": in_top(np.abs(every), n_top).mean(axis=0).T}
@@ -248,7 +259,7 @@ def _significance(
     # the true labels go the same way as the permuted ones
     tasks = [(values, seeds[0])] + [(permute(values, blocks, generator), seed) for seed in seeds[1:]]
     observed, *permuted = run_tasks(
-        refit.excess, tasks, n_jobs=n_jobs, progress="permuted labels" if progress else None, unit="fit"
+        refit.of_labels, tasks, n_jobs=n_jobs, progress="permuted labels" if progress else None, unit="fit"
     )
     p_value, p_adjusted = pooled_significance(observed, np.stack(permuted))
     # permutations may miss the true labeling by chance; no rate may be below 1 / (number of labelings)

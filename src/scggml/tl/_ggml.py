@@ -1,7 +1,8 @@
 """Learn a ground metric from labels of samples."""
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from anndata import AnnData
@@ -17,18 +18,22 @@ from scggml._anndata.metric import (
     gene_loadings,
     metric_entry,
     needs_everything,
+    read_metric,
     warn_of_loadings,
     write_metric,
 )
 from scggml._anndata.parts import check_finite, embed_cells
 from scggml._anndata.reading import Reading, read_target
+from scggml._anndata.tested import verdict, write_component_test
 from scggml._core.cohort import Cohort
+from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
 from scggml._core.learn.learner import Learner, MethodName, usable_rank
+from scggml._core.learn.metric import Fit
 from scggml._core.learn.shrinkage import Shrinkage
 from scggml._core.learn.spectrum import variances
 from scggml._core.learn.triplets import Triplets
-from scggml._core.samples import LabelKind
+from scggml._core.samples import LabelKind, Samples, Target
 from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
@@ -46,7 +51,7 @@ def ggml(
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = "auto",
     method: MethodName | Canonical | Triplets = "canonical",
-    n_comps: int | None = None,
+    n_comps: int | Literal["auto"] | None = None,
     squared: bool = False,
     shrinkage: Shrinkage = "auto",
     solver: SolverName | Exact = "exact",
@@ -103,6 +108,9 @@ def ggml(
         `"canonical"`, `"triplets"`, `"paper"`, or an object with options: `Canonical(...)`, `Triplets(...)`.
     n_comps
         %(n_comps)s
+        `"auto"` keeps the components that `component_test` finds real, but at least two, so that cells can be drawn in
+        the plane; `.uns["ggml_components"]["real"]` says which ones were learned. (What is learned again, for held-out
+        donors or permuted labels, has that number of components, too.)
     squared
         %(squared)s
     shrinkage
@@ -152,9 +160,10 @@ def ggml(
 
     `.uns["ggml"]`
         dict: `components` (k, d) in canonical form (rows by falling singular value), `singular_values` (k,), `features`
-        (d,); `class_means` (k, C), the mean of each class on each component (for numbers (k, 2), slope and
-        correlation), and `oriented_to` (k,), the class at its positive end; `stop` (why learning ended:
-        `"closed form"`, `"converged"`, `"no active triplet"` or `"max_iter"`), `converged`, `history` (`eigenvalues` by
+        (d,), `samples` (P,) that it was learned on; `class_means` (k, C), the mean of each class on each component (for
+        numbers (k, 2), slope and correlation), `oriented_to` (k,), the class at its positive end, and `learned_share`
+        (k,), how much of it was learned rather than filled in by shrinkage; `stop` (why learning ended: `"closed
+        form"`, `"converged"`, `"no active triplet"` or `"max_iter"`), `converged`, `history` (`eigenvalues` by
         alternation of canonical variates; `loss`, `gradient_norm`, `active` by pass of gradient steps); `shrinkage`,
         and `choice` (settings tried, their scores, which were given up halfway, and why one was chosen); `learner` and
         `reading`, the arguments;
@@ -162,6 +171,8 @@ def ggml(
         cells) of gradient steps; `adjustment` with covariates; `fingerprint`.
     `.obsm["X_ggml"]`
         (n_obs, k) float64, cells in the learned space; plot with `sc.pl.embedding(adata, basis="ggml")`.
+    `.uns["ggml_components"]`
+        With `n_comps="auto"`: which components are real, see :func:`~scggml.tl.component_test`.
     `.varm["ggml"]`
         (n_vars, k) float64, gene loadings, NaN for genes that were not used. PCA features are carried back to genes
         through `.varm["PCs"]`; features that cannot be mapped to genes have no such slot.
@@ -177,8 +188,9 @@ def ggml(
     Warns
     -----
     UserWarning
-        `max_iter` came before convergence; samples were left out by `min_cells`; raw counts; features on very different
-        scales; a PCA whose loadings are not there; a pair was not solved to optimality.
+        No component is real (with `n_comps="auto"`); `max_iter` came before convergence; samples were left out by
+        `min_cells`; raw counts; features on very different scales; a PCA whose loadings are not there; a pair was not
+        solved to optimality.
 
     Examples
     --------
@@ -199,7 +211,9 @@ def ggml(
     Lin, *Canonical variates in Wasserstein metric space*, 2024 (arXiv 2405.15768).
     """
     check_adata(adata)
-    learner = Learner(method=method, n_comps=n_comps, squared=squared, shrinkage=shrinkage, solver=solver)
+    automatic = n_comps == "auto"
+    k = None if n_comps == "auto" else n_comps
+    learner = Learner(method=method, n_comps=k, squared=squared, shrinkage=shrinkage, solver=solver)
     reading = Reading(
         sample_key=sample_key,
         label_key=label_key,
@@ -239,7 +253,11 @@ def ggml(
     warn_of_counts(features, samples.cohort, genes=use_rep in (None, "X"))
     warn_of_scales(features, samples.cohort)
 
-    found = learner.learn(samples, target, rng=reading.learning_rng(), n_jobs=n_jobs, progress=progress)
+    given: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
+    found = learner.learn(samples, target, rng=reading.learning_rng(), **given)
+    tested = None
+    if automatic:
+        learner, found, tested = _real_ones(learner, found, samples, target, reading, **given)
 
     loadings = gene_loadings(adata, features, found.components, use_rep)
     if loadings is None:
@@ -250,16 +268,43 @@ def ggml(
     write_metric(
         adata,
         keys,
-        entry=metric_entry(found, features, learner, reading),
+        entry=metric_entry(found, features, learner, reading, selection.names),
         embedded=embedded,
         loadings=loadings,
     )
+    if tested is not None:
+        stored = read_metric(adata, key_added)
+        write_component_test(adata, stored, tested, {"n_perm": PERMUTATIONS, "level": LEVEL, "seed": reading.seed})
+        if tested.n_real == 0:
+            warn(verdict(tested, key_added))
     if not found.converged and isinstance(learner.recipe, Triplets) and learner.recipe.tol > 0:
         warn(
             f"Learning reached max_iter={learner.recipe.max_iter} before it converged; the best metric so far is "
             "stored. Look at sg.pl.history(adata), then raise max_iter, tol or lr of Triplets."
         )
     return adata if copy else None
+
+
+PERMUTATIONS, LEVEL = 199, 0.05
+"""Permutations of labels by which `n_comps="auto"` finds real components, and their largest p-value."""
+
+
+def _real_ones(
+    learner: Learner, found: Fit, samples: Samples, target: Target, reading: Reading, **given: Any
+) -> tuple[Learner, Fit, ComponentTest]:
+    """Return the learner of the components that are real, but at least two, with its metric and the test of it."""
+
+    def tested(fit: Fit) -> ComponentTest:
+        test: dict[str, Any] = {"n_perm": PERMUTATIONS, "level": LEVEL, "rng": np.random.default_rng([reading.seed, 5])}
+        return component_test(learner, samples, target, fit.components, fit.learned_share, **test, **given)
+
+    first = tested(found)
+    k = max(first.n_real, 2)
+    if k >= len(found.components):
+        return learner, found, first
+    learner = replace(learner, n_comps=k)
+    found = learner.learn(samples, target, rng=reading.learning_rng(), **given)
+    return learner, found, tested(found)
 
 
 def _check_rank(learner: Learner, cohort: Cohort, slot: str) -> None:

@@ -119,6 +119,7 @@ def plan(
                 "sample_a": names[0],
                 "sample_b": names[1],
                 "distance": float(plans.values[0]),
+                "seen": stored.seen(np.array(names)),
                 "fingerprint": stored.fingerprint,
             }
         },

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scggml._anndata.features import find_basis
 from scggml._anndata.keys import PREDICTION
 from scggml._anndata.messages import check_adata, choices, warn
 from scggml._anndata.metric import StoredMetric, read_metric
@@ -216,7 +217,15 @@ def _read_new(stored: StoredMetric, adata: AnnData, sample_key: str | None, **ho
     )
     selection = reading.select(adata)
     samples = reading.samples(selection, stored.locate(adata), **how)
-    return samples, samples_adata(selection, samples.cohort, stored.features)
+    return samples, samples_adata(
+        selection,
+        samples.cohort,
+        stored.features,
+        slot=None if reading.use_rep in (None, "X") else find_basis(adata, str(reading.use_rep)),
+        layer=reading.layer,
+        genes=True,
+        n_jobs=how.get("n_jobs"),
+    )
 
 
 def _hold_out(samples: Samples, target: Target, fold: Fold, *, learner: Learner, n_neighbors: int, seed: int) -> Floats:

@@ -1,8 +1,9 @@
-"""What cells and features add to distances, against sums written out."""
+"""What cells add to distances, against sums written out."""
 
 from dataclasses import replace
 
 import numpy as np
+import ot
 import pytest
 
 from scggml._core.cohort import from_clouds
@@ -10,9 +11,11 @@ from scggml._core.explain.attribution import (
     cell_contributions,
     entry_distances,
     excess,
-    feature_contributions,
+    kind_weights,
     mean_flows,
+    type_costs,
     type_flows,
+    within_types,
 )
 from scggml._core.learn.pair_weights import weigh_pairs
 from scggml._core.samples import class_target
@@ -70,37 +73,6 @@ def test_contributions_are_those_written_out(squared):
         for cell in (s, t):
             truth[cell] += weights[e] * mass * (d if squared else d**0.5) / 2
     np.testing.assert_allclose(cell_contributions(Z, plans, weights, squared=squared), truth, rtol=1e-10, atol=1e-14)
-
-
-@pytest.mark.parametrize("squared", [False, True])
-@pytest.mark.parametrize("rotated", [False, True])
-def test_features_add_up_to_the_weighted_distances(squared, rotated):
-    cohort, W, Z, pairs, plans = make(squared)
-    weights = np.random.default_rng(2).normal(size=len(pairs))
-    axes = np.linalg.qr(np.random.default_rng(3).normal(size=(9, 4)))[0] if rotated else None
-    parts = feature_contributions(cohort, Z, W, plans, weights, squared=squared, axes=axes)
-    assert parts.shape == (9 if rotated else 4,)
-    assert parts.sum() == pytest.approx(weights @ plans.values, rel=1e-9)
-
-
-@pytest.mark.parametrize("squared", [False, True])
-def test_a_feature_adds_what_scaling_it_would_add(squared):
-    """The part of a feature is the slope of D when this column of W is stretched, at fixed plans."""
-    cohort, W, Z, pairs, plans = make(squared)
-    weights = np.random.default_rng(2).normal(size=len(pairs))
-    parts = feature_contributions(cohort, Z, W, plans, weights, squared=squared, axes=None)
-
-    def total(stretched):
-        moved = project(cohort.points, stretched)
-        return float((weights[plans.owner] * plans.mass) @ entry_distances(moved, plans, squared=squared))
-
-    h = 1e-6
-    for g in range(W.shape[1]):
-        up, down = W.copy(), W.copy()
-        up[:, g] *= 1 + h
-        down[:, g] *= 1 - h
-        slope = (total(up) - total(down)) / (2 * h) / (2 if squared else 1)
-        assert parts[g] == pytest.approx(slope, rel=1e-6, abs=1e-8)
 
 
 def test_the_gap_counts_classes_and_pairs_of_them_equally():
@@ -168,3 +140,61 @@ def test_flows_between_types_are_those_written_out(squared):
         np.testing.assert_allclose(C, truth_cost, atol=1e-12)
         assert M.sum() == pytest.approx(1.0)
         assert C.sum() == pytest.approx(plans.values[members].mean())
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_types_of_each_pair_add_up_to_its_distance(squared):
+    _, _, Z, _, plans = make(squared)
+    types = np.random.default_rng(1).integers(0, 3, len(Z))
+    found = type_costs(Z, plans, types, 3, squared=squared)
+    np.testing.assert_allclose(found.sum(axis=1), plans.values, rtol=1e-9)
+    truth = np.zeros_like(found)
+    for i, j, mass, e in zip(plans.source, plans.target, plans.mass, plans.owner, strict=True):
+        length = np.linalg.norm(Z[i] - Z[j])
+        for end in (i, j):
+            truth[e, types[end]] += 0.5 * mass * (length**2 if squared else length)
+    np.testing.assert_allclose(found, truth, rtol=1e-9, atol=1e-12)
+
+
+def test_state_is_the_distance_between_the_cells_of_a_type_by_their_share():
+    cohort, _, Z, pairs, _ = make(False)
+    types = np.random.default_rng(2).integers(0, 3, len(Z))
+    options = {"cost": "euclidean", "solver": Exact(), "n_jobs": 1}
+    found = within_types(cohort, Z, pairs, types, 3, **options)
+    for e, (p, q) in enumerate(pairs):
+        for t in range(3):
+            parts = []
+            for s in (p, q):
+                rows = np.arange(cohort.offsets[s], cohort.offsets[s + 1])
+                rows = rows[types[rows] == t]
+                parts.append((Z[rows], cohort.weights[rows]))
+            shares = [weights.sum() for _, weights in parts]
+            if 0 in map(len, (weights for _, weights in parts)):
+                assert found[e, t] == 0
+                continue
+            (x, a), (y, b) = parts
+            truth = ot.emd2(a / a.sum(), b / b.sum(), ot.dist(x, y, metric="euclidean"))
+            assert found[e, t] == pytest.approx(truth * np.mean(shares), rel=1e-8)
+
+
+def test_samples_of_equal_cells_within_types_have_no_state_whatever_their_composition():
+    places = np.array([[0.0, 0.0], [5.0, 1.0]])
+    types = np.array([0, 0, 0, 1, 0, 1, 1, 1])
+    cohort = from_clouds([places[types[:4]], places[types[4:]]])
+    found = within_types(
+        cohort, cohort.points, np.array([[0, 1]]), types, 2, cost="euclidean", solver=Exact(), n_jobs=1
+    )
+    np.testing.assert_array_equal(found, 0.0)
+
+
+def test_two_classes_are_compared_with_the_mean_within_them():
+    pairs = all_pairs(6)
+    codes = np.array([0, 0, 1, 1, 2, 2])
+    found = kind_weights(pairs, codes, np.array([[0, 1], [1, 2]]))
+    values = np.random.default_rng(0).normal(size=len(pairs))
+    D = np.zeros((6, 6))
+    D[pairs[:, 0], pairs[:, 1]] = values
+    truth = D[:2, 2:4].mean() - (D[0, 1] + D[2, 3]) / 2
+    assert found[0] @ values == pytest.approx(truth)
+    assert found.sum(axis=1) == pytest.approx([0, 0])
+    assert not kind_weights(pairs, np.array([0, 1, 1, 1, 2, 2]), np.array([[0, 1]])).any()  # no pair within 0

@@ -233,6 +233,7 @@ def test_only_the_limit_of_passes_means_that_learning_went_on():
         "singular_values": VALUES,
         "class_means": np.zeros((2, 2)),
         "oriented_to": ("a",),
+        "learned_share": np.ones(2),
     }
     stops = ("converged", "closed form", "max_iter", "no active triplet")
     assert [Fit(stop=stop, **given).converged for stop in stops] == [True, True, False, True]

@@ -1,11 +1,13 @@
-"""Contributions of cells and features to the gap: how much farther apart classes are than samples within them."""
+"""Contributions of cells to the gap: how much farther apart classes are than samples within them."""
+
+from dataclasses import replace
 
 import numpy as np
 
 from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.transport.plans import Plans
-from scggml._core.transport.products import pull_back
-from scggml._core.transport.solver import plan_gradient
+from scggml._core.transport.pairs import solve_distances
+from scggml._core.transport.plans import GroundCost, Plans
+from scggml._core.transport.solver import Solver
 
 
 def entry_distances(points: Floats, plans: Plans, *, squared: bool) -> Floats:
@@ -26,38 +28,6 @@ def cell_contributions(points: Floats, plans: Plans, weights: Floats, *, squared
     return np.bincount(plans.source, paid, n).astype(float) + np.bincount(plans.target, paid, n)
 
 
-def feature_contributions(
-    cohort: Cohort,
-    points: Floats,
-    components: Floats,
-    plans: Plans,
-    weights: Floats,
-    *,
-    squared: bool,
-    axes: Floats | None,
-) -> Floats:
-    r"""Return (n_genes,) what each gene adds to the weighted sum of the distances of the pairs.
-
-    D is homogeneous in W (of degree 1, or 2 if squared), so by Euler's theorem :math:`D = \sum_{ig} W_{ig}\,\partial D
-    / \partial W_{ig}` (halved if squared), and the sum over i is the part of gene g.
-
-    Parameters
-    ----------
-    points, components
-        (n_cells, k) projected cells and (k, d) W.
-    weights
-        (n_pairs,) weight of each distance.
-    axes
-        (n_genes, d) orthonormal columns that carry features back to genes; None if features are to be kept.
-    """
-    slopes = pull_back(plan_gradient(points, plans, weights, squared=squared), cohort.points)
-    if axes is not None:
-        components, slopes = components @ axes.T, slopes @ axes.T
-    parts = components * slopes
-    out: Floats = parts.sum(axis=0) / (2 if squared else 1)
-    return out
-
-
 def excess(cohort: Cohort, contributions: Floats) -> Floats:
     """Return (n_cells,) contributions by weight: how much farther a cell is from other classes than from its own.
 
@@ -69,7 +39,14 @@ def excess(cohort: Cohort, contributions: Floats) -> Floats:
 
 
 def type_flows(
-    cohort: Cohort, types: Integers, n_types: int, points: Floats, plans: Plans, *, squared: bool
+    cohort: Cohort,
+    types: Integers,
+    n_types: int,
+    points: Floats,
+    plans: Plans,
+    *,
+    squared: bool,
+    share: Floats | None = None,
 ) -> tuple[Floats, Floats, Floats]:
     """Return mass and distance that go from cell type to cell type, summed over the pairs of samples of two classes.
 
@@ -77,6 +54,8 @@ def type_flows(
     ----------
     types
         (n_cells,) type of each cell.
+    share
+        (n_pairs,) how much each pair counts; 1 by default.
 
     Returns
     -------
@@ -92,9 +71,11 @@ def type_flows(
     cell = (kind[plans.owner] * n_types + start) * n_types + end
     shape = (n_classes, n_classes, n_types, n_types)
     size = int(np.prod(shape))
-    paid = plans.mass * entry_distances(points, plans, squared=squared)
-    counts = np.bincount(kind, minlength=n_classes**2).astype(float).reshape(n_classes, n_classes)
-    mass, distance = (np.bincount(cell, part, size).astype(float).reshape(shape) for part in (plans.mass, paid))
+    share = np.ones(len(plans.pairs)) if share is None else share
+    moved = plans.mass * share[plans.owner]
+    paid = moved * entry_distances(points, plans, squared=squared)
+    counts = np.bincount(kind, share, minlength=n_classes**2).astype(float).reshape(n_classes, n_classes)
+    mass, distance = (np.bincount(cell, part, size).astype(float).reshape(shape) for part in (moved, paid))
     return counts, mass, distance
 
 
@@ -115,3 +96,79 @@ def mean_flows(counts: Floats, mass: Floats, distance: Floats) -> tuple[Integers
         means[own] = (means[own] + means[own].transpose(0, 2, 1)) / 2
         out.append(means)
     return classes, out[0], out[1]
+
+
+def type_costs(points: Floats, plans: Plans, types: Integers, n_types: int, *, squared: bool) -> Floats:
+    """Return (n_pairs, n_types) what each pair pays for each type.
+
+    Half of an entry is put down to the type at either end, so that a pair adds up to its distance.
+    """
+    paid = 0.5 * plans.mass * entry_distances(points, plans, squared=squared)
+    shape = (len(plans.pairs), n_types)
+    out = np.zeros(shape)
+    for kind in (types[plans.source], types[plans.target]):
+        place = plans.owner.astype(np.int64) * n_types + kind
+        out += np.bincount(place, paid, int(np.prod(shape))).reshape(shape)
+    return out
+
+
+def within_types(
+    cohort: Cohort,
+    points: Floats,
+    pairs: Integers,
+    types: Integers,
+    n_types: int,
+    *,
+    cost: GroundCost,
+    solver: Solver,
+    n_jobs: int | None,
+) -> Floats:
+    r"""Return (n_pairs, n_types) what each pair would pay for each type if both samples had the same composition.
+
+    The distance between the cells of a type in the one and in the other sample, times the mean of their shares of the
+    samples. A type that one of the samples lacks pays nothing.
+    """
+    owner = np.repeat(np.arange(cohort.n_samples), cohort.sizes)
+    shares = np.bincount(owner * n_types + types, cohort.weights, cohort.n_samples * n_types)
+    shares = shares.reshape(cohort.n_samples, n_types)
+    out = np.zeros((len(pairs), n_types))
+    for t in range(n_types):
+        there = np.flatnonzero(shares[:, t] > 0)
+        number = np.full(cohort.n_samples, -1, dtype=np.int64)
+        number[there] = np.arange(len(there))
+        own = number[pairs]
+        both = np.flatnonzero((own >= 0).all(axis=1))
+        if len(both) == 0:
+            continue
+        rows = np.flatnonzero((types == t) & (cohort.weights > 0))
+        sizes = np.bincount(number[owner[rows]], minlength=len(there))
+        part = replace(
+            cohort,
+            points=points[rows],
+            weights=cohort.weights[rows] / shares[owner[rows], t],
+            offsets=np.concatenate([[0], np.cumsum(sizes)]),
+            labels=cohort.labels[there],
+            names=cohort.names[there],
+            origin=None,
+        )
+        values = solve_distances(part, part.points, own[both], cost, solver=solver, n_jobs=n_jobs)
+        out[both, t] = values * shares[pairs[both], t].mean(axis=1)
+    return out
+
+
+def kind_weights(pairs: Integers, codes: Integers, kinds: Integers, batch: Integers | None = None) -> Floats:
+    """Return (n_kinds, n_pairs) weights under which a pair of classes a < b is compared with the pairs within either.
+
+    The mean over the pairs of a and b (of one batch) less the mean of the means within a and within b; 0 throughout
+    where one of these has no pair.
+    """
+    together = np.ones(len(pairs), dtype=bool) if batch is None else batch[pairs[:, 0]] == batch[pairs[:, 1]]
+    classes = np.sort(codes[pairs], axis=1)
+    out = np.zeros((len(kinds), len(pairs)))
+    for row, (a, b) in zip(out, kinds, strict=True):
+        parts = [(classes == kind).all(axis=1) for kind in ((a, b), (a, a), (b, b))]
+        parts[0] &= together
+        if all(part.any() for part in parts):
+            for part, share in zip(parts, (1.0, -0.5, -0.5), strict=True):
+                row[part] += share / part.sum()
+    return out

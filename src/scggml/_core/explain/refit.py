@@ -1,12 +1,14 @@
-"""A metric learned again, on other donors or under permuted labels, and what becomes of its genes."""
+"""A metric learned again, on other donors or under permuted labels, and what becomes of the patterns of its genes."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.explain.attribution import feature_contributions
-from scggml._core.learn.covariates import adjust, estimate
+from scggml._core.cohort import Floats, Integers
+from scggml._core.explain.patterns import excess_patterns, moves, standardized, strengths
+from scggml._core.explain.significance import align
+from scggml._core.learn.covariates import adjust, estimate, regress
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.pair_weights import weigh_pairs
 from scggml._core.samples import Samples, Target, labelled
@@ -24,39 +26,65 @@ class Refit:
         What it was learned from.
     learner, settled
         How it was learned, and the same with what was decided then.
-    axes
-        (n_genes, d) that carry features back to genes, None if features are what is ranked.
+    components
+        (k, d) of the metric, onto which those of other donors are turned.
+    expression
+        (n_points, n_genes) expression of the points, dense or sparse.
+    deviations
+        (n_genes,) standard deviations of the genes over the cells.
     """
 
     samples: Samples
     target: Target
     learner: Learner
     settled: Learner
-    axes: Floats | None
+    components: Floats
+    expression: Any
+    deviations: Floats
 
-    def loadings(self, positions: Integers, seed: int) -> Floats:
-        """Return (k, n_genes) gene loadings of the metric of these samples, under the setting that was decided."""
+    def of_donors(self, positions: Integers, seed: int) -> Floats:
+        """Return (k + 1, n_genes) patterns of the metric of these samples, under the setting that was decided.
+
+        Components are those of the metric as far as a rotation can bring them there; the last row is the whole metric.
+        """
         rng = np.random.default_rng(seed)
         W = self.settled.learn(self.samples.take(positions), self.target.take(positions), rng=rng).components
-        return W if self.axes is None else W @ self.axes.T
+        counts = np.bincount(positions, minlength=self.samples.n_samples)
+        patterns, _, importance = self.patterns(align(W, self.components), self.target, counts)
+        return np.vstack([patterns, strengths(patterns, importance)])
 
-    def excess(self, values: Floats, seed: int) -> Floats:
+    def of_labels(self, values: Floats, seed: int) -> Floats:
         """Return (n_genes,) excess of the genes under the metric of permuted labels, settings decided again."""
         target = replace(self.target, values=values)
         W = self.learner.learn(self.samples, target, rng=np.random.default_rng(seed)).components
-        return self.excess_under(W, target)
+        patterns, within, importance = self.patterns(W, target)
+        return excess_patterns(patterns, within, importance)
 
-    def excess_under(self, W: Floats, target: Target) -> Floats:
-        """Return (n_genes,) what each gene adds to the gap between classes, as a share of the distance between them."""
-        samples = self.samples
+    def patterns(self, W: Floats, target: Target, counts: Integers | None = None) -> tuple[Floats, Floats, Floats]:
+        """Return patterns (k, n_genes) under a metric, those within labels on the same scale, and the importance (k,).
+
+        `counts` say how often each sample comes.
+        """
+        samples, shifts = self.samples, None
         if samples.covariates is not None:
+            shifts = regress(self._means, samples.covariates, target).shifts(samples.covariates)
             samples = adjust(samples, estimate(samples, target))
-        cohort: Cohort = labelled(samples.cohort, target)
-        weights = weigh_pairs(target, batch=samples.batch)
+        cohort = labelled(samples.cohort, target)
+        weights = weigh_pairs(target, batch=samples.batch, counts=counts)
         Z = project(cohort.points, W)
         plans = solve_plans(cohort, Z, weights.pairs, self.learner.cost, solver=self.learner.engine, n_jobs=1)
-        squared = self.learner.squared
-        difference = weights.between - weights.within
-        parts = feature_contributions(cohort, Z, W, plans, difference, squared=squared, axes=self.axes)
-        apart = float(weights.between @ plans.values)
-        return parts / apart if apart > 0 else np.zeros_like(parts)
+        found = moves(Z, plans, weights)
+        alike = moves(Z, plans, replace(weights, between=weights.within))
+        along = np.hstack([found.along[:, 0], alike.along[:, 0]])
+        products = np.asarray(self.expression.T @ along, dtype=np.float64).T
+        if shifts is not None:
+            products = products - np.add.reduceat(along, cohort.offsets[:-1], axis=0).T @ shifts
+        between, within = (standardized(part[None], found, self.deviations)[0] for part in np.split(products, 2))
+        return between, within, found.importance
+
+    @property
+    def _means(self) -> Floats:
+        """(P, n_genes) mean expression of the samples."""
+        cohort = self.samples.cohort
+        spans = cohort.spans(np.arange(cohort.n_samples))
+        return np.stack([cohort.weights[span] @ self.expression[span] for span in spans])

@@ -48,22 +48,23 @@ def estimate(samples: Samples, target: Target) -> Adjustment:
     """
     if samples.covariates is None:
         raise ValueError("samples.covariates is None; there is nothing to regress on.")
-    center = samples.covariates.mean(axis=0)
-    scale = samples.covariates.std(axis=0)
-    constant = scale <= ROUNDING * np.abs(samples.covariates).max(axis=0)
+    return regress(mean_profiles(samples.cohort).astype(np.float64), samples.covariates, target)
+
+
+def regress(means: Floats, covariates: Floats, target: Target) -> Adjustment:
+    """Return the effects of covariates (P, q) on the means (P, d) of samples; see `estimate`."""
+    center = covariates.mean(axis=0)
+    scale = covariates.std(axis=0)
+    constant = scale <= ROUNDING * np.abs(covariates).max(axis=0)
     scale = np.where(constant, 1.0, scale)
-    numbers = np.where(constant, 0.0, (samples.covariates - center) / scale)
-    if target.kind == "numbers":
-        fixed = np.stack([np.ones(samples.n_samples), target.values - target.values.mean()], axis=1)
-    else:
-        fixed = np.eye(target.n_classes)[target.codes]
-    means = mean_profiles(samples.cohort).astype(np.float64)
+    numbers = np.where(constant, 0.0, (covariates - center) / scale)
+    fixed = target.design
     # Frisch and Waugh: what the fixed part explains of both sides is taken off first
     rest = numbers - fixed @ np.linalg.lstsq(fixed, numbers, rcond=None)[0]
     unexplained = means - fixed @ np.linalg.lstsq(fixed, means, rcond=None)[0]
     # a share of the standardized covariates, not of what is left of them, which may be rounding alone
     left, strengths, right = np.linalg.svd(rest, full_matrices=False)
-    used = strengths > ROUNDING * np.sqrt(samples.n_samples)
+    used = strengths > ROUNDING * np.sqrt(len(means))
     slopes = right[used].T @ (left[:, used].T @ unexplained / strengths[used, None])
     return Adjustment(slopes / scale[:, None], center)
 

@@ -16,7 +16,7 @@ from scggml._core.learn.covariates import adjust, estimate
 from scggml._core.learn.metric import Fit, Metric, checked_clouds, oriented
 from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
 from scggml._core.learn.shared import Work, with_work
-from scggml._core.learn.shrinkage import Shrinkage, batch_directions, check_shrinkage, shrink
+from scggml._core.learn.shrinkage import Shrinkage, batch_directions, check_shrinkage, learned_share, mixture
 from scggml._core.learn.triplets import Triplets, fit, refine
 from scggml._core.params import from_params, to_params
 from scggml._core.samples import LabelKind, Samples, Target, array_target, blind, check_design, labelled
@@ -222,15 +222,15 @@ class Learner:
             W, record = self._descend(cohort, samples, target, k, choice, rng=rng, n_jobs=n_jobs, progress=progress)
         share = self._share(choice)
         kept_out = None if samples.batch is None else batch_directions(cohort, target, samples.batch)
-        components, singular_values, class_means, names = oriented(
-            shrink(W, share, cohort, kept_out=kept_out), cohort, target
-        )
+        mixed, coefficients = mixture(W, share, cohort, kept_out=kept_out)
+        components, singular_values, class_means, names = oriented(mixed, cohort, target)
         return Fit(
             components=components,
             singular_values=singular_values,
             class_means=class_means,
             oriented_to=names,
             shrinkage=share,
+            learned_share=learned_share(components, mixed, coefficients),
             choice=choice,
             adjustment=adjustment,
             **record,

@@ -136,6 +136,8 @@ class Fit:
         variates.
     shrinkage
         Share of the Euclidean metric.
+    learned_share
+        (k,) how much of each component was learned rather than shrunk in.
     choice
         What was decided inside the training samples, if anything was open.
     adjustment
@@ -150,6 +152,7 @@ class Fit:
     singular_values: Floats
     class_means: Floats
     oriented_to: tuple[str, ...]
+    learned_share: Floats
     stop: str
     history: dict[str, Floats] = field(default_factory=dict)
     shrinkage: float = 0.0

@@ -29,7 +29,19 @@ def shrink(
     kept_out: Floats | None = None,
     covariance: Covariance | None = None,
 ) -> Floats:
-    r"""Return (k, d), the metric between W (k, d) and the Euclidean metric, of the same rank.
+    """Return (k, d), the metric between W (k, d) and the Euclidean metric, of the same rank; see `mixture`."""
+    return mixture(W, share, cohort, kept_out=kept_out, covariance=covariance)[0]
+
+
+def mixture(
+    W: Floats,
+    share: float,
+    cohort: Cohort,
+    *,
+    kept_out: Floats | None = None,
+    covariance: Covariance | None = None,
+) -> tuple[Floats, Floats]:
+    r"""Return (k, d), the metric between W (k, d) and the Euclidean metric, and how much of W is in each of its rows.
 
     The mixture :math:`\theta = (1 - s)\, W^T W + s\, v_W / v_I\; I` gives W and the Euclidean metric their shares of
     the variance of the cells, where v is the total variance under each. (Shares of the trace would not do: with many
@@ -42,10 +54,15 @@ def shrink(
         (m, d) orthonormal directions that the Euclidean part does not see; see `batch_directions`.
     covariance
         That of the cohort, if it is known.
+
+    Returns
+    -------
+    The metric, and coefficients (k, k): a row of them is what comes from W of a row of the metric; the squares of all
+    that it is made of have sum 1.
     """
     k, d = W.shape
     if share == 0:
-        return W
+        return W, np.eye(k)
     if covariance is None:
         covariance = Covariance(cohort)
     learned, plain = float(np.sum(W * covariance(W.T).T)), covariance.total
@@ -53,7 +70,7 @@ def shrink(
         plain -= float(np.sum(kept_out * covariance(kept_out.T).T))
     # A metric without variance has no scale by which to mix it with another.
     if learned <= 0 or plain <= 0:
-        return W
+        return W, np.eye(k)
     first, rest = np.sqrt(1 - share) * W, np.sqrt(share * learned / plain)
 
     def seen(v: Floats) -> Floats:
@@ -69,7 +86,18 @@ def shrink(
     # principal axes there keep the most of it. The covariance is known by its products, so nothing of size d x d is
     # needed for large d.
     axes = leading_eigenvectors(mixed_covariance, k + d, k)
-    out: Floats = axes[:, :k] @ first + rest * seen(axes[:, k:].T).T
+    coefficients = axes[:, :k]
+    return coefficients @ first + rest * seen(axes[:, k:].T).T, coefficients
+
+
+def learned_share(components: Floats, W: Floats, coefficients: Floats) -> Floats:
+    """Return (k,) how much of each component was learned rather than shrunk in, between 0 and 1.
+
+    `components` are W (k, d) after a rotation of its rows, of which `coefficients` came from what was learned.
+    """
+    squares = np.einsum("kd,kd->k", components, components)
+    turned = np.divide(components @ W.T, squares[:, None], out=np.zeros((len(W), len(W))), where=squares[:, None] > 0)
+    out: Floats = np.minimum(((turned @ coefficients) ** 2).sum(axis=1), 1.0)
     return out
 
 
@@ -81,10 +109,7 @@ def batch_directions(cohort: Cohort, target: Target, batch: Integers) -> Floats 
     """
     means = mean_profiles(cohort).astype(np.float64)
     in_batch = np.eye(int(batch.max()) + 1)[batch]
-    if target.kind == "numbers":
-        fixed = np.stack([np.ones(len(batch)), target.values - target.values.mean()], axis=1)
-    else:
-        fixed = np.eye(target.n_classes)[target.codes]
+    fixed = target.design
     # The constant is in both parts, so the design lacks full rank and lstsq takes the solution of smallest norm. It
     # leaves the mean effect open, which is taken off: only differences between batches count, each batch by its
     # samples.

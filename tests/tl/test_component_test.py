@@ -1,0 +1,86 @@
+"""Real components in the slots, in words and in figures."""
+
+import numpy as np
+import pytest
+import scanpy as sc
+from _nulls import null_cohort
+from _slots import assert_round_trip
+
+import scggml as sg
+
+QUIET = {"n_jobs": 1, "progress": False}
+
+
+def planted(**options):
+    adata = sg.datasets.synthetic_counts(n_samples=8, n_cells=30, n_genes=100, n_planted=8, n_types=2, rng=0)
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    sc.pp.pca(adata, n_comps=10)
+    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", **(QUIET | options))
+    return adata
+
+
+def test_a_planted_difference_is_one_component(tmp_path):
+    adata = planted()
+    sg.tl.component_test(adata, n_perm=39, **QUIET)
+    entry = adata.uns["ggml_components"]
+    assert entry["real"].tolist() == [True, False, False, False, False]
+    assert entry["p_values"][0] == pytest.approx(1 / 40)
+    assert entry["verdict"].startswith("1 of 5 components is real (ggml1 p = 0.025")
+    for read in assert_round_trip(adata, tmp_path):
+        assert read.uns["ggml_components"]["verdict"] == entry["verdict"]
+
+
+def test_figures_and_queries_take_real_components():
+    adata = planted()
+    sg.tl.rank_genes(adata, progress=False)
+    before = len(sg.pl.loadings(adata))
+    sg.tl.component_test(adata, n_perm=39, **QUIET)
+    axes = sg.pl.loadings(adata)
+    assert (before, len(axes)) == (5, 1)
+    assert axes[0].get_title().startswith("ggml1")
+    sets = {"first": adata.var_names[:20]}
+    sg.ext.enrich_gmt(adata, sets, all_results=True)
+    assert set(sg.get.enrichment_df(adata)["component"]) == {"ggml1"}
+
+
+def test_auto_keeps_the_real_ones_and_a_second_axis_to_draw_on():
+    adata = planted(n_comps="auto")
+    assert adata.obsm["X_ggml"].shape[1] == 2
+    assert adata.uns["ggml_components"]["real"].tolist() == [True, False]
+    share = adata.uns["ggml"]["learned_share"]
+    assert share[0] > 0.8 > share[1]
+    assert adata.uns["ggml"]["learner"]["n_comps"] == 2
+    sg.tl.cross_fit(adata, n_splits=3, **QUIET)  # refits learn two components, too
+    assert adata.obsm["X_ggml_held_out"].shape[1] == 2
+
+
+def test_a_cohort_without_signal_has_none_in_words():
+    adata = null_cohort(3, n_donors=16, n_cells=8, n_genes=12)
+    with pytest.warns(UserWarning, match="No component tells the labels apart more than those of permuted labels do"):
+        sg.tl.ggml(adata, "sample", "label", n_comps="auto", **QUIET)
+    assert not adata.uns["ggml_components"]["real"].any()
+
+
+def test_learned_shares_are_1_without_shrinkage_and_fall_with_it():
+    shares = [planted(shrinkage=share).uns["ggml"]["learned_share"] for share in (0.0, 0.4, 1.0)]
+    np.testing.assert_allclose(shares[0], 1.0, rtol=1e-6)
+    assert 0.5 < shares[1][0] < 1.0
+    np.testing.assert_allclose(shares[2], 0.0, atol=1e-6)
+
+
+def test_a_test_of_another_metric_is_not_used():
+    adata = planted()
+    sg.tl.component_test(adata, n_perm=39, **QUIET)
+    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", n_comps=3, **QUIET)
+    sg.tl.rank_genes(adata, progress=False)
+    assert len(sg.pl.loadings(adata)) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"n_perm": 0}, "n_perm=0 must be at least 1"), ({"level": 1.5}, "level=1.5")]
+)
+def test_bad_input_is_refused(options, message):
+    adata = planted()
+    with pytest.raises(ValueError, match=message):
+        sg.tl.component_test(adata, **QUIET, **options)
