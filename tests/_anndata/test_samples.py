@@ -25,7 +25,7 @@ def to_samples(adata, *, use_rep=None, summary=None, genes=False, **options):
     features = read_features(adata, use_rep=use_rep)
     selection = select(adata, "sample", rng=rng, **options)
     cohort = selection.read(features, summary=summary, rng=rng)
-    return samples_adata(selection, cohort, features.names, genes=genes, n_jobs=1)
+    return samples_adata(selection, cohort, features.names, slot=use_rep, genes=genes, n_jobs=1)
 
 
 def test_samples_come_in_order_of_first_appearance_with_their_number_of_cells(adata):

@@ -198,7 +198,11 @@ def _means(block: Any, weights: Floats) -> tuple[Floats, Floats]:
         return found.T @ weights, (found != 0).astype(np.float64).T @ weights
     means, shares = np.zeros(block.shape[1]), np.zeros(block.shape[1])
     for start in range(0, len(weights), ROWS):
-        found, own = np.asarray(block[start : start + ROWS], dtype=np.float64), weights[start : start + ROWS, None]
+        # In C order: sums along columns in memory would go pairwise.
+        found, own = (
+            np.array(block[start : start + ROWS], dtype=np.float64, order="C"),
+            weights[start : start + ROWS, None],
+        )
         # Cell by cell, as sparse products add up: the same bits however genes are stored.
         means = np.add.reduce(np.vstack([means[None], own * found]), axis=0)
         shares = np.add.reduce(np.vstack([shares[None], own * (found != 0)]), axis=0)

@@ -80,8 +80,9 @@ def rank_genes_df(
         (number,) = pick_components(adata, stored, [component], "no genes")
         name = component_names(stored)[number - 1]
     table = ranking.table if cell_type is None else pick_type(ranking, cell_type, key)
-    if name not in set(table["component"]):
-        ranked = choices(dict.fromkeys(table["component"]))
+    every = ranking.table if cell_type is None or ranking.types is None else ranking.types
+    if name not in set(every["component"]):
+        ranked = choices(dict.fromkeys(every["component"]))
         raise ValueError(
             f"component={component}: genes were ranked by type on {ranked} only, the components that are real or carry "
             "at least 3 % of the metric."
