@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from scggml.pl._figure import OKABE_ITO, finish, groups, is_number, marks, obs_column, palette, panels
+from scggml.pl._figure import OKABE_ITO, finish, groups, is_number, marks, note, obs_column, palette, panels
 
 
 def with_column(values, **uns):
@@ -217,3 +217,16 @@ def test_marks_are_named_and_colored(options, marker):
         ("ill", "#0072B2", marker, "None"),
         ("well", "#D55E00", marker, "None"),
     ]
+
+
+def test_a_note_and_a_title_leave_each_other_room():
+    figure, ax = plt.subplots(figsize=(2.0, 2.0))
+    ax.set_title("a title as wide as the axes")
+    note(ax, "training")
+    figure.canvas.draw()
+    title, text = (artist.get_window_extent() for artist in (ax.title, ax.texts[0]))
+    assert text.y1 <= title.y0 + 1
+    assert text.y0 >= ax.get_window_extent().y1
+    note(ax, None)
+    note(ax, "other")
+    assert len(ax.texts) == 1

@@ -84,3 +84,8 @@ def test_bad_input_is_refused(options, message):
     adata = planted()
     with pytest.raises(ValueError, match=message):
         sg.tl.component_test(adata, **QUIET, **options)
+
+
+def test_another_word_than_auto_is_answered_with_the_choices():
+    with pytest.raises(ValueError, match=r"n_comps=.all. is not known; pass a number"):
+        planted(n_comps="all")

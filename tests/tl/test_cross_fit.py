@@ -222,3 +222,31 @@ def test_a_copy_leaves_the_original_alone(fitted):
     assert_same(slots(fitted), before)
     assert isinstance(copied, ad.AnnData)
     assert copied.uns["ggml_held_out"]["params"]["n_splits"] == 3
+
+
+def test_p_values_of_types_compare_samples_of_one_batch_only():
+    """Batches differ strongly, labels not at all: p-values are neither all small nor all 1."""
+    p = []
+    for seed in range(4):
+        adata = null_cohort(seed, n_donors=18, n_cells=8, n_genes=5)
+        donors = adata.obs.drop_duplicates("sample").sort_values("label")["sample"]  # both labels in both batches
+        adata.obs["batch"] = adata.obs["sample"].map({name: f"b{i % 2}" for i, name in enumerate(donors)})
+        adata.X = adata.X + 3.0 * (adata.obs["batch"] == "b0").to_numpy()[:, None]
+        adata.obs["type"] = np.where(np.arange(adata.n_obs) % 2, "x", "y")
+        sg.tl.ggml(adata, "sample", "label", batch_key="batch", n_comps=2, progress=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            sg.tl.cross_fit(adata, n_splits=3, **QUIET)
+        sg.tl.attribute(adata, cell_type_key="type", held_out=True, n_perm=99, progress=False)
+        types = adata.uns["ggml_attribution"]["types"].query("class_a != class_b")
+        p += types[["p_value_state", "p_value_composition"]].to_numpy().ravel().tolist()
+    assert min(p) < 0.6
+    assert np.mean(np.array(p) <= 0.05) <= 0.25
+    assert max(p) > 0.2
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_held_out_is_true_or_false(fitted, value):
+    for call in (sg.tl.distances, sg.tl.attribute):
+        with pytest.raises(TypeError, match=r"held_out=.* must be True or False"):
+            call(fitted, held_out=value, progress=False)

@@ -287,3 +287,9 @@ def test_loadings_of_a_metric_that_has_none_are_refused_and_nothing_is_written(l
     with pytest.raises(ValueError, match=r'by="loading": the metric .* cannot be mapped to genes; pass by="pattern"'):
         rank(learned, by="loading")
     assert_same(slots(learned), before)
+
+
+@pytest.mark.parametrize("contrast", [5, "class0", {"class0", "class1"}, ("class0",), ("class0", "class0"), ("a", "b")])
+def test_a_contrast_names_two_classes_in_order(counts, contrast):
+    with pytest.raises(ValueError, match=r"contrast=.* must name two classes of adata\.obs\['label'\], .* such as"):
+        sg.tl.rank_genes(counts, contrast=contrast, progress=False)

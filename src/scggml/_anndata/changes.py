@@ -1,4 +1,4 @@
-"""How genes change along the components of a stored metric: patterns and shifts, whole and by cell type."""
+"""Compute how genes change along the components of a stored metric: patterns and shifts, whole and by cell type."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -129,12 +129,13 @@ def _checked(contrast: Sequence[str] | None, target: Target, label_key: str | No
         raise ValueError(
             f"contrast={contrast!r}: adata.obs[{label_key!r}] holds numbers, which have no classes; leave contrast out."
         )
-    if isinstance(contrast, str) or len(contrast) != 2 or len(set(contrast)) < 2 or not set(contrast) <= set(names):
+    pair = [str(name) for name in contrast] if isinstance(contrast, list | tuple | np.ndarray) else []
+    if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
         raise ValueError(
             f"contrast={contrast!r} must name two classes of adata.obs[{label_key!r}], which has {choices(names)}, "
             f"such as contrast=({names[1]!r}, {names[0]!r})."
         )
-    return str(contrast[0]), str(contrast[1])
+    return pair[0], pair[1]
 
 
 def _weights(reading: Reading, target: Target, batch: Integers | None, ends: tuple[str, str] | None) -> PairWeights:
@@ -150,7 +151,7 @@ def _weights(reading: Reading, target: Target, batch: Integers | None, ends: tup
 
 @dataclass(frozen=True)
 class _Points:
-    """What is moved: `cohort`, the type of each point, and which cells (of what weight) each of them stands for."""
+    """Hold what is moved: `cohort`, the type of each point, and which cells of what weight each stands for."""
 
     cohort: Cohort
     types: Integers | None

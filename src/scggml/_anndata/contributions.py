@@ -1,4 +1,4 @@
-"""What cells and cell types add to the gap between classes, under a stored metric or under those that are held out."""
+"""Add up what cells and cell types add to the gap between classes, under a stored metric or held-out ones."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,8 +112,7 @@ def add_up(study: Study, found: HeldOut | None, *, solver: Solver, n_jobs: int |
     if isinstance(reading.summary, Coreset):
         rng = np.random.default_rng([reading.seed, 1])
         cohort, owner, of_point = points_of_cells(cells, reading.summary, of_point, rng)
-    place = np.full((selection.n_samples, selection.n_samples), -1, dtype=np.int64)
-    place[weights.pairs[:, 0], weights.pairs[:, 1]] = np.arange(len(weights.pairs))
+    place = _places(weights.pairs, selection.n_samples)
     values, contributions = np.zeros(len(weights.pairs)), np.zeros(len(cohort.points))
     flows, costs = list[Floats](), np.zeros((len(weights.pairs), n_types, 2))  # no types: nothing in it
     total = sum(len(pairs) for _, pairs, _ in _fits(found, selection))
@@ -123,7 +122,6 @@ def add_up(study: Study, found: HeldOut | None, *, solver: Solver, n_jobs: int |
             for start in range(0, len(every), PAIRS):
                 pairs, share = every[start : start + PAIRS], shares[start : start + PAIRS]
                 at = place[pairs[:, 0], pairs[:, 1]]
-                pairs, share, at = pairs[at >= 0], share[at >= 0], at[at >= 0]
                 plans = solve_plans(cohort, Z, pairs, stored.cost, solver=solver, n_jobs=n_jobs)
                 values[at] += share * plans.values
                 difference = (weights.between - weights.within)[at] * share
@@ -149,12 +147,17 @@ def add_up(study: Study, found: HeldOut | None, *, solver: Solver, n_jobs: int |
 def _all_weights(found: PairWeights, n_samples: int) -> PairWeights:
     """Return weights of all pairs, 0 for those that do not count: under permuted labels these are others."""
     pairs = all_pairs(n_samples)
-    place = np.full((n_samples, n_samples), -1, dtype=np.int64)
-    place[pairs[:, 0], pairs[:, 1]] = np.arange(len(pairs))
-    at = place[found.pairs[:, 0], found.pairs[:, 1]]
+    at = _places(pairs, n_samples)[found.pairs[:, 0], found.pairs[:, 1]]
     within, between = np.zeros(len(pairs)), np.zeros(len(pairs))
     within[at], between[at] = found.within, found.between
     return PairWeights(pairs, within, between)
+
+
+def _places(pairs: Integers, n_samples: int) -> Integers:
+    """Return (P, P) the number of each pair."""
+    place = np.full((n_samples, n_samples), -1, dtype=np.int64)
+    place[pairs[:, 0], pairs[:, 1]] = np.arange(len(pairs))
+    return place
 
 
 def _fits(found: HeldOut | None, selection: Selection) -> Iterator[tuple[int, Integers, Floats]]:

@@ -11,7 +11,17 @@ from anndata import AnnData
 from scipy import sparse
 
 from scggml._anndata.disk import blocks, rows_at_hand
-from scggml._anndata.features import ROWS, Fault, Features, is_lazy, largest_whole, raise_faults, read_features
+from scggml._anndata.features import (
+    ROWS,
+    Fault,
+    Features,
+    dense,
+    is_lazy,
+    largest_whole,
+    not_finite,
+    raise_faults,
+    read_features,
+)
 from scggml._anndata.lazy import on_samples
 from scggml._anndata.metric import StoredMetric
 from scggml._anndata.selection import Selection
@@ -71,7 +81,7 @@ def genes_of(adata: AnnData, layer: str | None = None) -> Expression:
 
 @dataclass(frozen=True)
 class Sums:
-    """What a sample adds to sums over its cells.
+    """Hold what a sample adds to sums over its cells.
 
     Parameters
     ----------
@@ -157,19 +167,10 @@ def _each(
 
 def _work(counts: bool, work: Callable[[Any, Any], Any], block: Any, more: Any) -> tuple[Any, list[Fault]]:
     """Return what is done to the expression of a sample, or values that are not finite; their rows count from 0."""
-    wrong = _not_finite(block)
-    if wrong:
-        return None, wrong
+    if not np.isfinite(block.data if sparse.issparse(block) else block).all():
+        return None, not_finite(dense(block, np.float64))
     with one_blas_thread():  # the same bits in any thread
         return work(log_normalized(block) if counts else block, more), []
-
-
-def _not_finite(block: Any) -> list[Fault]:
-    """Return the number of values that are not finite, with row and column of the first, if there are any."""
-    if np.isfinite(block.data if sparse.issparse(block) else block).all():
-        return []
-    places = np.argwhere(~np.isfinite(block.toarray() if sparse.issparse(block) else block))
-    return [(len(places), int(places[0, 0]), int(places[0, 1]))]
 
 
 def _sums(block: Any, factors: Floats) -> Sums:

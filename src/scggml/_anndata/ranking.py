@@ -48,17 +48,17 @@ class Ranking:
 
     @property
     def by(self) -> By:
-        """What they were ranked by."""
+        """Return what they were ranked by."""
         return check_by(str(self.params["by"]))
 
     @property
     def seen(self) -> str:
-        """Whether genes change between samples that the metric was learned on ("training", "other")."""
+        """Return "training" if genes change between samples that the metric was learned on, else "other"."""
         return str(self.params.get("seen", "training"))
 
     @property
     def of_genes(self) -> bool:
-        """Whether genes were ranked, and not features in their place."""
+        """Return whether genes were ranked, and not features in their place."""
         return bool(self.params["of_genes"])
 
     def ends(self, component: int) -> tuple[str, str]:

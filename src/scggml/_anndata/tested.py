@@ -1,4 +1,4 @@
-"""Which components of a stored metric are real: test, write, read."""
+"""Write and read which components of a stored metric are real, and say it in words."""
 
 from collections.abc import Mapping
 from typing import Any

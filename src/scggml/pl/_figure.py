@@ -34,6 +34,9 @@ MANY = (
 MISSING = "#BBBBBB"
 NUMBERS = "viridis"
 
+NOTE = 5.5
+"""Size of the letters of notes, in points."""
+
 
 def panels(n: int, ax: Axes | Sequence[Axes] | None, size: tuple[float, float]) -> list[Axes]:
     """Return the given axes, or `n` new ones side by side (at most four in a row), each of `size` inches."""
@@ -103,15 +106,20 @@ def _many(n: int) -> list[str]:
     return [to_hex(color) for color in mpl.colormaps[NUMBERS](np.linspace(0.0, 1.0, n))]
 
 
-def note(ax: Axes, seen: str | None, hint: str = "held out: sg.tl.cross_fit") -> None:
+def note(ax: Axes, seen: str | None, hint: str = "held out: sg.tl.cross_fit", *, at: float = 1.0) -> None:
     """Say in small letters above the axes whether what is drawn are samples that the metric was learned on.
 
-    With a hint below it, such as how to get what holds for other samples.
+    With a hint below it, such as how to get what holds for other samples; `at` is where it ends, or has its middle
+    (0.5). The title of the axes makes room.
     """
     texts = {"training": f"training samples\n{hint}".rstrip(), "held out": "held-out donors"}
-    if seen in texts:
-        drawn = ax.text(1.0, 1.01, texts[str(seen)], transform=ax.transAxes, ha="right", va="bottom")
-        drawn.set(fontsize=5.5, color="#777777")
+    if seen not in texts:
+        return
+    text = texts[str(seen)]
+    if ax.get_title():
+        ax.set_title(ax.get_title(), pad=NOTE * (1.7 + 1.5 * text.count("\n")) + 4)
+    drawn = ax.annotate(text, (at, 1.0), (0, 2), xycoords="axes fraction", textcoords="offset points", va="bottom")
+    drawn.set(fontsize=NOTE, color="#777777", ha="center" if at == 0.5 else "right")
 
 
 def percent(share: float) -> str:

@@ -107,7 +107,7 @@ def plan(
     ax.spines[:].set_visible(False)
     moved = float(table.loc[table["type_a"].astype(str) != table["type_b"].astype(str), "mass"].sum())
     ax.set_xlabel(f"distance {float(info['distance']):.3g}; {moved:.0%} of the mass changes its type", fontsize="small")
-    note(ax, plan_info(plan).get("seen"))
+    note(ax, plan_info(plan).get("seen"), "", at=0.5)
     finish(ax.figure, show=show, save=save)
     return ax
 

@@ -16,6 +16,7 @@ from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
 from scggml._anndata.reading import STORED, Reading, Stored, reread, seed_of
 from scggml._anndata.samples import samples_adata, write_distances
 from scggml._anndata.selection import Selection
+from scggml._core.checks import check_flag
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary, as_summary
 from scggml._core.transport.exact import Exact, SolverName, as_solver
@@ -161,6 +162,8 @@ def distances(
     else:
         engine = as_solver(solver)
     n_threads(n_jobs)
+    check_flag("held_out", held_out)
+    check_flag("genes", genes)
     if held_out and metric is not None:
         raise ValueError(
             f"held_out=True goes with the learned metric {key!r}, not with metric={metric!r}; leave metric out."

@@ -212,6 +212,8 @@ def ggml(
     """
     check_adata(adata)
     automatic = n_comps == "auto"
+    if isinstance(n_comps, str) and not automatic:
+        raise ValueError(f'n_comps={n_comps!r} is not known; pass a number of components, None for up to 5, or "auto".')
     k = None if n_comps == "auto" else n_comps
     learner = Learner(method=method, n_comps=k, squared=squared, shrinkage=shrinkage, solver=solver)
     reading = Reading(

@@ -1,4 +1,4 @@
-"""Which components of a metric tell labels apart more than those of permuted labels do, one after another."""
+"""Test one after another which components of a metric tell labels apart more than permuted labels do."""
 
 from dataclasses import dataclass, replace
 from typing import get_args

@@ -169,7 +169,7 @@ def _check(target: Target, trains: list[Integers]) -> None:
 
 @dataclass(frozen=True)
 class Separation:
-    """How held-out samples lie along the components.
+    """Hold how samples that were left out lie along the components.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-r"""What moves along a component: patterns of genes, and which way they shift, from optimal plans.
+r"""Find what moves along a component: patterns of genes, and which way they shift, from optimal plans.
 
 A plan matches each cell with its counterparts in another sample, so what all cells of a type have in common cancels
 along its entries. All that is found here is a sum over entries, and so splits by the type of the cells that are moved.
@@ -180,7 +180,7 @@ def _types_of(plans: Plans, types: Integers | None) -> Iterator[tuple[float, Int
 
 @dataclass(frozen=True)
 class Changes:
-    """How genes change between labels, in the cells of each type.
+    """Hold how genes change between labels, in the cells of each type.
 
     Parameters
     ----------
