@@ -1,6 +1,9 @@
 """Real components in the slots, in words and in figures."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 import scanpy as sc
 from _nulls import null_cohort
@@ -60,6 +63,46 @@ def test_a_cohort_without_signal_has_none_in_words():
     with pytest.warns(UserWarning, match="No component tells the labels apart more than those of permuted labels do"):
         sg.tl.ggml(adata, "sample", "label", n_comps="auto", **QUIET)
     assert not adata.uns["ggml_components"]["real"].any()
+
+
+NOTHING = "shows no more than those of permuted labels do"
+
+
+def test_no_gene_or_type_is_surer_than_the_components():
+    adata = null_cohort(3, n_donors=16, n_cells=8, n_genes=12)
+    adata.obs["type"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 2, "x", "y"))
+    sg.tl.ggml(adata, "sample", "label", n_comps=2, **QUIET)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # held out no component has a direction
+        sg.tl.cross_fit(adata, n_splits=4, **QUIET)
+    with pytest.warns(UserWarning, match=NOTHING):
+        sg.tl.gene_stability(adata, 0, n_perm=39, **QUIET)
+    entry = adata.uns["ggml_components"]  # the test ran for this, at its defaults
+    assert entry["params"]["n_perm"] == 199
+    assert entry["p_any"] > 0.05
+    assert sg.get.rank_genes_df(adata)["p_adjusted"].min() >= entry["p_any"]
+    again = adata.copy()
+    sg.tl.component_test(again, rng=entry["params"]["seed"], **QUIET)
+    np.testing.assert_array_equal(again.uns["ggml_components"]["p_values"], entry["p_values"])
+    with pytest.warns(UserWarning, match=NOTHING):
+        sg.tl.attribute(adata, cell_type_key="type", held_out=True, n_perm=19, progress=False)
+    types = adata.uns["ggml_attribution"]["types"].query("class_a != class_b")
+    assert types[["p_adjusted_state", "p_adjusted_composition"]].to_numpy().min() >= entry["p_any"]
+
+
+def test_a_test_that_has_run_is_not_run_again():
+    adata = planted()
+    sg.tl.component_test(adata, n_perm=39, **QUIET)
+    sg.tl.gene_stability(adata, 0, n_perm=99, **QUIET)
+    assert adata.uns["ggml_components"]["params"]["n_perm"] == 39
+    assert sg.get.rank_genes_df(adata)["p_adjusted"].min() == pytest.approx(1 / 40)
+
+
+def test_a_copy_gets_the_test_and_the_original_does_not():
+    adata = planted()
+    copied = sg.tl.gene_stability(adata, 0, n_perm=19, copy=True, **QUIET)
+    assert "ggml_components" in copied.uns
+    assert "ggml_components" not in adata.uns
 
 
 def test_learned_shares_are_1_without_shrinkage_and_fall_with_it():

@@ -237,7 +237,7 @@ def test_p_values_of_types_compare_samples_of_one_batch_only():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             sg.tl.cross_fit(adata, n_splits=3, **QUIET)
-        sg.tl.attribute(adata, cell_type_key="type", held_out=True, n_perm=99, progress=False)
+            sg.tl.attribute(adata, cell_type_key="type", held_out=True, n_perm=99, progress=False)
         types = adata.uns["ggml_attribution"]["types"].query("class_a != class_b")
         p += types[["p_value_state", "p_value_composition"]].to_numpy().ravel().tolist()
     assert min(p) < 0.6

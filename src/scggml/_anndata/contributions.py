@@ -93,6 +93,8 @@ class Contributions:
     costs
         (n_pairs, n_types, 2) what pairs pay for each type because its cells differ (state), and the rest of what they
         pay for it (composition).
+    masses
+        (P, n_types) share of each type in each sample.
     """
 
     between: float
@@ -101,6 +103,7 @@ class Contributions:
     excess: Floats
     flows: list[Floats]
     costs: Floats
+    masses: Floats
 
 
 def add_up(study: Study, found: HeldOut | None, *, solver: Solver, n_jobs: int | None, progress: bool) -> Contributions:
@@ -141,7 +144,10 @@ def add_up(study: Study, found: HeldOut | None, *, solver: Solver, n_jobs: int |
     part = np.divide(cells.weights, mass[owner], out=np.zeros(len(owner)), where=mass[owner] > 0)
     shared = np.append(contributions, 0.0)[owner] * part
     between, within = float(weights.between @ values), float(weights.within @ values)
-    return Contributions(between, within, shared, excess(cells, shared), flows, costs)
+    masses = np.zeros((selection.n_samples, n_types))
+    if study.types is not None:
+        np.add.at(masses, (np.repeat(np.arange(selection.n_samples), cells.sizes), study.types), cells.weights)
+    return Contributions(between, within, shared, excess(cells, shared), flows, costs, masses)
 
 
 def _all_weights(found: PairWeights, n_samples: int) -> PairWeights:
@@ -176,28 +182,36 @@ def _by_type(study: Study, result: Contributions) -> Floats:
     return out
 
 
-def parts_of(study: Study, result: Contributions, values: Floats | None = None) -> Floats:
-    """Return (n_kinds, n_types, 2) what state and composition add beyond the mean within two classes, by the labels."""
-    codes = (study.target.values if values is None else values).astype(np.int64)
-    weights = kind_weights(study.weights.pairs, codes, study.kinds, study.strata)
-    found: Floats = weights @ result.costs.reshape(len(result.costs), -1)
-    return found.reshape(len(study.kinds), -1, 2)
+def parts_of(study: Study, result: Contributions) -> Floats:
+    """Return (n_kinds, n_types, 2) what state and composition add beyond the mean within two classes."""
+    return _beyond(study, result.costs, study.target.values)
 
 
 def p_values(study: Study, result: Contributions, n_perm: int, rng: np.random.Generator) -> Floats:
     """Return (n_kinds, n_types, 2) p-values of both parts of each type, from labels permuted among donors.
 
-    Distances stay as they are, so they must be held-out ones.
+    Distances stay as they are, so they must be held-out ones. A composition that differs does so in the share of the
+    type as well as in what this costs, and its p-value is the larger one of both: where the cells of one type have
+    changed, those of others make room for them, which costs although no share differs.
     """
     target = study.target
     blocks = permutation_blocks(target.values, study.groups, study.strata)
-    observed = parts_of(study, result)
+    one, other = (result.masses[study.weights.pairs[:, end]] for end in (0, 1))
+    measures = np.concatenate([result.costs, (one - other)[:, :, None] ** 2], axis=2)
+    observed = _beyond(study, measures, target.values)
+    least = observed - ROUNDING * np.abs(observed)
     reached = np.ones(observed.shape)
     for _ in range(n_perm):
-        reached += parts_of(study, result, permute(target.values, blocks, rng)) >= observed - ROUNDING * np.abs(
-            observed
-        )
-    return np.maximum(reached / (n_perm + 1), 1 / n_labelings(target.values, blocks, kind=target.kind))
+        reached += _beyond(study, measures, permute(target.values, blocks, rng)) >= least
+    p = np.maximum(reached / (n_perm + 1), 1 / n_labelings(target.values, blocks, kind=target.kind))
+    return np.stack([p[:, :, 0], p[:, :, 1:].max(axis=2)], axis=2)
+
+
+def _beyond(study: Study, measures: Floats, values: Floats) -> Floats:
+    """Return (n_kinds, n_types, m) measures (n_pairs, n_types, m) between classes beyond those within, by labels."""
+    weights = kind_weights(study.weights.pairs, values.astype(np.int64), study.kinds, study.strata)
+    found: Floats = weights @ measures.reshape(len(measures), -1)
+    return found.reshape(len(study.kinds), *measures.shape[1:])
 
 
 def warn_of_difference(study: Study, training: Contributions, held_out: Contributions) -> None:

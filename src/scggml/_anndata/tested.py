@@ -1,15 +1,50 @@
 """Write and read which components of a stored metric are real, and say it in words."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from anndata import AnnData
 
 from scggml._anndata.keys import Keys
+from scggml._anndata.messages import warn
 from scggml._anndata.metric import StoredMetric
-from scggml._anndata.results import write_uns
-from scggml._core.evaluate.component_test import ComponentTest
+from scggml._anndata.reading import read_target
+from scggml._anndata.results import params, write_uns
+from scggml._core.evaluate.component_test import ComponentTest, component_test
+
+N_PERM, LEVEL = 199, 0.05
+"""Permutations of labels by which real components are found if nothing is said, and their largest p-value."""
+
+STREAM = 5
+"""The random numbers of the test among those of a seed."""
+
+
+def run_component_test(
+    adata: AnnData,
+    stored: StoredMetric,
+    *,
+    n_perm: int = N_PERM,
+    level: float = LEVEL,
+    seed: int,
+    n_jobs: int | None,
+    progress: bool,
+) -> ComponentTest:
+    """Test the components of a stored metric on the samples that it was learned on."""
+    selection, samples = stored.training(adata, n_jobs=n_jobs, progress=progress)
+    return component_test(
+        stored.learner,
+        samples,
+        read_target(stored.reading, selection),
+        stored.components,
+        stored.learned_share,
+        n_perm=n_perm,
+        level=level,
+        rng=np.random.default_rng([seed, STREAM]),
+        n_jobs=n_jobs,
+        progress=progress,
+    )
 
 
 def verdict(found: ComponentTest, key: str) -> str:
@@ -30,7 +65,9 @@ def verdict(found: ComponentTest, key: str) -> str:
     return f"{n} of {k} components {'is' if n == 1 else 'are'} real ({shown}).{rest}{few}"
 
 
-def write_component_test(adata: AnnData, stored: StoredMetric, found: ComponentTest, params: Mapping[str, Any]) -> None:
+def write_component_test(
+    adata: AnnData, stored: StoredMetric, found: ComponentTest, *, n_perm: int = N_PERM, seed: int
+) -> None:
     """Write the test into `.uns`."""
     k = len(found.order)
     p_values, eigenvalues = np.full(k, np.nan), np.full(k, np.nan)
@@ -40,9 +77,10 @@ def write_component_test(adata: AnnData, stored: StoredMetric, found: ComponentT
         "real": np.isin(np.arange(k), found.order[: found.n_real]),
         "p_values": p_values,
         "eigenvalues": eigenvalues,
+        "p_any": found.p_any,
         "smallest_p": found.smallest,
         "verdict": verdict(found, stored.key),
-        "params": dict(params),
+        "params": params(n_perm=n_perm, level=found.level, seed=seed),
         "fingerprint": stored.fingerprint,
     }
     write_uns(adata, Keys(stored.key).components, entry)
@@ -50,7 +88,57 @@ def write_component_test(adata: AnnData, stored: StoredMetric, found: ComponentT
 
 def real_components(adata: AnnData, stored: StoredMetric) -> np.ndarray | None:
     """Return (k,) which components are real; None if they were not tested since the metric was learned."""
+    entry = _entry(adata, stored)
+    return None if entry is None else np.asarray(entry["real"], dtype=bool)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The p-value of a metric showing anything at all, below which no rate of its genes and cell types can be.
+
+    Genes and types are parts of what the components show: they are of interest only if these are real, and testing them
+    after the components keeps one error rate for all of them.
+
+    Parameters
+    ----------
+    stored, seed
+        The metric, and the seed of the test.
+    p, smallest
+        The p-value, and the smallest one that is possible.
+    found
+        The test, None if it had run already.
+    """
+
+    stored: StoredMetric
+    seed: int
+    p: float
+    smallest: float
+    found: ComponentTest | None
+
+    @classmethod
+    def of(cls, adata: AnnData, stored: StoredMetric, *, seed: int, n_jobs: int | None, progress: bool) -> "Gate":
+        """Return what `tl.component_test` has found, or run it."""
+        entry = _entry(adata, stored)
+        if entry is not None:
+            return cls(stored, seed, float(entry["p_any"]), float(entry["smallest_p"]), None)
+        found = run_component_test(adata, stored, seed=seed, n_jobs=n_jobs, progress=progress)
+        return cls(stored, seed, found.p_any, found.smallest, found)
+
+    def write(self, adata: AnnData, of: str) -> None:
+        """Write the test if it ran for this, and warn if it found nothing although it could have."""
+        if self.found is not None:
+            write_component_test(adata, self.stored, self.found, seed=self.seed)
+        if self.p > LEVEL >= self.smallest:
+            warn(
+                f"The metric {self.stored.key!r} shows no more than those of permuted labels do (p = {self.p:.2g}), so "
+                f"no false discovery rate of a {of} is below that. See "
+                f"adata.uns[{Keys(self.stored.key).components!r}]['verdict']."
+            )
+
+
+def _entry(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any] | None:
+    """Return the test that was written for the metric as it is now."""
     entry = adata.uns.get(Keys(stored.key).components)
     if not isinstance(entry, Mapping) or str(entry.get("fingerprint")) != stored.fingerprint:
         return None
-    return np.asarray(entry["real"], dtype=bool)
+    return entry

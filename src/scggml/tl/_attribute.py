@@ -22,6 +22,7 @@ from scggml._anndata.messages import check_adata
 from scggml._anndata.metric import read_metric
 from scggml._anndata.reading import STORED, Stored, read_target, reread, seed_of
 from scggml._anndata.results import write_cells, write_uns
+from scggml._anndata.tested import Gate
 from scggml._core.checks import check_flag, check_whole
 from scggml._core.cohort import Floats, Integers, Names
 from scggml._core.explain.attribution import mean_flows
@@ -68,7 +69,9 @@ def attribute(
     the gap between classes of the distances between the cells of this type alone, by their share. And *composition*,
     the rest: there is more or less of it, or room is made for others (it is negative where cells of other types make a
     way around that shortens distances). With `held_out` either part has a p-value: the share of permutations of the
-    labels among donors (within batches, and among all classes) that give as large a part, at unchanged distances.
+    labels among donors (within batches, and among all classes) that give as large a part, at unchanged distances. The
+    one of composition is at least that of the shares of the type: where the cells of one type have changed, other types
+    make room for them, although the share of none of them differs.
     Plans are optimal for samples, not for cells: with many equal cells another plan may be as good. Sums over types are
     more stable than single cells.
 
@@ -129,11 +132,14 @@ def attribute(
             adds beyond the mean of the distances within the two classes (0 within a class), as a sum of
             `excess_same_type` and `excess_other_type` (by where the mass goes), and as a sum of `excess_state` and
             `excess_composition`. With `held_out`: `p_value_state`, `p_value_composition`, and false discovery rates
-            (Benjamini and Hochberg, over types and parts of a pair of classes) `p_adjusted_state`,
-            `p_adjusted_composition`.
+            (Benjamini and Hochberg, over types and parts of a pair of classes; none below the p-value of the first
+            component) `p_adjusted_state`, `p_adjusted_composition`.
         `flows`
             the same by pair of types (`type_a`, `type_b`): `mass` and `distance`, which add up to 1 and the mean
             distance.
+
+    `.uns["ggml_components"]`
+        With p-values, unless it is there: what :func:`~scggml.tl.component_test` finds.
 
     Raises
     ------
@@ -146,8 +152,8 @@ def attribute(
     Warns
     -----
     UserWarning
-        Types that occur in one class only. Without `held_out`, after `tl.cross_fit`: types share the gap otherwise on
-        held-out donors.
+        Types that occur in one class only; p-values although no component is real. Without `held_out`, after
+        `tl.cross_fit`: types share the gap otherwise on held-out donors.
 
     Examples
     --------
@@ -187,7 +193,7 @@ def attribute(
             f"label_key={reading.label_key!r} holds numbers, so that there are no classes whose gap cells could add "
             "to. Pass a label_key with classes, such as ranges of these numbers (pd.cut)."
         )
-    stored = replace(stored, reading=reading)
+    metric, gate, stored = stored, None, replace(stored, reading=reading)
     study = Study.of(stored, selection, target, cell_type_key)
     if study.types is not None:
         warn_of_leaks(study, str(cell_type_key))
@@ -207,24 +213,30 @@ def attribute(
         p = None
         if held_out and n_perm:
             p = p_values(study, result, n_perm, np.random.default_rng([reading.seed, 4]))
+            gate = Gate.of(adata, metric, seed=reading.seed, n_jobs=n_jobs, progress=progress)
         elif not held_out and has_held_out(adata, stored):
             warn_of_difference(study, result, add_up(study, read_held_out(adata, stored), **options))
-        types = _with_parts(types, study, result, p)
+        types = _with_parts(types, study, result, p, 0.0 if gate is None else gate.p)
         entry["types"] = types
 
     adata = adata.copy() if copy else adata
     write_cells(adata, Keys(key).attribution, selection.rows, result.cells)
     write_cells(adata, Keys(key).excess, selection.rows, result.excess)
     write_uns(adata, Keys(key).attribution, entry)
+    if gate is not None:
+        gate.write(adata, "cell type")
     return adata if copy else None
 
 
-def _with_parts(table: pd.DataFrame, study: Study, result: Contributions, p: Floats | None) -> pd.DataFrame:
-    """Return the table with both parts of the excess of each type, p-values (n_kinds, n_types, 2) and their rates."""
+def _with_parts(
+    table: pd.DataFrame, study: Study, result: Contributions, p: Floats | None, least: float
+) -> pd.DataFrame:
+    """Return the table with both parts of each type, p-values (n_kinds, n_types, 2) and rates, none below `least`."""
     columns = {"excess": parts_of(study, result)}
     if p is not None:
         columns["p_value"] = p
-        columns["p_adjusted"] = np.stack([benjamini_hochberg(found.ravel()).reshape(found.shape) for found in p])
+        rates = np.stack([benjamini_hochberg(found.ravel()).reshape(found.shape) for found in p])
+        columns["p_adjusted"] = np.maximum(rates, least)
     names = [str(name) for name in study.target.classes]
     kind_of = {(names[a], names[b]): k for k, (a, b) in enumerate(study.kinds)}
     type_of = {str(name): t for t, name in enumerate(study.type_names)}

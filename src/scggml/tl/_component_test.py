@@ -1,15 +1,14 @@
 """Test which components of a metric are real."""
 
+from typing import Any
+
 import numpy as np
 from anndata import AnnData
 
 from scggml._anndata.messages import check_adata
 from scggml._anndata.metric import read_metric
-from scggml._anndata.reading import read_target
-from scggml._anndata.results import params
-from scggml._anndata.tested import write_component_test
+from scggml._anndata.tested import LEVEL, N_PERM, run_component_test, write_component_test
 from scggml._core.checks import check_number, check_whole
-from scggml._core.evaluate.component_test import component_test as one_by_one
 from scggml._core.seeds import as_seed
 from scggml._docs import documented
 
@@ -19,8 +18,8 @@ def component_test(
     adata: AnnData,
     *,
     key: str = "ggml",
-    n_perm: int = 199,
-    level: float = 0.05,
+    n_perm: int = N_PERM,
+    level: float = LEVEL,
     rng: int | np.random.Generator = 0,
     n_jobs: int | None = None,
     progress: bool = True,
@@ -30,12 +29,13 @@ def component_test(
 
     Components are tested one after another, the one along which samples of different labels move most beyond those of
     one label first, up to the first one that is not real. For each, the components before it are removed from the cells
-    (cells move along their patterns until these components are 0), and canonical variates are learned for the true
-    labels and for labels that are permuted among donors (within batches), each with two ridges, of which the better one
-    counts. The statistic is the largest eigenvalue :math:`\lambda`, how much farther samples of different labels are
-    along the best direction than samples of one label. A component is real if at most a share `level` of the
-    permutations reach as large a one, :math:`\lambda > 1`, samples of different labels are farther apart along the
-    component itself, and at least a fifth of it was learned rather than filled in by shrinkage.
+    (cells move along their patterns until these components are 0), and canonical variates of Euclidean plans, which do
+    not depend on labels, are learned for the true labels and for labels that are permuted among donors (within
+    batches), each with two ridges, of which the better one counts. The statistic is the largest eigenvalue
+    :math:`\lambda`, how much farther samples of different labels are along the best direction than samples of one
+    label. A component is real if at most a share `level` of the permutations reach as large a one,
+    :math:`\lambda > 1`, samples of different labels are farther apart along the component itself, and at least a fifth
+    of it was learned rather than filled in by shrinkage.
 
     Two classes that differ by a shift have one real component, however many the metric has: shrinkage fills the others
     with the leading axes of the cells (`.uns["ggml"]["learned_share"]` says how much of each was learned). Figures draw
@@ -63,7 +63,9 @@ def component_test(
     Returns
     -------
     None, or the copy if `copy`. Written is `.uns["ggml_components"]`, a dict: `real` (k,) bool, `p_values` and
-    `eigenvalues` (k,), NaN for components that come after the first that is not real; `smallest_p`, the smallest
+    `eigenvalues` (k,), NaN for components that come after the first that is not real; `p_any`, the p-value of the
+    metric showing anything, below which no false discovery rate of its genes and cell types is let (`gene_stability`,
+    `attribute`); `smallest_p`, the smallest
     p-value that the donors and permutations allow (five pairs of samples: 1/16); `verdict` in words; `fingerprint`,
     `params`.
 
@@ -93,20 +95,8 @@ def component_test(
     check_number("level", level, "a share in (0, 1), such as 0.05", 0, 1, open_low=True)
     seed = as_seed(rng)
     stored = read_metric(adata, key)
-    selection, samples = stored.training(adata, n_jobs=n_jobs, progress=progress)
-    target = read_target(stored.reading, selection)
-    found = one_by_one(
-        stored.learner,
-        samples,
-        target,
-        stored.components,
-        stored.learned_share,
-        n_perm=n_perm,
-        level=level,
-        rng=np.random.default_rng(seed),
-        n_jobs=n_jobs,
-        progress=progress,
-    )
+    given: dict[str, Any] = {"level": level, "n_jobs": n_jobs, "progress": progress}
+    found = run_component_test(adata, stored, n_perm=n_perm, seed=seed, **given)
     adata = adata.copy() if copy else adata
-    write_component_test(adata, stored, found, params(n_perm=n_perm, level=level, seed=seed))
+    write_component_test(adata, stored, found, n_perm=n_perm, seed=seed)
     return adata if copy else None

@@ -15,6 +15,7 @@ from scggml._anndata.points import read_points
 from scggml._anndata.ranking import has_ranking, read_ranking, refresh_ranking, write_ranking
 from scggml._anndata.reading import reread
 from scggml._anndata.results import write_uns
+from scggml._anndata.tested import Gate
 from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Floats, Integers
 from scggml._core.explain.refit import Refit
@@ -64,8 +65,9 @@ def gene_stability(
     Hochberg's. Pooling holds the expected number of false discoveries also if genes differ in their distribution, but
     the single p-value is then right only on average. Because genes are associated with each other, the smallest rate is
     itself compared with those that permuted labels give, and no rate is let below the p-value of this comparison: if
-    labels mean nothing, at most 5 % of cohorts report any gene at 5 %, exactly. Large samples are represented by 100
-    points each here, for the true labels as for the permuted ones.
+    labels mean nothing, at most 5 % of cohorts report any gene at 5 %, exactly. Nor is any rate below the p-value of
+    the first component (:func:`~scggml.tl.component_test`, which runs if it has not): a gene is part of what components
+    show. Large samples are represented by 100 points each here, for the true labels as for the permuted ones.
 
     A gene that follows others (through the same regulation, or because few principal components cannot
     separate them) is found with them. Significance says that labels and gene are associated in these donors; not why.
@@ -110,6 +112,8 @@ def gene_stability(
     `.uns["ggml_stability"]`
         dict: the same numbers as arrays by gene (`genes`), and component with the whole metric last: `lower`, `upper`,
         `frequency` (n_genes, k + 1); `excess`, `p_value`, `p_adjusted` (n_genes,); `fingerprint`, `params`.
+    `.uns["ggml_components"]`
+        With `n_perm`, unless it is there: what :func:`~scggml.tl.component_test` finds.
 
     Raises
     ------
@@ -121,7 +125,7 @@ def gene_stability(
     Warns
     -----
     UserWarning
-        There are so few donors or permutations that no rate can be below 5 %.
+        There are so few donors or permutations that no rate can be below 5 %; no component is real.
 
     Examples
     --------
@@ -182,8 +186,12 @@ def gene_stability(
         samples = points.samples
         strata = np.zeros(samples.n_samples, dtype=np.int64) if samples.batch is None else samples.batch
         found |= _significance(refit, strata, n_perm, **options)
+        gate = Gate.of(adata, stored, seed=seed, n_jobs=n_jobs, progress=progress)
+        found["p_adjusted"] = np.maximum(found["p_adjusted"], gate.p)
 
     adata = adata.copy() if copy else adata
+    if n_perm:
+        gate.write(adata, "gene")
     given = {
         "n_boot": n_boot,
         "layer": layer,

@@ -24,7 +24,7 @@ from scggml._anndata.metric import (
 )
 from scggml._anndata.parts import check_finite, embed_cells
 from scggml._anndata.reading import Reading, read_target
-from scggml._anndata.tested import verdict, write_component_test
+from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_component_test
 from scggml._core.cohort import Cohort
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
@@ -276,7 +276,7 @@ def ggml(
     )
     if tested is not None:
         stored = read_metric(adata, key_added)
-        write_component_test(adata, stored, tested, {"n_perm": PERMUTATIONS, "level": LEVEL, "seed": reading.seed})
+        write_component_test(adata, stored, tested, seed=reading.seed)
         if tested.n_real == 0:
             warn(verdict(tested, key_added))
     if not found.converged and isinstance(learner.recipe, Triplets) and learner.recipe.tol > 0:
@@ -287,17 +287,13 @@ def ggml(
     return adata if copy else None
 
 
-PERMUTATIONS, LEVEL = 199, 0.05
-"""Permutations of labels by which `n_comps="auto"` finds real components, and their largest p-value."""
-
-
 def _real_ones(
     learner: Learner, found: Fit, samples: Samples, target: Target, reading: Reading, **given: Any
 ) -> tuple[Learner, Fit, ComponentTest]:
     """Return the learner of the components that are real, but at least two, with its metric and the test of it."""
 
     def tested(fit: Fit) -> ComponentTest:
-        test: dict[str, Any] = {"n_perm": PERMUTATIONS, "level": LEVEL, "rng": np.random.default_rng([reading.seed, 5])}
+        test: dict[str, Any] = {"n_perm": N_PERM, "level": LEVEL, "rng": np.random.default_rng([reading.seed, STREAM])}
         return component_test(learner, samples, target, fit.components, fit.learned_share, **test, **given)
 
     first = tested(found)
