@@ -17,7 +17,7 @@ from scggml._anndata.metric import read_metric
 from scggml._anndata.selection import select
 from scggml._core.learn.objective import Objective
 from scggml._core.samples import labelled
-from scggml._core.transport.coreset import MANY
+from scggml._core.transport.coreset import MANY, as_summary
 
 QUIET = {"progress": False}
 
@@ -77,10 +77,19 @@ def test_small_samples_are_taken_whole_by_default_and_large_ones_are_not(many, m
     )
     monkeypatch.setattr("scggml._core.transport.coreset.MANY", 180)
     learn(many)
-    learn(whole, summary=sg.tl.Coreset())
+    learn(whole, summary=sg.tl.Coreset(400))
     assert_same(slots(many), slots(whole))
-    assert read_metric(many, "ggml").reading.summary == sg.tl.Coreset(200)
+    assert read_metric(many, "ggml").reading.summary == sg.tl.Coreset(400)
     assert MANY == 1000
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_cells", "points"),
+    [(16, 999, None), (20, 1000, 400), (21, 1000, 200), (200, 5000, 200), (201, 1000, 100)],
+)
+def test_the_more_samples_there_are_the_fewer_points_stand_for_one(n_samples, n_cells, points):
+    wanted = None if points is None else sg.tl.Coreset(points)
+    assert as_summary("auto", np.full(n_samples, n_cells), 10) == wanted
 
 
 def test_many_cells_with_many_features_are_summarized_by_few_points(monkeypatch):

@@ -4,6 +4,7 @@ import warnings
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scanpy as sc
 from _nulls import null_cohort
@@ -117,6 +118,42 @@ def test_the_planted_type_has_the_held_out_gap_and_the_only_small_p_value(fitted
     parts = types["excess_state"].sum(), types["excess_composition"].sum()
     assert parts[0] > 0.85 * (parts[0] + max(parts[1], 0.0))
     np.testing.assert_allclose(types["excess_state"] + types["excess_composition"], types["excess"], rtol=1e-9)
+
+
+def test_a_type_that_is_more_frequent_differs_in_composition_and_not_in_state():
+    """No gene differs; cells of one type are drawn eight times as often in one class."""
+    adata = sg.datasets.synthetic_counts(n_samples=10, n_cells=150, n_genes=100, n_planted=0, n_types=3, rng=0)
+    rng = np.random.default_rng(1)
+    often = (adata.obs["label"] == "class1") & (adata.obs["cell_type"] == "type0")
+    weight = pd.Series(np.where(often, 8.0, 1.0), index=adata.obs_names)
+    chosen = [
+        rng.choice(cells, 40, replace=False, p=(weight[cells] / weight[cells].sum()).to_numpy())
+        for cells in adata.obs.groupby("sample_id", observed=True).groups.values()
+    ]
+    adata = adata[np.concatenate(chosen)].copy()
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    sc.pp.pca(adata, n_comps=10)
+    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", **QUIET)
+    sg.tl.cross_fit(adata, n_splits=5, **QUIET)
+    sg.tl.attribute(adata, cell_type_key="cell_type", held_out=True, n_perm=199, progress=False)
+    types = adata.uns["ggml_attribution"]["types"].query("class_a != class_b").set_index("cell_type")
+    assert types.loc["type0", "p_adjusted_composition"] <= 0.05
+    assert (types["p_adjusted_state"] > 0.05).all()
+    state, composition = types["excess_state"].sum(), types["excess_composition"].sum()
+    assert composition > 0.85 * (composition + max(state, 0.0))
+
+
+def test_types_that_make_room_for_others_do_not_differ_in_composition():
+    """Genes of one type differ, no share does; yet cells of other types pay for it that its cells have moved away."""
+    adata = planted(n_samples=16, n_cells=60, log_fold_change=2.5, n_types=4)
+    sg.tl.cross_fit(adata, n_splits=4, **QUIET)
+    sg.tl.attribute(adata, cell_type_key="cell_type", held_out=True, n_perm=199, progress=False)
+    types = adata.uns["ggml_attribution"]["types"].query("class_a != class_b").set_index("cell_type")
+    others = types.drop("type0")
+    assert (others["excess_composition"] > 0).any()
+    assert (types["p_adjusted_composition"] > 0.05).all()
+    assert types.loc["type0", "p_adjusted_state"] <= 0.05
 
 
 def test_attribution_of_training_samples_warns_where_held_out_donors_differ():

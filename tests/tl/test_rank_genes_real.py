@@ -40,8 +40,8 @@ def test_interferon_is_higher_in_lupus(data_dir, hallmarks, options, limit):
     assert "higher in cHD" not in higher
 
 
-@pytest.mark.parametrize("pairs", [{}, {"groups_key": "patient_id", "batch_key": "patient_id"}])
-def test_stimulated_b_cells_signal(data_dir, pairs):
+@pytest.mark.parametrize(("pairs", "n_first"), [({}, 6), ({"groups_key": "patient_id", "batch_key": "patient_id"}, 8)])
+def test_stimulated_b_cells_signal(data_dir, pairs, n_first):
     # Bodenmiller et al. 2012: the B-cell receptor raises pS6 and pErk and lowers pNFkB.
     adata = ad.read_h5ad(data_dir / "bcrxl_catalyst.h5ad")
     values = adata.to_df()
@@ -51,7 +51,7 @@ def test_stimulated_b_cells_signal(data_dir, pairs):
     sg.tl.ggml(adata, "sample_id", "label", reference_class="Ref", **(QUIET | pairs))
     sg.tl.rank_genes(adata, cell_type_key="gate", **QUIET)
     first = sg.get.rank_genes_df(adata, component=1).set_index("gene")
-    assert {"pNFkB", "pS6"} <= set(first.index[:8])  # of 24
+    assert {"pNFkB", "pS6"} <= set(first.index[:n_first])  # of 24
     assert (first.loc["pNFkB", "higher_in"], first.loc["pS6", "higher_in"]) == ("Ref", "BCRXL")
     cells = sg.get.rank_genes_df(adata, component=1, cell_type="B cells").set_index("gene")
     assert cells.loc[["pErk", "pS6", "pNFkB"], "higher_in"].tolist() == ["BCRXL", "BCRXL", "Ref"]

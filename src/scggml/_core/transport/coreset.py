@@ -15,8 +15,8 @@ from scggml._core.threads import ignored, one_blas_thread, one_thread
 MANY = 1000
 """Cells of the median sample from which on `"auto"` takes coresets."""
 
-SAMPLES, POINTS = 200, (200, 100)
-"""Points of these coresets in cohorts of up to this many samples, and in larger ones, where pairs are many."""
+POINTS = ((20, 400), (200, 200), (np.inf, 100))
+"""Points of these coresets in cohorts of up to so many samples: the more pairs there are, the fewer."""
 
 WIDE, CELLS, FEW = 500, 4000, 50
 """With more features than the first number and more cells in all than the second `"auto"` takes coresets of the third:
@@ -117,7 +117,9 @@ def as_summary(summary: Summary, sizes: np.ndarray, n_features: int) -> Coreset 
             raise ValueError(f'summary={summary!r} is not known; pass "auto", None (all cells) or a Coreset(n_points).')
         if n_features > WIDE and sizes.sum() > CELLS:
             return Coreset(FEW)
-        return Coreset(POINTS[len(sizes) > SAMPLES]) if np.median(sizes) >= MANY else None
+        if np.median(sizes) < MANY:
+            return None
+        return Coreset(next(points for most, points in POINTS if len(sizes) <= most))
     if summary is not None and not isinstance(summary, Coreset):
         raise TypeError(f'summary is a {type(summary).__name__}; pass "auto", None (all cells) or a Coreset(n_points).')
     return summary
