@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from numpy.typing import NDArray
 
 from scggml._anndata.changes import GeneChanges
 from scggml._anndata.genes import all_loadings, component_names, has_loadings, pick_components
@@ -14,7 +15,9 @@ from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, check_derived, read_metric
 from scggml._anndata.results import write_uns, write_varm
+from scggml._core.cohort import Floats
 from scggml._core.explain.patterns import Changes, strengths
+from scggml._core.explain.significance import benjamini_hochberg
 from scggml._core.metric import importance
 
 By = Literal["pattern", "loading"]
@@ -23,8 +26,9 @@ BY: tuple[By, ...] = get_args(By)
 SPREAD, SIGNIFICANCE = ("lower", "upper", "frequency"), ("excess", "p_value", "p_adjusted")
 """Columns of `tl.gene_stability`: by component, and of the whole metric alone."""
 
-DIRECTED = 0.01
-"""P-value, over donors, up to which a shift has a direction that is named."""
+DIRECTED, RATE, STRONGEST = 0.01, 0.05, 100
+"""P-value over donors up to which a shift has a direction that is named, and false discovery rate: among so many genes
+that change most, and for others among all."""
 
 NEITHER = "neither"
 """Stands where no direction is named."""
@@ -131,7 +135,15 @@ def _changes_of(found: GeneChanges, of: Changes, number: int, component: int | N
     shift, t, p = (values[number, contrast] for values in (of.shifts, of.t, of.p_values))
     ends = found.contrasts[contrast]
     named = np.where(shift > 0, ends.high, ends.low)
-    return {"pattern": pattern, "shift": shift, "t": t, "higher_in": np.where(p <= DIRECTED, named, NEITHER)}
+    return {"pattern": pattern, "shift": shift, "t": t, "higher_in": np.where(_directed(p, pattern), named, NEITHER)}
+
+
+def _directed(p: Floats, pattern: Floats) -> NDArray[np.bool_]:
+    """Return (n_genes,) whether a shift differs from 0: for itself, and among the genes that change as much."""
+    rates = benjamini_hochberg(p)
+    strongest = np.argsort(-np.abs(pattern), kind="stable")[:STRONGEST]
+    rates[strongest] = benjamini_hochberg(p[strongest])
+    return (p <= DIRECTED) & (rates <= RATE)
 
 
 def _ranked(part: pd.DataFrame, column: str) -> pd.DataFrame:
