@@ -177,6 +177,15 @@ def test_planted_genes(numbers):
     assert row["place of the type"] == "1"
     (nothing,) = tables["nothing planted"]
     assert nothing["cohorts"] == "2"
+    assert 0 <= int(nothing["anything"]) <= 2
+
+
+def test_state_and_composition(numbers):
+    rows = numbers("composition.py", "--seeds", "1", "--samples", "8", "--n-jobs", "1")["shares"]
+    assert [row["kind"] for row in rows] == ["state", "composition"]
+    for row in rows:
+        assert 0 < float(row["right, held out"]) <= 1
+        assert float(row["type, held out"]) > float(row["type, training"])
 
 
 def test_two_versions_do_the_same_job_in_turn(monkeypatch):
