@@ -110,8 +110,8 @@ def test_a_filled_docstring_reads_as_one_that_is_written_by_hand() -> None:
         Parameters
         ----------
         components
-            Components, from 1. By default those that `tl.component_test` found real; where it has not run, those that
-            carry at least 3 % of the metric (what is below is for the most part the share of the Euclidean metric).
+            Components, by number (from 1) or name. By default those that `tl.component_test` found real; where it
+            has not run, those that carry at least 3 % of the metric (what is below is mostly the Euclidean metric).
             More follows.
         show
             Call `plt.show()`.

@@ -55,6 +55,8 @@ FLOORS = {
     "scggml._anndata.contributions": 28,
     "scggml._anndata.held_out": 27,
     "scggml._anndata.tested": 26,
+    "scggml._anndata.covariates": 28,
+    "scggml._anndata.scores": 28,
     "scggml.datasets": 30,
     "scggml.ext": 30,
     "scggml.get": 30,

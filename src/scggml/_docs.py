@@ -30,6 +30,7 @@ TEXTS = {
     "adata_enrichment": "AnnData that `ext.gprofiler` or `ext.enrich_gmt` has written to.",
     "adata_learned": "AnnData with the metric and the cells that it was learned on.",
     "adata_ranked": "AnnData that `tl.ggml` and `tl.rank_genes` have written to.",
+    "adata_tested": "AnnData that `tl.gene_stability` has written to.",
     "adata_metric": "AnnData that `tl.ggml` (or `tl.project`) has written to.",
     "all_results": "Return sets that are not significant, too.",
     "ax": "Axes to draw on.",
@@ -38,10 +39,10 @@ TEXTS = {
     "by": """
         `"pattern"` (how genes change along a component) or `"loading"` (what they weigh in it), see `tl.rank_genes`.
         """,
-    "component": "Component, from 1; None for the whole metric.",
+    "component": 'Component, by its number from 1 or its name (`"ggml1"`); None for the whole metric.',
     "components": """
-        Components, from 1. By default those that `tl.component_test` found real; where it has not run, those that
-        carry at least 3 % of the metric (what is below is for the most part the share of the Euclidean metric).
+        Components, by number (from 1) or name. By default those that `tl.component_test` found real; where it
+        has not run, those that carry at least 3 % of the metric (what is below is mostly the Euclidean metric).
         """,
     "copy": "Write into a copy and return it.",
     "gene_symbols": "Column of `.var` with the names of the genes instead of `.var_names`.",

@@ -6,6 +6,7 @@ import pytest
 from _metrics import metric_entry
 from anndata import AnnData
 
+import scggml as sg
 from scggml._anndata.genes import component_names, name_of_genes, pick_components, read_genes
 from scggml._anndata.metric import read_metric
 
@@ -61,3 +62,22 @@ def test_components_have_names_and_a_least_share(adata):
     assert pick_components(adata, stored, (2, 1, 2), "no genes") == [2, 1]
     with pytest.raises(ValueError, match=r"components=\[0\]: the metric 'ggml' has components 1 to 2"):
         pick_components(adata, stored, [0], "no genes")
+
+
+@pytest.mark.parametrize("asked", [[2], ["ggml2"], [np.int64(2)], "ggml2", [2, "ggml2"]])
+def test_components_have_numbers_and_names(asked):
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=5)
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    stored = read_metric(adata, "ggml")
+    assert pick_components(adata, stored, asked, "nothing") == [2]
+    sg.tl.rank_genes(adata, progress=False)
+    table = sg.get.rank_genes_df(adata, component=asked[0] if isinstance(asked, list) else asked)
+    assert set(table["component"]) == {"ggml2"}
+
+
+@pytest.mark.parametrize("asked", [[0], [3], ["ggml3"], ["first"], [1.5], []])
+def test_components_that_are_not_there_are_refused(asked):
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=5)
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    with pytest.raises(ValueError, match=r"components 1 to 2 \('ggml1', 'ggml2'\)"):
+        pick_components(adata, read_metric(adata, "ggml"), asked, "nothing")

@@ -4,6 +4,8 @@ Everything that a test in this folder asks of `tl` and `ext` is asked here, of t
 that a change of their options is a change of this file.
 """
 
+import itertools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -12,6 +14,8 @@ import pandas as pd
 import pytest
 from _metrics import rank_by_hand
 from anndata import AnnData
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
 import scggml as sg
@@ -37,6 +41,22 @@ def shown(monkeypatch) -> list[tuple]:
     calls: list[tuple] = []
     monkeypatch.setattr(plt, "show", lambda *args, **options: calls.append((args, options)))
     return calls
+
+
+@pytest.fixture
+def overlaps() -> Callable[..., list[tuple[str, str]]]:
+    """Pairs of drawn things (texts, legends, axes with their labels) whose boxes share more than a pixel."""
+
+    def overlaps(figure: Figure, *parts: Artist) -> list[tuple[str, str]]:
+        figure.canvas.draw()
+        boxes = [(str(part), part.get_tightbbox()) for part in parts]
+        return [
+            (one, other)
+            for (one, a), (other, b) in itertools.combinations(boxes, 2)
+            if min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
+        ]
+
+    return overlaps
 
 
 # Written by hand
@@ -195,6 +215,19 @@ def stable_with_rates(learned) -> AnnData:
 
 
 @pytest.fixture(scope="session")
+def cross_fitted(learn, make_cohort) -> AnnData:
+    """A metric, those without some donors, and columns of the samples."""
+    adata = learn(make_cohort(n_samples=5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # so few donors need not differ
+        sg.tl.cross_fit(adata, n_splits=5, **SERIAL)
+    codes = adata.obs["sample_id"].cat.codes
+    adata.obs["age"] = codes.astype(float).where(codes > 0)
+    adata.obs["site"] = pd.Categorical(np.where(codes % 2, "x", "y"))
+    return adata
+
+
+@pytest.fixture(scope="session")
 def coupled(learned) -> AnnData:
     """The plan of two samples of different classes."""
     names = learned.obs["sample_id"].astype(str).unique()
@@ -225,6 +258,17 @@ def embedded(learn, make_cohort) -> AnnData:
     samples.obs["stage"] = pd.Categorical([None, *(stages * others)[:others]], categories=stages, ordered=True)
     samples.obs["age"] = [np.nan, *np.linspace(70, 30, others)]
     samples.uns["label_colors"] = np.array(["red", "lime", "blue"])
+    return samples
+
+
+@pytest.fixture(scope="session")
+def compared(embedded) -> AnnData:
+    """What covariates explain of two kinds of distances."""
+    samples = embedded.copy()
+    samples.obsp["euclidean_distances"] = np.sqrt(samples.obsp["ggml_distances"])
+    samples.uns["euclidean_distances"] = {"label_key": "label"}
+    for key in ("ggml", "euclidean"):
+        sg.tl.covariates(samples, ["age"], key=key, n_perm=19)
     return samples
 
 

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 import scggml as sg
-from scggml.pl._attribution import COMPOSITION, STATE, attribution_cells, attribution_types
+from scggml.pl._attribution import COMPOSITION, MOST, STATE, attribution_cells, attribution_types
 
 
 @pytest.fixture
@@ -89,6 +89,42 @@ def to_name(bar):
 def test_without_types_there_is_one_panel(adata):
     del adata.uns["ggml_attribution"]["types"]
     assert len(sg.pl.attribution(adata)) == 1
+
+
+def with_types(adata, n, letters=8):
+    """The same with `n` cell types whose names have `letters` letters; the first ones add most."""
+    names = [f"{i} ".ljust(letters, "x") for i in range(n)]
+    parts = {"excess_state": np.arange(n, 0.0, -1.0), "excess_composition": np.where(np.arange(n) % 2, 0.5, -0.5)}
+    table = pd.DataFrame({"class_a": "p", "class_b": "q", "cell_type": names, **parts})
+    adata.uns["ggml_attribution"]["types"] = table.assign(excess=table.iloc[:, 3:].sum(axis=1))
+    return names
+
+
+def test_of_many_types_the_strongest_are_drawn_and_the_sum_of_the_others(adata):
+    names = with_types(adata, MOST + 4)
+    adata.uns["ggml_attribution"]["types"].loc[MOST + 3, ["excess_state", "excess_composition"]] = 99.0, -99.0
+    table = attribution_types(adata, "ggml", None)
+    assert sorted(table["cell_type"]) == sorted([*names[: MOST - 1], names[-1], "4 more (sum)"])
+    last = table.iloc[-1]
+    assert (last["cell_type"], last["state"]) == ("4 more (sum)", 5.0 + 4.0 + 3.0 + 2.0)
+    whole = adata.uns["ggml_attribution"]["types"]
+    np.testing.assert_allclose(table["excess"].sum(), whole["excess"].sum())
+    _, right = sg.pl.attribution(adata)
+    assert [label.get_text() for label in right.get_yticklabels()] == table["cell_type"].tolist()
+    assert len(attribution_types(adata, "ggml", None)) == MOST + 1
+
+
+@pytest.mark.parametrize("n", [2, 16, MOST, 100])
+@pytest.mark.parametrize("letters", [8, 40])
+def test_names_of_types_and_the_legend_do_not_overlap(adata, overlaps, n, letters):
+    with_types(adata, n, letters)
+    _, ax = sg.pl.attribution(adata)
+    assert overlaps(ax.figure, *ax.get_yticklabels()) == []
+    assert overlaps(ax.figure, ax.get_legend(), ax.xaxis, ax.title) == []
+    assert ax.figure.get_size_inches()[1] < 6.0
+    assert ax.get_window_extent().width > 1.5 * ax.figure.dpi
+    low, high = ax.get_xlim()
+    assert all(low < end < high for bar in ax.patches for end in bar.get_bbox().intervalx)
 
 
 @pytest.mark.parametrize(

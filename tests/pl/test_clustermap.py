@@ -2,12 +2,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import squareform
+from scipy.spatial.distance import cdist, squareform
 
 import scggml as sg
-from scggml.pl._clustermap import color_table
+from scggml.pl._clustermap import LEGIBLE, color_limit, color_table
 
 LABELS = ["well", "ill", "ill", "well", "other", "ill"]
 AGES = [30.0, 70.0, 50.0, 40.0, 60.0, 35.0]
@@ -54,9 +54,9 @@ def test_groups_have_a_color_and_a_legend_entry_each(samples):
 
 def test_numbers_lie_on_a_scale_whose_ends_are_named(make_samples):
     table, legend = color_table(make_samples(3, age=[30.0, 70.0, 50.0]), ["age"])
-    assert table["age"].tolist() == ["#440154", "#fde725", "#21918c"]
+    assert table["age"].tolist() == ["#fee4c0", "#7f0000", "#f4754f"]
     assert names_of(legend) == ["<age>", "30", "70"]
-    assert colors_of(legend) == ["#440154", "#fde725"]
+    assert colors_of(legend) == ["#fee4c0", "#7f0000"]
 
 
 def test_the_ends_of_a_scale_have_four_digits(make_samples):
@@ -66,7 +66,7 @@ def test_the_ends_of_a_scale_have_four_digits(make_samples):
 
 def test_equal_numbers_have_one_color_and_one_entry(make_samples):
     table, legend = color_table(make_samples(3, age=[5, 5, 5]), ["age"])
-    assert table["age"].tolist() == ["#440154"] * 3
+    assert table["age"].tolist() == ["#fee4c0"] * 3
     assert names_of(legend) == ["<age>", "5"]
 
 
@@ -94,8 +94,8 @@ def test_nine_groups_have_nine_colors(make_samples):
     ("values", "truth"),
     [
         (["a", None, "b"], ["#0072B2", "#BBBBBB", "#D55E00"]),
-        ([1.0, np.nan, 2.0], ["#440154", "#BBBBBB", "#fde725"]),
-        (pd.array([1, None, 2], dtype="Int64"), ["#440154", "#BBBBBB", "#fde725"]),
+        ([1.0, np.nan, 2.0], ["#fee4c0", "#BBBBBB", "#7f0000"]),
+        (pd.array([1, None, 2], dtype="Int64"), ["#fee4c0", "#BBBBBB", "#7f0000"]),
     ],
     ids=["group", "number", "nullable integer"],
 )
@@ -221,6 +221,70 @@ def test_up_to_60_samples_are_named(make_samples, n, named):
 def test_the_figure_grows_with_the_samples_up_to_60(make_samples, n, options, size):
     grid = sg.pl.clustermap(make_samples(n), **options)
     np.testing.assert_allclose(grid.figure.get_size_inches(), size)
+
+
+def test_numbers_have_no_color_of_the_distances(make_samples):
+    table, _ = color_table(make_samples(50, age=np.linspace(0.0, 1.0, 50)), ["age"])
+    ages = np.array([to_rgb(color) for color in table["age"]])
+    distances = plt.get_cmap("viridis_r")(np.linspace(0.0, 1.0, 50))[:, :3]
+    assert cdist(ages, distances).min() > 0.15
+
+
+@pytest.fixture
+def with_outlier(make_samples):
+    """Thirty samples, the last of which is ten times as far from all others as the farthest of these."""
+    samples = make_samples(30, label=["a", "b"] * 15)
+    D = samples.obsp["ggml_distances"]
+    D[-1, :-1] = D[:-1, -1] = 10.0 * D[:-1, :-1].max()
+    return samples
+
+
+def test_one_outlier_does_not_own_the_colors(with_outlier, overlaps):
+    grid = sg.pl.clustermap(with_outlier, color="label")
+    D = with_outlier.obsp["ggml_distances"]
+    low, high = grid.ax_heatmap.collections[0].get_clim()
+    np.testing.assert_allclose((low, high), (0.0, color_limit(D)))
+    assert 0.5 * D[:-1, :-1].max() < high <= D[:-1, :-1].max()
+    np.testing.assert_array_equal(np.sort(grid.data2d, axis=None), np.sort(D, axis=None))
+    assert grid.ax_heatmap.collections[0].colorbar.extend == "max"
+    assert grid.ax_cbar.get_ylabel() == f"distance\n(largest {D.max():.3g})"
+    assert overlaps(grid.figure, grid.ax_cbar, grid.ax_row_dendrogram.patch, grid.ax_col_dendrogram.patch) == []
+
+
+@pytest.mark.parametrize(("factor", "cut"), [(1.2, False), (1.3, True)])
+def test_colors_end_before_what_is_much_larger(factor, cut):
+    D = squareform(np.array([*np.linspace(1.0, 1.1, 54), *[1.1 * factor]]))
+    assert color_limit(D) == pytest.approx(1.1 if cut else 1.1 * factor)
+
+
+def test_one_outlier_does_not_own_the_tree(with_outlier):
+    grid = sg.pl.clustermap(with_outlier)
+    end = 1.05 * color_limit(with_outlier.obsp["ggml_distances"])
+    assert grid.ax_row_dendrogram.get_xlim() == pytest.approx((1.05 * end, 0.0))
+    assert grid.ax_col_dendrogram.get_ylim() == pytest.approx((0.0, 1.05 * end))
+    for axes, height in ((grid.ax_row_dendrogram, 0), (grid.ax_col_dendrogram, 1)):
+        (lines,) = axes.collections
+        heights = np.sort([segment[1, height] for segment in lines.get_segments()])
+        np.testing.assert_allclose(heights, np.minimum(np.sort(grid.dendrogram_row.linkage[:, 2]), end))
+
+
+def test_without_outliers_colors_reach_the_largest_distance(make_samples):
+    samples = make_samples(30)
+    grid = sg.pl.clustermap(samples)
+    assert grid.ax_heatmap.collections[0].get_clim() == (0.0, samples.obsp["ggml_distances"].max())
+    assert grid.ax_heatmap.collections[0].colorbar.extend == "neither"
+
+
+@pytest.mark.parametrize(
+    ("n", "letters", "figsize"), [(6, 40, None), (60, 8, None), (60, 40, None), (60, 8, (4.0, 4.0))]
+)
+def test_names_of_samples_do_not_overlap(make_samples, overlaps, n, letters, figsize):
+    samples = make_samples(n, names=[f"{i} ".ljust(letters, "x") for i in range(n)], label=["a", "b"] * (n // 2))
+    grid = sg.pl.clustermap(samples, color="label", figsize=figsize)
+    for labels in (grid.ax_heatmap.get_xticklabels(), grid.ax_heatmap.get_yticklabels()):
+        assert overlaps(grid.figure, *labels) == []
+        assert len(labels) == n or (figsize is not None and not labels)
+        assert all(label.get_fontsize() >= LEGIBLE for label in labels)
 
 
 def test_two_samples_are_enough(make_samples):

@@ -97,6 +97,12 @@ PLOTS = {
         refused=({"method": "other"},),
         fills=0.8,  # its cells are squares
     ),
+    "covariates": Plot(
+        calls=(Call("compared"), Call("compared", {"key": "euclidean"})),
+        missing=(
+            Missing("compared", OTHER, ("'other_covariates'", "samples.uns", "'ggml'", "sg.tl.covariates(samples")),
+        ),
+    ),
     "cross_validation": Plot(
         calls=(Call("evaluated"), Call("evaluated", {"metric": "seconds"})),
         missing=(Missing("evaluated", OTHER, NO_EVALUATION),),
@@ -132,6 +138,18 @@ PLOTS = {
             Missing("learned", {}, ("'ggml_stability'", "adata.uns", "sg.tl.gene_stability(adata, key='ggml'")),
         ),
         refused=({"component": 9}, {"n_genes": 0}, {"gene_symbols": "name"}),
+    ),
+    "heatmap": Plot(
+        calls=(
+            Call("embedded", {"genes": ["signal", "noise_1"], "color": ["label", "stage", "age"]}),
+            Call("embedded", {"genes": ["noise_1"], "layer": "fraction", "standardize": False}),
+        ),
+        missing=(
+            Missing("embedded", {"genes": ["other"]}, ("'other'", "samples.var_names", "sg.tl.distances")),
+            Missing("embedded", {"genes": ["signal"], "layer": "counts"}, ("'counts'", "samples.layers", "'fraction'")),
+        ),
+        refused=({"color": "sex"}, {"genes": []}, {"genes": ["signal", "signal"]}),
+        fills=0.8,
     ),
     "history": Plot(
         calls=(Call("learned", panels=2), Call("refined", panels=3)),
@@ -173,12 +191,35 @@ PLOTS = {
             Missing("embedded", {}, ("'prediction'", "samples.uns", "samples = sg.tl.predict(adata, reference)")),
         ),
     ),
+    "scores": Plot(
+        calls=(
+            Call("learned"),
+            Call("cross_fitted", {"color": "site", "component": 2}),
+            Call("cross_fitted", {"color": "age", "held_out": False, "paired": True}),
+        ),
+        missing=(
+            Missing("learned", OTHER, NO_METRIC),
+            Missing("learned", {"held_out": True}, ("'ggml_held_out'", "adata.uns", "sg.tl.cross_fit(adata")),
+        ),
+        refused=({"component": 9}, {"color": "sex"}),
+    ),
     "tuning": Plot(
         calls=(Call("tuned"),),
         missing=(
             Missing("tuned", OTHER, ("adata.uns['other']", "sg.tl.tune(adata")),
             Missing("evaluated", {"key": "cross_validation"}, ("adata.uns['cross_validation']", "sg.tl.tune")),
         ),
+    ),
+    "volcano": Plot(
+        calls=(
+            Call("stable_with_rates", {"component": 1}),
+            Call("stable_with_rates", {"alpha": 0.9, "gene_symbols": "symbol", "n_genes": 2}),
+        ),
+        missing=(
+            Missing("learned", OTHER, NO_METRIC),
+            Missing("learned", {}, ("'ggml_genes'", "adata.uns", "sg.tl.gene_stability(adata, key='ggml'")),
+        ),
+        refused=({"component": 9}, {"gene_symbols": "name"}, {"alpha": 2.0}, {"n_genes": 0}),
     ),
 }
 

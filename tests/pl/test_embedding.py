@@ -323,6 +323,52 @@ def test_legends_of_twenty_groups_and_of_sizes_lie_inside_the_figure_and_apart(m
         assert_inside(box, ax.figure)
 
 
+LONG = "chronic lymphocytic leukemia of the elderly, treated"
+
+
+@pytest.mark.parametrize(
+    ("values", "n_cells"),
+    [
+        (["ill", "well"] * 30, None),
+        ([LONG, "well"] * 30, range(60)),
+        ([f"{LONG} {i % 40}" for i in range(60)], range(60)),
+        ([f"group {i}" for i in range(60)], range(1000, 1060)),
+        (list(range(60)), range(60)),
+    ],
+    ids=["short", "long", "many long", "many", "numbers"],
+)
+def test_the_axes_keep_their_size_whatever_the_legend(make_samples, values, n_cells):
+    columns = {"c": values} | ({} if n_cells is None else {"n_cells": n_cells})
+    ax = sg.pl.embedding(make_samples(60, **columns), color="c")
+    ax.figure.canvas.draw()
+    box, figure = ax.get_window_extent(), ax.figure.bbox
+    assert 3.55 < box.width / ax.figure.dpi < 4.3
+    assert 2.9 < box.height / ax.figure.dpi < 9.0
+    if ax.get_legend() is not None:
+        legend = ax.get_legend().get_window_extent()
+        assert box.x1 < legend.x0 < legend.x1 <= figure.x1
+        assert figure.y0 <= legend.y0 < legend.y1 <= figure.y1
+
+
+def test_long_names_are_wrapped_in_the_legend(make_samples):
+    legend = sg.pl.embedding(make_samples(label=[LONG, "ill"] * 3), color="label").get_legend()
+    names = [text.get_text() for text in legend.get_texts()[1:]]
+    assert [name.replace("\n", " ") for name in names] == [LONG, "ill"]
+    assert max(len(line) for name in names for line in name.split("\n")) <= 24
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_rare_groups_are_drawn_last_and_the_rarest_on_top(make_samples, sized):
+    labels = ["rarest", "rare", "rare", *["half"] * 8, *["most"] * 9]
+    ax = sg.pl.embedding(
+        make_samples(20, label=labels, n_cells=range(120, 100, -1)), color="label", size_by_cells=sized
+    )
+    colors = {mark.get_label(): to_hex(mark.get_color()) for mark in legends(ax)["label"].legend_handles}
+    assert drawn_colors(ax)[-3:] == [colors["rare"], colors["rare"], colors["rarest"]]
+    sizes = ax.collections[0].get_sizes()
+    assert (np.diff(sizes[:17]) <= 0).all()  # the others as ever
+
+
 def test_a_saved_file_grows_with_the_legend_of_groups(make_samples, tmp_path):
     _, ax = plt.subplots()
     samples = make_samples(label=["chronic lymphocytic leukemia of the elderly"] * 3 + ["healthy"] * 3, n_cells=CELLS)

@@ -1,10 +1,12 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from matplotlib.text import Text
 
 import scggml as sg
-from scggml.pl._enrichment import LARGEST, SMALLEST, enrichment_table, shortened
+from scggml.pl._enrichment import LARGEST, areas, enrichment_table, shortened
 
 ROWS = [
     ("ggml1", "higher in ill", "R", "a", "HALLMARK_HYPOXIA", 1e-6, 10),
@@ -30,7 +32,7 @@ def table_of(adata, **options):
 
 def test_the_table_has_a_row_for_each_dot(adata):
     table = table_of(adata)
-    assert table[["term", "side", "size"]].to_numpy().tolist() == [
+    assert table[["term", "direction", "size"]].to_numpy().tolist() == [
         ["Hypoxia", "ggml1 higher in ill", 10],
         ["synapse organization", "ggml1 higher in ill", 4],
         ["synapse organization", "ggml1 higher in well", 2],
@@ -38,7 +40,11 @@ def test_the_table_has_a_row_for_each_dot(adata):
         ["third of another source", "ggml2 higher in well", 8],
     ]
     np.testing.assert_allclose(table["log_p"], [6, 3, 2, -np.log10(0.04), -np.log10(0.03)])
-    assert list(table["side"].cat.categories) == ["ggml1 higher in ill", "ggml1 higher in well", "ggml2 higher in well"]
+    assert list(table["direction"].cat.categories) == [
+        "ggml1 higher in ill",
+        "ggml1 higher in well",
+        "ggml2 higher in well",
+    ]
 
 
 def test_a_term_that_one_direction_brings_in_is_drawn_for_all(adata):
@@ -65,12 +71,14 @@ def test_a_p_value_of_zero_can_be_drawn(adata):
 def test_what_is_drawn_is_the_table(adata):
     table = table_of(adata)
     ax = sg.pl.enrichment(adata)
-    terms, sides = ([label.get_text() for label in labels] for labels in (ax.get_yticklabels(), ax.get_xticklabels()))
+    terms, directions = (
+        [label.get_text() for label in labels] for labels in (ax.get_yticklabels(), ax.get_xticklabels())
+    )
     dots = ax.collections[0]
-    drawn = [(terms[int(y)], sides[int(x)]) for x, y in dots.get_offsets()]
-    assert drawn == list(zip(table["term"], table["side"].astype(str), strict=True))
+    drawn = [(terms[int(y)], directions[int(x)]) for x, y in dots.get_offsets()]
+    assert drawn == list(zip(table["term"], table["direction"].astype(str), strict=True))
     np.testing.assert_allclose(dots.get_array(), table["log_p"])
-    np.testing.assert_allclose(dots.get_sizes(), SMALLEST + (LARGEST - SMALLEST) * (table["size"] - 2) / 8)
+    np.testing.assert_allclose(dots.get_sizes(), LARGEST * table["size"] / 10)
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first term stands on top
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["genes", "2", "6", "10"]
 
@@ -79,6 +87,39 @@ def test_dots_of_one_size_have_one_entry(adata):
     adata.uns["ggml_enrichment"]["table"]["intersection_size"] = 3
     texts = sg.pl.enrichment(adata).get_legend().get_texts()
     assert [text.get_text() for text in texts] == ["genes", "3"]
+
+
+def test_the_area_of_a_dot_is_proportional_to_the_number_of_genes():
+    sizes = np.array([11, 14, 7])
+    np.testing.assert_allclose(areas(sizes, sizes) / sizes, LARGEST / 14)
+
+
+def test_the_legend_of_sizes_shows_dots_as_large_as_those_drawn(adata):
+    ax = sg.pl.enrichment(adata)
+    handles = ax.get_legend().legend_handles[1:]
+    shown = {int(handle.get_label()): handle.get_markersize() ** 2 for handle in handles}
+    assert shown == pytest.approx({n: LARGEST * n / 10 for n in (2, 6, 10)})
+
+
+@pytest.mark.parametrize("letters", [8, 48])
+@pytest.mark.parametrize("n", [1, 3, 30])
+@pytest.mark.parametrize("own", [True, False])
+def test_legend_color_bar_and_labels_do_not_overlap(adata, overlaps, n, letters, own):
+    rows = [
+        ("ggml1", "higher in ill", "R", f"{i}", f"{i} ".ljust(letters, "x"), 0.01 / (i + 1), i + 1) for i in range(n)
+    ]
+    table = adata.uns["ggml_enrichment"]["table"]
+    adata.uns["ggml_enrichment"]["table"] = pd.DataFrame(rows, columns=table.columns)
+    ax = sg.pl.enrichment(adata, n_terms=n, ax=None if own else plt.figure(figsize=(5.0, 9.0)).subplots(3, 1)[0])
+    (bar,) = ax.child_axes
+    (title,) = bar.findobj(lambda part: isinstance(part, Text) and "adjusted" in part.get_text())
+    assert overlaps(ax.figure, ax.get_legend(), bar, ax.xaxis, ax.yaxis, *ax.texts) == []
+    assert overlaps(ax.figure, title, bar.patch, *bar.get_xticklabels()) == []
+    if own:
+        assert overlaps(ax.figure, *ax.get_yticklabels()) == []
+        figure, box = ax.figure.bbox, bar.get_tightbbox()
+        assert figure.x0 <= box.x0 <= box.x1 <= figure.x1
+        assert figure.y0 <= box.y0 <= box.y1 <= figure.y1
 
 
 @pytest.mark.parametrize(

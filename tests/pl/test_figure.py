@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from scggml.pl._figure import OKABE_ITO, finish, groups, is_number, marks, note, obs_column, palette, panels
+from scggml.pl._figure import OKABE_ITO, finish, grid, groups, is_number, marks, note, obs_column, palette, panels
 
 
 def with_column(values, **uns):
@@ -18,7 +18,7 @@ def with_column(values, **uns):
 # Panels
 
 
-@pytest.mark.parametrize(("n", "rows", "columns"), [(1, 1, 1), (3, 1, 3), (4, 1, 4), (5, 2, 4), (9, 3, 4)])
+@pytest.mark.parametrize(("n", "rows", "columns"), [(1, 1, 1), (3, 1, 3), (4, 1, 4), (5, 2, 3), (9, 3, 3), (10, 3, 4)])
 def test_new_panels_fill_rows_of_at_most_four(n, rows, columns):
     axes = panels(n, None, (3.0, 2.0))
     assert axes[0].figure.axes == axes
@@ -26,6 +26,21 @@ def test_new_panels_fill_rows_of_at_most_four(n, rows, columns):
     places = [(axis.get_subplotspec().rowspan.start, axis.get_subplotspec().colspan.start) for axis in axes]
     assert places == [divmod(i, columns) for i in range(n)]
     assert {axis.get_subplotspec().get_gridspec().get_geometry() for axis in axes} == {(rows, columns)}
+
+
+@pytest.mark.parametrize("n", range(1, 30))
+def test_few_places_of_the_grid_are_empty(n):
+    rows, columns = grid(n)
+    assert columns <= 4
+    assert 0 <= rows * columns - n < rows
+
+
+def test_rows_of_panels_may_have_heights_of_their_own():
+    axes = panels(5, None, (3.0, 2.0), rows=[(4.0, 3.0), (2.0, 1.0)])
+    np.testing.assert_allclose(axes[0].figure.get_size_inches(), (9.0, 6.0))
+    axes[0].figure.canvas.draw()
+    heights = [axis.get_window_extent().height for axis in axes]
+    np.testing.assert_allclose(heights, heights[4] * np.array([3.0, 3.0, 3.0, 1.0, 1.0]), rtol=1e-3)
 
 
 def test_new_panels_are_a_figure_of_their_own():

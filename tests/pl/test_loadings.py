@@ -238,10 +238,32 @@ def test_a_small_share_does_not_read_as_nothing(make_metric):
     assert ax.get_title() == "ggml2 (<1%)"
 
 
+def test_five_components_fill_a_grid_whose_rows_are_as_tall_as_their_genes(make_metric, overlaps):
+    W = np.diag(np.arange(9.0, 0.0, -1.0))[[0, 1, 2, 3, 4]]
+    W[:3, 3:] += np.arange(1.0, 7.0)  # the first row has panels of seven genes, the second one of three
+    W[3:, 5:7] = 0.5
+    axes = sg.pl.loadings(make_metric(W), by="loading")
+    assert {ax.get_subplotspec().get_gridspec().get_geometry() for ax in axes} == {(2, 3)}
+    assert [ax.get_ylim()[0] for ax in axes] == [6.5] * 3 + [2.5] * 2
+    np.testing.assert_allclose(axes[0].figure.get_size_inches(), (9.0, 2 * 1.2 + 0.19 * 10))
+    assert overlaps(axes[0].figure, *(part for ax in axes for part in (ax.xaxis, ax.yaxis, ax.title))) == []
+    thick = [bar.get_window_extent().height for ax in axes for bar in ax.patches]
+    np.testing.assert_allclose(thick, thick[0], rtol=1e-3)
+    for ax in axes:
+        assert overlaps(ax.figure, *ax.get_yticklabels()) == []
+
+
 @pytest.mark.parametrize(("n_genes", "height"), [(1, 1.39), (2, 1.58), (10, 1.96)])
 def test_the_figure_grows_with_the_genes(adata, n_genes, height):
     axes = sg.pl.loadings(adata, n_genes=n_genes)
     np.testing.assert_allclose(axes[0].figure.get_size_inches(), (6.0, height))
+
+
+def test_components_have_names(adata):
+    by_name, by_number = (sg.pl.loadings(adata, components=asked) for asked in (["ggml2", 1], [2, 1]))
+    for one, other in zip(by_name, by_number, strict=True):
+        assert one.get_title() == other.get_title()
+        assert [bar.get_width() for bar in one.patches] == [bar.get_width() for bar in other.patches]
 
 
 # What is refused
@@ -250,7 +272,9 @@ def test_the_figure_grows_with_the_genes(adata, n_genes, height):
 @pytest.mark.parametrize("components", [[0], [3], [1, 9], [-1], []])
 def test_a_component_that_is_not_there_is_refused(adata, components):
     shown = str(components).replace("[", r"\[").replace("]", r"\]")
-    with pytest.raises(ValueError, match=rf"^components={shown}: the metric 'ggml' has components 1 to 2\.$"):
+    with pytest.raises(
+        ValueError, match=rf"^components={shown}: the metric 'ggml' has components 1 to 2 \('ggml1', 'ggml2'\)\.$"
+    ):
         sg.pl.loadings(adata, components=components)
 
 

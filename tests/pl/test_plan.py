@@ -2,11 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch, Rectangle
 from scipy.sparse import csr_matrix
 
 import scggml as sg
-from scggml.pl._plan import WIDTH, plan_table
+from scggml.pl._figure import MISSING, distinct
+from scggml.pl._plan import MOST, WIDTH, merged, plan_table, spread
 
 
 @pytest.fixture
@@ -80,7 +82,63 @@ def test_many_types_have_a_color_each(plan):
         uns=plan.uns,
     )
     ax = sg.pl.plan(big, "type")
-    assert len({patch.get_facecolor() for patch in ax.patches if isinstance(patch, Rectangle)}) == 12
+    drawn = [to_hex(patch.get_facecolor()) for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert drawn == 2 * [color.lower() for color in distinct(12)]
+
+
+def make_big(plan, n, letters=8):
+    """A plan of `n` types, the later the heavier, of which half of the mass moves to the next type."""
+    kinds = [f"{i} ".ljust(letters, "x") for i in range(n)]
+    mass = np.diag(np.arange(1.0, n + 1)) + np.diag(np.arange(1.0, n), 1)
+    return AnnData(
+        csr_matrix(mass / mass.sum()),
+        obs=pd.DataFrame({"type": pd.Categorical(kinds, categories=kinds)}, index=kinds),
+        var=pd.DataFrame({"type": pd.Categorical(kinds, categories=kinds)}, index=kinds),
+        layers={"distance": csr_matrix(mass > 0, dtype=float)},
+        uns=plan.uns,
+    )
+
+
+def test_of_many_types_the_heaviest_are_drawn_and_the_others_as_one(plan):
+    big = make_big(plan, MOST + 5)
+    whole = plan_table(big, "type")
+    table, others = merged(whole)
+    names = big.obs["type"].tolist()
+    assert others == "5 other types"
+    assert list(table["type_a"].cat.categories) == list(table["type_b"].cat.categories) == [*names[5:], others]
+    np.testing.assert_allclose(table[["mass", "distance"]].sum(), whole[["mass", "distance"]].sum())
+    flows = table.set_index(["type_a", "type_b"])["mass"]
+    inside = whole["type_a"].isin(names[:5]) & whole["type_b"].isin(names[:5])
+    assert flows[others, others] == pytest.approx(whole.loc[inside, "mass"].sum())
+    assert flows[names[6], names[7]] == whole.set_index(["type_a", "type_b"])["mass"][names[6], names[7]]
+    ax = sg.pl.plan(big, "type")
+    moved = whole.loc[whole["type_a"].astype(str) != whole["type_b"].astype(str), "mass"].sum()
+    assert f"{moved:.0%} of the mass" in ax.get_xlabel()  # with what moves among the others
+    (bands,) = {p.get_alpha() for p in ax.patches if to_hex(p.get_facecolor()) == MISSING.lower()} - {None}
+    assert bands == 0.35
+
+
+def test_few_types_are_not_merged(plan):
+    table = plan_table(plan, "type")
+    assert merged(table)[0] is table
+    assert merged(table)[1] is None
+
+
+@pytest.mark.parametrize("n", [3, 23, 100])
+@pytest.mark.parametrize("letters", [8, 40])
+def test_the_figure_is_at_most_ten_inches_tall_and_names_do_not_overlap(plan, overlaps, n, letters):
+    ax = sg.pl.plan(make_big(plan, n, letters), "type")
+    assert ax.figure.get_size_inches()[1] < 10.0
+    assert len(ax.texts) == 2 * min(n, MOST + 1)
+    assert overlaps(ax.figure, *ax.texts, ax.xaxis) == []
+    assert all(text.get_fontsize() > 8.0 for text in ax.texts)
+
+
+def test_places_of_names_are_near_and_apart():
+    np.testing.assert_allclose(spread(np.array([1.0, 5.0, 9.0]), 1.0, 10.0), [1.0, 5.0, 9.0])
+    np.testing.assert_allclose(spread(np.array([1.0, 5.0, 5.0]), 1.0, 10.0), [1.0, 4.5, 5.5])
+    np.testing.assert_allclose(spread(np.array([0.0, 0.1, 9.9, 10.0]), 1.0, 10.0), [0.5, 1.5, 8.5, 9.5])
+    np.testing.assert_allclose(spread(np.zeros(5), 5.0, 10.0), [1.0, 3.0, 5.0, 7.0, 9.0])  # as far as there is room
 
 
 @pytest.mark.parametrize("slot", ["obs", "var"])

@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from matplotlib.colors import to_hex
 
 import scggml as sg
+from scggml.pl._figure import MISSING
 from scggml.pl._predictions import predictions_table
 
 P = np.array([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1], [0.45, 0.55]])
@@ -12,7 +14,8 @@ P = np.array([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1], [0.45, 0.55]])
 def stored(p=P, strange=(False, True, False, False)):
     obs = pd.DataFrame({"unlike_reference": strange}, index=[f"n{i}" for i in range(len(p))])
     samples = AnnData(np.zeros((len(p), 1)), obs=obs, obsm={"prediction": p})
-    samples.uns["prediction"] = {"classes": np.array([f"c{i}" for i in range(p.shape[1])], dtype=object)}
+    classes = np.array([f"c{i}" for i in range(p.shape[1])], dtype=object)
+    samples.uns["prediction"] = {"kind": "prediction", "classes": classes, "params": {"label_key": "state"}}
     return samples
 
 
@@ -39,6 +42,57 @@ def test_without_strange_samples_nothing_is_marked():
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["c0", "c1"]
 
 
-def test_more_classes_than_colors_are_refused():
-    with pytest.raises(ValueError, match="There are 9 classes, but only 8 distinct colors"):
-        sg.pl.predictions(stored(np.full((4, 9), 1 / 9)))
+def with_truth(truth, p=P, **options):
+    samples = stored(p, **options)
+    samples.obs["state"] = truth
+    return samples
+
+
+@pytest.mark.parametrize("n", [9, 23, 40])
+def test_each_of_many_classes_has_a_color_of_its_own(n):
+    ax = sg.pl.predictions(stored(np.full((4, n), 1 / n)))
+    assert len({to_hex(bars[0].get_facecolor()) for bars in ax.containers}) == n
+    assert [t.get_text() for t in ax.get_legend().get_texts()][:n] == [f"c{i}" for i in range(n)]
+
+
+def test_true_classes_are_drawn_in_their_colors_and_wrong_predictions_are_crossed():
+    ax = sg.pl.predictions(with_truth(["c1", "c1", None, "c9"]))  # drawn as n2, n1, n0, n3
+    *bars, truth = ax.containers
+    colors = [to_hex(bar[0].get_facecolor(), keep_alpha=False) for bar in bars]
+    places = [round(bar.get_y() + bar.get_height() / 2) for bar in truth]
+    drawn = dict(zip(places, (to_hex(bar.get_facecolor()) for bar in truth), strict=True))
+    assert drawn == {1: colors[1], 2: colors[1], 3: MISSING.lower()}
+    assert ax.lines[0].get_ydata().tolist() == [1, 3]  # n1 is of c1 and called c0, n3 of no known class
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["c0", "c1", "* unlike the reference", "wrong"]
+    assert [t.get_text() for t in ax.get_xticklabels()][-2:] == ["1", "true"]
+
+
+def test_without_true_classes_none_are_drawn():
+    for truth in ([None] * 4, None):
+        ax = sg.pl.predictions(stored() if truth is None else with_truth(truth))
+        assert (len(ax.containers), len(ax.lines)) == (2, 0)
+
+
+def test_a_correct_prediction_is_not_crossed():
+    ax = sg.pl.predictions(with_truth(["c1", "c0", "c0", "c1"]))
+    assert len(ax.lines[0].get_ydata()) == 0
+    assert "wrong" not in [t.get_text() for t in ax.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize(
+    ("n", "n_classes", "letters"), [(1, 2, 4), (1, 12, 40), (30, 2, 40), (30, 40, 4), (130, 2, 4), (130, 12, 40)]
+)
+def test_the_figure_is_at_most_nine_inches_tall_and_nothing_overlaps(overlaps, n, n_classes, letters):
+    p = np.random.default_rng(0).dirichlet(np.ones(n_classes), n)
+    samples = with_truth(["c0"] * n, p, strange=[i % 7 == 0 for i in range(n)])
+    samples.uns["prediction"]["classes"] = np.array([f"c{i}".ljust(letters, "x") for i in range(n_classes)])
+    ax = sg.pl.predictions(samples)
+    assert ax.figure.get_size_inches()[1] <= 9.0
+    assert overlaps(ax.figure, *ax.get_yticklabels()) == []
+    assert overlaps(ax.figure, *ax.get_xticklabels(), ax.xaxis.label) == []
+    assert overlaps(ax.figure, ax.get_legend(), ax.patch, ax.xaxis, ax.yaxis) == []
+    assert ax.get_window_extent().width > 1.5 * ax.figure.dpi
+    assert ax.get_window_extent().height > min(0.2 * n, 3.0) * ax.figure.dpi
+    legend, figure = ax.get_legend().get_window_extent(), ax.figure.bbox
+    assert figure.x0 <= legend.x0 <= legend.x1 <= figure.x1
+    assert (len(ax.get_yticks()), ax.get_ylabel()) == ((0, "130 samples") if n == 130 else (n, ""))

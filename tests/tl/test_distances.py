@@ -422,3 +422,29 @@ def test_genes_in_another_order_are_found_by_name(learned):
     found = sg.tl.distances(learned[:, [2, 0, 3, 1]], **QUIET)
     assert found.var_names.tolist() == learned.var_names[[2, 0, 3, 1]].tolist()
     assert_same(slots(found[:, truth.var_names].copy()), slots(truth))
+
+
+@pytest.mark.parametrize("where", ["X", "layer", "column"])
+def test_samples_know_how_deeply_their_cells_were_sequenced(where):
+    counts = sg.datasets.synthetic_counts(n_samples=2, n_cells=6, n_genes=20, n_planted=2, n_types=1)
+    totals = np.asarray(counts.X.sum(axis=1)).ravel()
+    truth = pd.Series(totals).groupby(counts.obs["sample_id"].astype(str).to_numpy()).mean()
+    adata = counts.copy()
+    if where != "X":
+        adata.X = np.log1p(counts.X.toarray())
+    if where == "layer":
+        adata.layers["counts"] = counts.X
+    elif where == "column":
+        adata.obs["total_counts"] = totals
+    adata.obsm["X_other"] = np.log1p(counts.X.toarray())
+    given = {"metric": "euclidean", "sample_key": "sample_id", "use_rep": "X_other", "progress": False}
+    samples = sg.tl.distances(adata, **given)
+    np.testing.assert_allclose(samples.obs["depth"], truth[samples.obs_names], rtol=1e-6)
+    adata.X, adata.obs["depth"] = np.log1p(counts.X.toarray()), 7.0  # a column of the samples stays
+    assert (sg.tl.distances(adata, **given).obs["depth"] == 7.0).all()
+
+
+def test_samples_of_scaled_expression_do_not_know_their_depth():
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=2, n_cells=6)
+    samples = sg.tl.distances(adata, metric="euclidean", sample_key="sample_id", progress=False)
+    assert "depth" not in samples.obs

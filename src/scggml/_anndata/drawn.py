@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy import sparse
 
 from scggml._anndata.features import find_basis
 from scggml._anndata.graph import GRAPHED
@@ -51,6 +52,21 @@ def sample_coordinates(samples: AnnData, basis: str, components: tuple[int, int]
         )
     first, second = (coordinates[:, i - 1] for i in components)
     return pd.DataFrame({"x": first, "y": second}, index=samples.obs_names)
+
+
+def sample_genes(samples: AnnData, genes: list[str], layer: str | None) -> Floats:
+    """Return (n_genes, P) of `.X` or a layer of the samples."""
+    missing = [name for name in genes if name not in samples.var_names]
+    if missing:
+        raise KeyError(
+            f"{len(missing)} of {len(genes)} genes are not in samples.var_names: {choices(missing)}. Samples of "
+            "sg.tl.distances hold the genes of adata.X."
+        )
+    if layer is not None and layer not in samples.layers:
+        raise KeyError(f"layer={layer!r} is not in samples.layers, which has {choices(samples.layers)}.")
+    part = samples[:, genes]
+    found = part.X if layer is None else part.layers[layer]
+    return np.asarray(found.toarray() if sparse.issparse(found) else found, dtype=np.float64).T
 
 
 def seen(samples: AnnData, key: str) -> str | None:

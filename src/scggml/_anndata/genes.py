@@ -16,6 +16,9 @@ from scggml._anndata.tested import real_components
 from scggml._core.cohort import Floats, Names
 from scggml._core.metric import shares
 
+Component = int | str
+"""A component by its number, from 1, or by its name, such as "ggml1"."""
+
 DOMINANT = 0.03
 """Share of the metric from which on a component is shown and queried by default."""
 
@@ -58,8 +61,10 @@ def read_genes(adata: AnnData, stored: StoredMetric) -> Genes:
     return Genes(adata.var_names.to_numpy()[used], matrix[used], known=True)
 
 
-def pick_components(adata: AnnData, stored: StoredMetric, components: Sequence[int] | None, purpose: str) -> list[int]:
-    """Return the components asked for, from 1, each once.
+def pick_components(
+    adata: AnnData, stored: StoredMetric, components: Sequence[Component] | None, purpose: str
+) -> list[int]:
+    """Return the components asked for by number (from 1) or name, each once, as numbers.
 
     By default those that `tl.component_test` found real; where it has not run, or found none, those that carry at least
     a share DOMINANT.
@@ -71,15 +76,27 @@ def pick_components(adata: AnnData, stored: StoredMetric, components: Sequence[i
         real = real_components(adata, stored)
         chosen = share >= DOMINANT if real is None or not real.any() else real
         return [int(i) + 1 for i in np.flatnonzero(chosen)]
-    components = list(dict.fromkeys(components))
-    if not components or not all(1 <= i <= len(share) for i in components):
-        raise ValueError(f"components={components!r}: the metric {stored.key!r} has components 1 to {len(share)}.")
-    return components
+    if isinstance(components, str):
+        components = [components]
+    numbers = {name: i + 1 for i, name in enumerate(component_names(stored))}
+    found = [numbers.get(each, each) if isinstance(each, str) else each for each in components]
+    if not found or not all(isinstance(i, int | np.integer) and 1 <= i <= len(share) for i in found):
+        raise ValueError(
+            f"components={list(components)!r}: the metric {stored.key!r} has components 1 to {len(share)} "
+            f"({choices(numbers)})."
+        )
+    return list(dict.fromkeys(int(i) for i in found))
 
 
 def component_names(stored: StoredMetric) -> list[str]:
     """Return the names of the components, such as "ggml1"; the whole metric has its key as name."""
     return [f"{stored.key}{i + 1}" for i in range(len(stored.components))]
+
+
+def name_of_component(adata: AnnData, stored: StoredMetric, component: Component) -> str:
+    """Return the name of a component that is asked for by number or name."""
+    (number,) = pick_components(adata, stored, [component], "no genes")
+    return component_names(stored)[number - 1]
 
 
 def name_of_genes(adata: AnnData, gene_symbols: str | None) -> dict[str, str]:

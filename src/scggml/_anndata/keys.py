@@ -45,6 +45,11 @@ class Keys:
         return f"X_{self.key}_held_out"
 
     @property
+    def covariates(self) -> str:
+        """`.uns` of the samples: how strongly distances follow covariates."""
+        return f"{self.key}_covariates"
+
+    @property
     def components(self) -> str:
         """`.uns` of the cells: which components are real."""
         return f"{self.key}_components"
@@ -88,6 +93,12 @@ def distance_keys(slots: Iterable[str]) -> list[str]:
 
 N_CELLS = "n_cells"
 """`.obs` of the samples: number of cells that stand for the sample."""
+
+DEPTH = "depth"
+"""`.obs` of the samples: mean number of counts of a cell."""
+
+DEPTH_OF_CELLS = ("total_counts", "n_counts", "nCount_RNA")
+"""`.obs` of the cells: number of counts, by the names that scanpy, older scanpy and Seurat give it."""
 
 FRACTION = "fraction"
 """`.layers` of the samples: share of the cells that express a gene."""

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy import sparse
 
-from scggml._anndata.expression import genes_of, read_means
-from scggml._anndata.keys import FRACTION, N_CELLS, Keys, distance_keys
+from scggml._anndata.expression import FIRST, genes_of, read_means
+from scggml._anndata.features import dense, largest_whole
+from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, FRACTION, N_CELLS, Keys, distance_keys
 from scggml._anndata.messages import choices
 from scggml._anndata.results import write_obsp, write_uns
 from scggml._anndata.selection import Selection
@@ -43,6 +45,9 @@ def samples_adata(
         if isinstance(obs[name].dtype, pd.CategoricalDtype):
             obs[name] = obs[name].cat.remove_unused_categories()
     obs[N_CELLS] = origin.counts
+    depth = None if DEPTH in obs else _depth(selection)
+    if depth is not None:
+        obs[DEPTH] = depth
     colors = {f"{name}_colors": _colors(selection.adata, name, obs[name]) for name in constant}
     uns = {slot: found for slot, found in colors.items() if found is not None}
     if not genes or (layer is None and selection.adata.X is None):
@@ -53,6 +58,21 @@ def samples_adata(
     if slot is not None:
         out.obsm[slot] = origin.profiles
     return out
+
+
+def _depth(selection: Selection) -> Floats | None:
+    """Return (P,) mean number of counts of a cell: of a column of `.obs`, or of raw counts in memory."""
+    adata, rows = selection.adata, selection.rows
+    column = next((name for name in DEPTH_OF_CELLS if name in adata.obs), None)
+    if column is not None and pd.api.types.is_numeric_dtype(adata.obs[column]):
+        totals = adata.obs[column].to_numpy(dtype=np.float64)[rows]
+    else:
+        matrix = next((adata.layers[name] for name in ("counts", "raw_counts") if name in adata.layers), adata.X)
+        in_memory = isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
+        if not in_memory or not largest_whole(dense(matrix[:FIRST], np.float64)) > 1:
+            return None
+        totals = np.asarray(matrix.sum(axis=1), dtype=np.float64).reshape(-1)[rows]
+    return np.add.reduceat(totals * selection.weights, selection.offsets[:-1])
 
 
 def _colors(adata: AnnData, name: str, column: pd.Series) -> np.ndarray | None:

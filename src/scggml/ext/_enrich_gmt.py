@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import t as student
 
-from scggml._anndata.genes import component_names, name_columns
+from scggml._anndata.genes import Component, component_names, name_columns
 from scggml._anndata.messages import choices
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
@@ -31,7 +31,7 @@ def enrich_gmt(
     by: By = "pattern",
     key: str = "ggml",
     method: Method = "hypergeometric",
-    components: Iterable[int] | None = None,
+    components: Iterable[Component] | None = None,
     n_genes: int = 100,
     max_p_adjusted: float | None = None,
     gene_symbols: str | None = None,

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from anndata import AnnData
 
+from scggml._anndata.genes import Component
 from scggml._anndata.messages import choices
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
@@ -24,7 +25,7 @@ def gprofiler(
     *,
     by: By = "pattern",
     key: str = "ggml",
-    components: Sequence[int] | None = None,
+    components: Sequence[Component] | None = None,
     n_genes: int = 100,
     max_p_adjusted: float | None = None,
     gene_symbols: str | None = None,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.genes import component_names, name_of_genes, pick_components, write_enrichment
+from scggml._anndata.genes import Component, component_names, name_of_genes, pick_components, write_enrichment
 from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._anndata.ranking import NEITHER, By, check_by, read_ranking
 from scggml._core.checks import check_whole
@@ -101,7 +101,7 @@ def read_question(
     key: str,
     *,
     by: By,
-    components: Sequence[int] | None,
+    components: Sequence[Component] | None,
     n_genes: int,
     max_p_adjusted: float | None,
     gene_symbols: str | None,

@@ -3,7 +3,7 @@
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.genes import read_enrichment
+from scggml._anndata.genes import Component, read_enrichment
 from scggml._anndata.messages import choices
 from scggml._docs import documented
 
@@ -13,7 +13,7 @@ def enrichment_df(
     adata: AnnData,
     *,
     key: str = "ggml",
-    component: int | None = None,
+    component: Component | None = None,
     direction: str | None = None,
     source: str | None = None,
     max_p_adjusted: float | None = None,
@@ -28,7 +28,7 @@ def enrichment_df(
     key
         %(key_metric)s
     component
-        Component, from 1; None for all.
+        Component, by its number from 1 or its name; None for all.
     direction
         Such as `"higher in cSLE"`; None for all.
     source
@@ -71,7 +71,7 @@ def enrichment_df(
         raise ValueError(f"direction={direction!r} is not in the table; it has {choices(table['direction'].unique())}.")
     keep = pd.Series(True, index=table.index)
     for column, value in (
-        ("component", component and f"{key}{component}"),
+        ("component", component if component is None or isinstance(component, str) else f"{key}{component}"),
         ("direction", direction),
         ("source", source),
     ):

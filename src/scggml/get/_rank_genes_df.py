@@ -3,7 +3,7 @@
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.genes import component_names, name_of_genes, pick_components
+from scggml._anndata.genes import Component, name_of_component, name_of_genes
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import NEITHER, pick_type, read_ranking
@@ -15,7 +15,7 @@ def rank_genes_df(
     adata: AnnData,
     *,
     key: str = "ggml",
-    component: int | None = None,
+    component: Component | None = None,
     cell_type: str | None = None,
     higher_in: str | None = None,
     n_genes: int | None = None,
@@ -77,15 +77,14 @@ def rank_genes_df(
         raise ValueError(f"cell_type={cell_type!r} goes with a component: genes are ranked by type on components only.")
     name = key
     if component is not None:
-        (number,) = pick_components(adata, stored, [component], "no genes")
-        name = component_names(stored)[number - 1]
+        name = name_of_component(adata, stored, component)
     table = ranking.table if cell_type is None else pick_type(ranking, cell_type, key)
     every = ranking.table if cell_type is None or ranking.types is None else ranking.types
     if name not in set(every["component"]):
         ranked = choices(dict.fromkeys(every["component"]))
         raise ValueError(
-            f"component={component}: genes were ranked by type on {ranked} only, the components that are real or carry "
-            "at least 3 % of the metric."
+            f"component={component!r}: genes were ranked by type on {ranked} only, the components that are real or "
+            "carry at least 3 % of the metric."
         )
     table = table[table["component"] == name]
     if higher_in is not None:

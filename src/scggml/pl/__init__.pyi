@@ -1,13 +1,17 @@
 from ._attribution import attribution as attribution
 from ._clustermap import clustermap as clustermap
 from ._confusion import confusion as confusion
+from ._covariates import covariates as covariates
 from ._cross_validation import cross_validation as cross_validation
 from ._embedding import embedding as embedding
 from ._enrichment import enrichment as enrichment
 from ._gene_stability import gene_stability as gene_stability
+from ._heatmap import heatmap as heatmap
 from ._history import history as history
 from ._loadings import loadings as loadings
 from ._permutation_test import permutation_test as permutation_test
 from ._plan import plan as plan
 from ._predictions import predictions as predictions
+from ._scores import scores as scores
 from ._tuning import tuning as tuning
+from ._volcano import volcano as volcano

@@ -17,6 +17,12 @@ from scggml.pl._figure import FAINT, PLAIN, finish, note, panels
 
 STATE, COMPOSITION = PLAIN, FAINT
 
+MOST = 25
+"""Cell types that have a bar of their own; the others are drawn as their sum."""
+
+ROW = 0.17
+"""Height of a bar with its name, in inches."""
+
 
 @documented
 def attribution(
@@ -33,7 +39,7 @@ def attribution(
 
     Left, orange cells are farther from other classes than from their own, violet ones nearer. Right, bars of cell types
     are split into state (the cells of a type differ) and composition (there are more or fewer of them, or room is made
-    for others).
+    for others). Of more than 25 types, the 25 with the largest parts are drawn, and the sum of the others.
 
     Parameters
     ----------
@@ -79,7 +85,7 @@ def attribution(
     """
     cells = attribution_cells(adata, key, components)
     types = attribution_types(adata, key, classes)
-    axes = panels(1 if types is None else 2, ax, (4.3, 3.4))
+    axes = panels(1 if types is None else 2, ax, _size(types))
     _draw_cells(axes[0], cells, adata, key, components)
     if types is not None:
         _draw_types(axes[1], types)
@@ -103,7 +109,10 @@ def attribution_cells(adata: AnnData, key: str, components: tuple[int, int]) -> 
 
 
 def attribution_types(adata: AnnData, key: str, classes: tuple[str, str] | None) -> pd.DataFrame | None:
-    """Return what is drawn of the types: `cell_type`, `state`, `composition`, `excess` (the sum), largest first."""
+    """Return what is drawn of the types: `cell_type`, `state`, `composition`, `excess` (the sum), largest first.
+
+    A last row holds the sum of the types that have no bar of their own, if there are any.
+    """
     table = attributed_types(adata, key)
     if table is None:
         return None
@@ -117,7 +126,21 @@ def attribution_types(adata: AnnData, key: str, classes: tuple[str, str] | None)
         table = table[rows]
     means = table.groupby("cell_type", sort=False)[["excess_state", "excess_composition", "excess"]].mean()
     means = means.rename(columns={"excess_state": "state", "excess_composition": "composition"})
-    return means.sort_values("excess", ascending=False, kind="stable").reset_index()
+    means.index = means.index.astype(str)
+    strongest = (means["state"].abs() + means["composition"].abs()).nlargest(MOST).index
+    drawn = means.loc[strongest].sort_values("excess", ascending=False, kind="stable")
+    rest = means.drop(index=strongest)
+    if len(rest):
+        drawn.loc[f"{len(rest)} more (sum)"] = rest.sum()
+    return drawn.rename_axis("cell_type").reset_index()
+
+
+def _size(types: pd.DataFrame | None) -> tuple[float, float]:
+    """Return width and height of a panel in inches: each type has its row, and long names leave room for the bars."""
+    if types is None:
+        return 4.3, 3.4
+    longest = max(len(name) for name in types["cell_type"])
+    return 4.3 + 0.035 * max(0, longest - 14), max(3.4, 1.2 + ROW * len(types))  # both panels share a long name's room
 
 
 def _draw_cells(ax: Axes, cells: pd.DataFrame, adata: AnnData, key: str, components: tuple[int, int]) -> None:
@@ -150,6 +173,7 @@ def _draw_cells(ax: Axes, cells: pd.DataFrame, adata: AnnData, key: str, compone
 
 def _draw_types(ax: Axes, types: pd.DataFrame) -> None:
     places = np.arange(len(types))
+    ax.use_sticky_edges = False  # else the longest bar ends at the edge, as if it were cut off
     for sign in (1, -1):  # parts of unlike sign go to either side of 0
         start = np.zeros(len(types))
         for column, color in (("state", STATE), ("composition", COMPOSITION)):
@@ -170,7 +194,8 @@ def _draw_types(ax: Axes, types: pd.DataFrame) -> None:
         order,
         ["state", "composition", "sum"],
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.2),
+        bbox_to_anchor=(0.5, 0.0),
+        borderaxespad=4.2,  # in letters, so that the distance is that of the labels whatever the height
         frameon=False,
         fontsize="small",
         ncols=3,

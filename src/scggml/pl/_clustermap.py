@@ -19,7 +19,6 @@ from scggml._anndata.samples import read_distances
 from scggml._docs import documented
 from scggml.pl._figure import (
     MISSING,
-    NUMBERS,
     embolden,
     finish,
     groups,
@@ -33,7 +32,16 @@ from scggml.pl._figure import (
 Linkage = Literal["average", "complete", "single", "weighted"]
 
 NAMES = 60
-"""Samples up to which their names are written."""
+"""Samples up to which their names are written, where they fit."""
+
+LETTER, LEGIBLE = 8.3, 4.5
+"""Size of the letters of names at most, and at least (else they are left out), in points."""
+
+MUCH = 1.25
+"""How many times as large as the others outliers are at least, else colors reach to them."""
+
+ANNOTATIONS = "OrRd"
+"""Colors of numbers of samples, none of which is a color of the distances."""
 
 
 @documented
@@ -50,6 +58,9 @@ def clustermap(
 ) -> sns.matrix.ClusterGrid:
     """Draw a heatmap of the distances with a dendrogram and the labels of the samples as colors.
 
+    Where few distances are far larger than the others (more than 1.5 interquartile ranges above the third quartile, and
+    1.25 times as large as the others), colors and dendrogram end at the largest of the others, as the color bar says.
+
     Parameters
     ----------
     samples
@@ -57,7 +68,7 @@ def clustermap(
     key
         %(key_distances)s
     color
-        One or several columns of `.obs`: groups (ordered ones on a scale), or numbers.
+        One or several columns of `.obs`: groups (ordered ones on a scale), or numbers (from pale to dark red).
     linkage_method
         How hierarchical clustering joins samples: `"average"`, `"complete"`, `"single"` or `"weighted"`.
     cmap
@@ -99,6 +110,8 @@ def clustermap(
     colors, legend = color_table(samples, [] if color is None else [color] if isinstance(color, str) else list(color))
     tree = linkage(squareform(D.to_numpy(), checks=False), linkage_method)
     named = len(D) <= NAMES
+    largest, limit = float(D.to_numpy().max()), color_limit(D.to_numpy())
+    cut = limit < largest
     side = 4.0 + 0.11 * min(len(D), NAMES)
     grid = sns.clustermap(
         D,
@@ -107,24 +120,66 @@ def clustermap(
         row_colors=None if colors.empty else colors,
         col_colors=None if colors.empty else colors,
         cmap=cmap,
+        vmax=limit,
         xticklabels=named,
         yticklabels=named,
         figsize=(side + 0.5, side) if figsize is None else figsize,
         dendrogram_ratio=0.14,
         colors_ratio=0.025,
         cbar_pos=(0.02, 0.87, 0.03, 0.11),
-        cbar_kws={"label": "distance"},
+        cbar_kws={"label": f"distance\n(largest {largest:.3g})", "extend": "max"} if cut else {"label": "distance"},
     )
-    grid.ax_heatmap.tick_params(labelsize="small", length=2)
+    if cut:
+        _cut_trees(grid, limit)
+        grid.ax_cbar.yaxis.label.set_fontsize("small")
+    grid.ax_heatmap.tick_params(length=2)
     grid.ax_heatmap.set(xlabel="", ylabel="")
     grid.ax_cbar.tick_params(labelsize="small")
     if legend:
         grid.ax_row_colors.tick_params(labelsize="small", length=0)
         grid.ax_col_colors.tick_params(labelright=False, right=False)  # named at the rows already
+    _fit_names(grid)
+    if legend:
         _legend_at_right(grid, legend)
     note(grid.ax_col_dendrogram, seen(samples, key))
     finish(grid.figure, show=show, save=save)
     return grid
+
+
+def color_limit(D: np.ndarray) -> float:
+    """Return the largest of the (P, P) distances that is no outlier, so that one sample cannot own the colors.
+
+    It is the largest of all if that is not much larger.
+    """
+    distances = squareform(D, checks=False)
+    low, high = np.quantile(distances, [0.25, 0.75])
+    within = distances[distances <= high + 1.5 * (high - low)]
+    return float(within.max() if distances.max() > MUCH * within.max() else distances.max())
+
+
+def _cut_trees(grid: sns.matrix.ClusterGrid, limit: float) -> None:
+    """Draw what is joined beyond the limit at the end of the dendrogram, which leaves the other joints their room."""
+    end = 1.05 * limit
+    for ax, height in ((grid.ax_row_dendrogram, 0), (grid.ax_col_dendrogram, 1)):
+        for lines in ax.collections:
+            segments = [np.array(segment) for segment in lines.get_segments()]
+            for segment in segments:
+                segment[:, height] = np.minimum(segment[:, height], end)
+            lines.set_segments(segments)
+    if grid.dendrogram_row.linkage[:, 2].max() > end:
+        grid.ax_row_dendrogram.set_xlim(1.05 * end, 0.0)
+        grid.ax_col_dendrogram.set_ylim(0.0, 1.05 * end)
+
+
+def _fit_names(grid: sns.matrix.ClusterGrid) -> None:
+    """Write the names of samples as large as their rows and columns allow, or not at all."""
+    grid.figure.canvas.draw()
+    box = grid.ax_heatmap.get_window_extent()
+    for axis, inches in ((grid.ax_heatmap.xaxis, box.width), (grid.ax_heatmap.yaxis, box.height)):
+        room = 0.8 * 72 * inches / grid.figure.dpi / len(grid.data2d)
+        if room < LEGIBLE:
+            axis.set_ticks([])
+        axis.set_tick_params(labelsize=min(LETTER, room))
 
 
 def _legend_at_right(grid: sns.matrix.ClusterGrid, entries: list[Line2D]) -> None:
@@ -167,6 +222,9 @@ def _number_colors(values: pd.Series) -> tuple[list[str], dict[str, str]]:
     """Return colors of numbers on a scale, and those of its ends."""
     low, high = values.min(), values.max()
     scale = Normalize(low, high)
-    colors = [MISSING if np.isnan(v) else to_hex(mpl.colormaps[NUMBERS](scale(v))) for v in values]
+
+    def color(value: float) -> str:
+        return to_hex(mpl.colormaps[ANNOTATIONS](0.15 + 0.85 * scale(value)))  # the palest ones are lost on white
+
     ends = () if np.isnan(low) else (low, high)
-    return colors, {f"{v:.4g}": to_hex(mpl.colormaps[NUMBERS](scale(v))) for v in ends}
+    return [MISSING if np.isnan(v) else color(v) for v in values], {f"{v:.4g}": color(v) for v in ends}

@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from scggml._anndata.drawn import cell_counts, is_mds, key_of, mds_shares, obs_column, sample_coordinates, seen
 from scggml._anndata.graph import warn_of_graph
@@ -27,6 +28,7 @@ from scggml.pl._figure import (
     palette,
     panels,
     percent,
+    wrapped,
 )
 
 SMALLEST, LARGEST = 25.0, 220.0
@@ -34,6 +36,12 @@ SMALLEST, LARGEST = 25.0, 220.0
 
 ONE_SIZE = 60.0
 """Area of the points where cells do not count."""
+
+SIZE, AXES = (4.8, 3.6), 3.6
+"""Size of the figure, and least width of its axes, in inches; a wider legend makes the figure wider."""
+
+LINE = 24
+"""Letters of a name in the legend that stand in one line."""
 
 CROWD = 100
 """Samples above which all points become smaller."""
@@ -53,7 +61,8 @@ def embedding(
 ) -> Axes:
     """Draw samples as points, by default larger the more cells they have.
 
-    Small points lie on large ones; above 100 samples all are smaller.
+    Small points lie on large ones, and rare groups (of at most half of an equal share of the samples) on all others;
+    above 100 samples all points are smaller. The figure is as wide as its legend needs.
 
     Parameters
     ----------
@@ -106,10 +115,10 @@ def embedding(
     """
     table = embedding_table(samples, basis, color, components)
     warn_of_graph(samples, basis)
-    (ax,) = panels(1, ax, (4.8, 3.6))
+    own = ax is None
+    (ax,) = panels(1, ax, SIZE)
     counts = cell_counts(samples) if size_by_cells else None
-    if counts is not None:
-        table = table.sort_values("area", ascending=False, kind="stable")  # small points lie on large ones
+    table = table.iloc[drawing_order(table, by_area=counts is not None)]
     area = table["area"] if counts is not None else ONE_SIZE * crowding(len(table))
     style: dict[str, Any] = {"s": area, "alpha": 0.9, "linewidths": 0.5 * crowding(len(table)), "edgecolors": "white"}
     entries: list[Artist] = []
@@ -125,7 +134,7 @@ def embedding(
         ax.scatter(table["x"], table["y"], c=paint, **style)
         if color is not None:
             missing = {"missing": MISSING} if table["color"].isna().any() else {}
-            entries += [heading(color), *marks(colors | missing)]
+            entries += [heading(color), *marks({wrapped(name, LINE): c for name, c in (colors | missing).items()})]
     if counts is not None:
         entries += _size_entries(ax, counts)
     if entries:
@@ -153,6 +162,8 @@ def embedding(
     ax.spines[["top", "right"]].set_visible(False)
     key = key_of(samples, basis)
     note(ax, None if key is None else seen(samples, key))
+    if own:
+        _widen(ax)
     finish(ax.figure, show=show, save=save)
     return ax
 
@@ -167,6 +178,30 @@ def embedding_table(samples: AnnData, basis: str, color: str | None, components:
     if counts is not None:
         table["area"] = areas(counts, counts)
     return table
+
+
+def drawing_order(table: pd.DataFrame, *, by_area: bool) -> np.ndarray:
+    """Return (P,) positions of the samples as they are drawn: small ones after large ones, rare groups last."""
+    n = len(table)
+    size = np.full(n, n)  # of the group, where it is rare
+    if "color" in table and not is_number(table["color"]):
+        counts = table["color"].value_counts()
+        rare = counts[counts <= n / len(counts) / 2]
+        size = table["color"].map(rare).fillna(n).to_numpy(dtype=int)
+    return np.lexsort((-table["area"].to_numpy() if by_area else np.zeros(n), -size))
+
+
+def _widen(ax: Axes) -> None:
+    """Make the figure as wide and tall as legend and color bar need, so that the axes keep their size."""
+    figure = ax.figure.figure
+    legend = ax.get_legend()
+    box = Bbox.unit() if legend is None else legend.get_window_extent()
+    beside, tall = float(box.width) / figure.dpi, float(box.height) / figure.dpi
+    height = max(SIZE[1], tall + 0.6)
+    figure.set_size_inches(SIZE[0] + beside, height)  # first more than enough
+    figure.draw_without_rendering()
+    too_wide = ax.get_position().width * (SIZE[0] + beside) - AXES
+    figure.set_size_inches(max(SIZE[0], SIZE[0] + beside - too_wide), height)
 
 
 def areas(n_cells: np.ndarray, cohort: np.ndarray) -> np.ndarray:

@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from scggml._anndata.genes import read_enrichment
 from scggml._anndata.messages import choices
@@ -19,8 +22,11 @@ from scggml.pl._figure import NUMBERS, embolden, finish, heading, note, panels
 LONGEST = 48
 """Letters of a term that are shown."""
 
-SMALLEST, LARGEST = 20.0, 190.0
-"""Areas of the dots of the smallest and the largest intersection, in square points."""
+LARGEST = 150.0
+"""Area of the dot of the largest intersection, in square points; a dot fits into its row."""
+
+LETTER = 8.3
+"""Size of the letters of legends, in points, on which the places of legend and color bar depend."""
 
 
 @documented
@@ -58,8 +64,8 @@ def enrichment(
 
     Returns
     -------
-    The axes: terms from top to bottom, directions of components from left to right. The area of a
-    dot is the size of the intersection (of the set, for tests on all genes), its color the p-value.
+    The axes: terms from top to bottom, directions of components from left to right. The area of a dot is proportional
+    to the size of the intersection (of the set, for tests on all genes), its color is the p-value.
 
     Raises
     ------
@@ -87,13 +93,13 @@ def enrichment(
     Kolberg et al., *g:Profiler (2023 update)*, Nucleic Acids Research 2023.
     """
     table = enrichment_table(adata, key=key, n_terms=n_terms, max_p_adjusted=max_p_adjusted, sources=sources)
-    terms, sides = list(dict.fromkeys(table["term"])), list(table["side"].cat.categories)
+    terms, directions = list(dict.fromkeys(table["term"])), list(table["direction"].cat.categories)
     widest = max(len(term) for term in terms)
-    tallest = max(len(side) for side in sides)  # names of columns are turned
-    size = (2.2 + 0.075 * widest + 0.42 * len(sides), 0.7 + 0.065 * tallest + 0.24 * max(len(terms), 6))
+    tallest = max(len(direction) for direction in directions)  # names of columns are turned
+    size = (2.2 + 0.075 * widest + 0.42 * len(directions), 0.7 + 0.065 * tallest + 0.24 * max(len(terms), 6))
     (ax,) = panels(1, ax, size)
     drawn = ax.scatter(
-        [sides.index(side) for side in table["side"]],
+        [directions.index(direction) for direction in table["direction"]],
         [terms.index(term) for term in table["term"]],
         s=areas(table["size"].to_numpy(), table["size"].to_numpy()),
         c=table["log_p"],
@@ -102,38 +108,50 @@ def enrichment(
         edgecolors="#444444",
         linewidths=0.4,
     )
-    ax.set_xticks(range(len(sides)), sides, rotation=90, fontsize="small")
+    ax.set_xticks(range(len(directions)), directions, rotation=90, fontsize="small")
     ax.set_yticks(range(len(terms)), terms, fontsize="small")
-    ax.set_xlim(-0.6, len(sides) - 0.4)
+    ax.set_xlim(-0.6, len(directions) - 0.4)
     ax.set_ylim(len(terms) - 0.4, -0.6)
     ax.set_axisbelow(True)
     ax.grid(color="#E5E5E5", linewidth=0.6)
     ax.tick_params(length=0)
     ax.spines[:].set_color("#BBBBBB")
-    # beside the legend, not beyond it
-    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 0.48)))
-    bar.set_label(r"$-\log_{10}$ adjusted $p$", fontsize="small")
-    bar.ax.tick_params(labelsize="small")
+    entries = _sizes(table["size"].to_numpy())
     embolden(
         ax.legend(
-            handles=_sizes(table["size"].to_numpy()),
+            handles=entries,
             loc="upper left",
-            bbox_to_anchor=(1.01, 1.02),
+            bbox_to_anchor=(1.01, 1.0),
             frameon=False,
-            fontsize="small",
+            fontsize=LETTER,
             borderaxespad=0.0,
-            labelspacing=0.7,
+            borderpad=0.2,
+            labelspacing=0.8,
         )
     )
+    _draw_bar(ax, drawn, below=len(entries))
     note(ax, "training", "")
     finish(ax.figure, show=show, save=save)
     return ax
 
 
+def _draw_bar(ax: Axes, drawn: PathCollection, *, below: int) -> None:
+    """Draw the color bar below a legend of so many entries, at a distance that is the same whatever the axes' size."""
+    inch = LETTER / 72
+    top = -inch * (2.0 * below + 2.2)  # the legend, and the title of the bar
+    upper_right = ScaledTranslation(1.0, 1.0, ax.transAxes)  # type: ignore[arg-type]  # moves by any affine transform
+    corner = ax.figure.dpi_scale_trans + upper_right  # in inches
+    place = ax.inset_axes((0.16, top - inch, 0.9, inch), transform=corner)
+    bar = ax.figure.colorbar(drawn, cax=place, orientation="horizontal")
+    place.set_title(r"$-\log_{10}$ adjusted $p$", fontsize=LETTER, loc="left", pad=3.0)
+    place.tick_params(labelsize=LETTER)
+    bar.locator = MaxNLocator(nbins=3, steps=[1, 2, 5, 10])
+
+
 def enrichment_table(
     adata: AnnData, *, key: str, n_terms: int, max_p_adjusted: float, sources: Sequence[str] | None
 ) -> pd.DataFrame:
-    """Return what is drawn: `term`, `side` (such as "ggml1 higher in cSLE"), `size`, `log_p`, a row for each dot."""
+    """Return what is drawn, a row for each dot: `term`, `direction` ("ggml1 higher in cSLE"), `size` and `log_p`."""
     if n_terms < 1:
         raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
     full = read_enrichment(adata, key)
@@ -151,21 +169,21 @@ def enrichment_table(
     rows = [pair in position for pair in zip(kept["source"], kept["native"], strict=True)]
     kept = kept[rows]
     order = [position[pair] for pair in zip(kept["source"], kept["native"], strict=True)]
-    found = _sides(kept)
-    columns = [side for side in dict.fromkeys(_sides(full)) if side in set(found)]
+    found = _directions(kept)
+    columns = [direction for direction in dict.fromkeys(_directions(full)) if direction in set(found)]
     smallest = np.finfo(float).tiny
     out = pd.DataFrame(
         {
             "term": [shortened(name) for name in kept["name"]],
-            "side": pd.Categorical(found, categories=columns),
+            "direction": pd.Categorical(found, categories=columns),
             "size": kept["intersection_size"].to_numpy(),
             "log_p": -np.log10(np.maximum(kept["p_adjusted"].to_numpy(), smallest)) + 0.0,
         }
     )
-    return out.assign(order=order).sort_values(["order", "side"]).drop(columns="order").reset_index(drop=True)
+    return out.assign(order=order).sort_values(["order", "direction"]).drop(columns="order").reset_index(drop=True)
 
 
-def _sides(table: pd.DataFrame) -> list[str]:
+def _directions(table: pd.DataFrame) -> list[str]:
     return [
         f"{component} {direction}" for component, direction in zip(table["component"], table["direction"], strict=True)
     ]
@@ -182,11 +200,8 @@ def shortened(name: str) -> str:
 
 
 def areas(sizes: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Return areas of dots that grow linearly from the smallest to the largest intersection drawn."""
-    low, high = of.min(), of.max()
-    if low == high:
-        return np.full(len(sizes), (SMALLEST + LARGEST) / 2)
-    return SMALLEST + (LARGEST - SMALLEST) * (sizes - low) / (high - low)
+    """Return areas of dots, proportional to the number of genes; the largest of `of` has the largest dot."""
+    return LARGEST * sizes / of.max()
 
 
 def _sizes(sizes: np.ndarray) -> list[Line2D]:

@@ -1,5 +1,6 @@
 """Helpers of all plots: panels, colors that everybody can distinguish, and saving."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,11 @@ MANY = (
      "#7BAFDE", "#4EB265", "#90C987", "#CAE0AB", "#F7F056", "#F7CB45", "#F4A736", "#EE8026", "#E65518", "#DC050C",
      "#A5170E", "#72190E", "#42150A"),
 )  # fmt: skip
-"""Colors of up to 14, and of up to 23 groups, that stay apart for color-blind readers (Tol 2021)."""
+"""Colors of up to 14, and of up to 23 groups, that stay apart for color-blind readers (Tol 2021).
+
+Any two of up to 8, 14 and 23 colors are at least 15, 10 and 8 apart in CIELAB as they are seen with protanopia or
+deuteranopia (Machado et al. 2009); 2.3 can just be told.
+"""
 
 MISSING = "#BBBBBB"
 NUMBERS = "viridis"
@@ -38,17 +43,34 @@ NOTE = 5.5
 """Size of the letters of notes, in points."""
 
 
-def panels(n: int, ax: Axes | Sequence[Axes] | None, size: tuple[float, float]) -> list[Axes]:
-    """Return the given axes, or `n` new ones side by side (at most four in a row), each of `size` inches."""
+def grid(n: int) -> tuple[int, int]:
+    """Return rows and columns of `n` panels: at most four in a row, and as few places empty as that leaves."""
+    n_rows = -(-n // 4)
+    return n_rows, -(-n // n_rows)
+
+
+def panels(
+    n: int,
+    ax: Axes | Sequence[Axes] | None,
+    size: tuple[float, float],
+    *,
+    rows: Sequence[tuple[float, float]] | None = None,
+) -> list[Axes]:
+    """Return the given axes, or `n` new ones in a grid, each of `size` inches.
+
+    `rows` are the height of each row in inches and, relative to the others, that of the axes in it; all have the height
+    of `size` if None.
+    """
     if ax is not None:
         given = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
         if len(given) != n:
             raise ValueError(f"ax has {len(given)} axes; this plot has {n} panels.")
         return given
-    n_columns = min(n, 4)
-    n_rows = -(-n // n_columns)
-    figure = plt.figure(figsize=(size[0] * n_columns, size[1] * n_rows), layout="constrained")
-    return [figure.add_subplot(n_rows, n_columns, i + 1) for i in range(n)]
+    n_rows, n_columns = grid(n)
+    heights, ratios = zip(*([(size[1], 1.0)] * n_rows if rows is None else rows), strict=True)
+    figure = plt.figure(figsize=(size[0] * n_columns, sum(heights)), layout="constrained")
+    places = figure.add_gridspec(n_rows, n_columns, height_ratios=ratios)
+    return [figure.add_subplot(places[divmod(i, n_columns)]) for i in range(n)]
 
 
 def finish(figure: Figure | SubFigure, *, show: bool, save: str | Path | None) -> None:
@@ -90,16 +112,16 @@ def palette(samples: AnnData, key: str, *, used: int = 0) -> dict[str, str]:
         colors = [to_hex(by_name[name]) for name in names]
     elif values.cat.ordered:
         colors = [to_hex(color) for color in mpl.colormaps[NUMBERS](np.linspace(0.1, 0.9, len(names)))]
-    elif len(names) <= len(OKABE_ITO):
-        first = used if used + len(names) <= len(OKABE_ITO) else 0
-        colors = list(OKABE_ITO[first : first + len(names)])
     else:
-        colors = _many(len(names))
+        colors = distinct(len(names), used=used)
     return dict(zip(names, colors, strict=True))
 
 
-def _many(n: int) -> list[str]:
-    """Return colors of more than 8 groups."""
+def distinct(n: int, *, used: int = 0) -> list[str]:
+    """Return colors of `n` groups, after the `used` first ones as far as they go."""
+    if n <= len(OKABE_ITO):
+        first = used if used + n <= len(OKABE_ITO) else 0
+        return list(OKABE_ITO[first : first + n])
     for colors in MANY:
         if n <= len(colors):
             return [colors[i] for i in np.linspace(0, len(colors) - 1, n).round().astype(int)]
@@ -125,6 +147,11 @@ def note(ax: Axes, seen: str | None, hint: str = "held out: sg.tl.cross_fit", *,
 def percent(share: float) -> str:
     """Return a share as text for a title; a positive one never reads as 0 %."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def wrapped(text: str, width: int = 14) -> str:
+    """Return a name on as many lines as it needs; one without spaces breaks where it must."""
+    return "\n".join(textwrap.wrap(text.replace("_", "_ "), width)).replace("_ ", "_") or text
 
 
 def heading(text: str) -> Line2D:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from scggml._anndata.drawn import stability_params
-from scggml._anndata.genes import component_names, name_of_genes, pick_components
+from scggml._anndata.genes import Component, name_of_component, name_of_genes
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import read_ranking
 from scggml._docs import documented
@@ -23,7 +23,7 @@ def gene_stability(
     adata: AnnData,
     *,
     key: str = "ggml",
-    component: int | None = None,
+    component: Component | None = None,
     n_genes: int = 20,
     alpha: float = 0.05,
     gene_symbols: str | None = None,
@@ -36,7 +36,7 @@ def gene_stability(
     Parameters
     ----------
     adata
-        AnnData that `tl.gene_stability` has written to.
+        %(adata_tested)s
     key
         %(key_metric)s
     component
@@ -100,8 +100,9 @@ def gene_stability(
         panel.tick_params(axis="x", labelsize="small")
     left.axvline(0, color="black", linewidth=0.8)
     left.locator_params(axis="x", nbins=4)
-    name = "whole metric" if component is None else f"{key}{component}"
-    left.set_title(name)
+    left.set_title(
+        "whole metric" if component is None else name_of_component(adata, read_metric(adata, key), component)
+    )
     right.set_title("stability")
     left.set_xlabel(f"pattern (sd), {float(params['level']):.0%} interval", fontsize="small")
     right.set_xlabel(f"refits with it in the top {int(params['n_top'])}", fontsize="small")
@@ -122,7 +123,7 @@ def gene_stability(
 
 
 def stability_table(
-    adata: AnnData, *, key: str, component: int | None, n_genes: int, alpha: float, gene_symbols: str | None
+    adata: AnnData, *, key: str, component: Component | None, n_genes: int, alpha: float, gene_symbols: str | None
 ) -> pd.DataFrame:
     """Return what is drawn, strongest gene first: its pattern, interval, frequency, rate and significance."""
     stored = read_metric(adata, key)
@@ -131,8 +132,7 @@ def stability_table(
     stability_params(adata, key)  # what is missing is named here
     name = key
     if component is not None:
-        (number,) = pick_components(adata, stored, [component], "no genes")
-        name = component_names(stored)[number - 1]
+        name = name_of_component(adata, stored, component)
     table = read_ranking(adata, key).of(name)
     table = table.iloc[np.argsort(-table["pattern"].abs().to_numpy(), kind="stable")][:n_genes].reset_index(drop=True)
     if "p_adjusted" not in table:

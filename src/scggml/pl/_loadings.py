@@ -8,13 +8,13 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scggml._anndata.genes import component_names, name_of_genes, pick_components
+from scggml._anndata.genes import Component, component_names, name_of_genes, pick_components
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import NEITHER, By, check_by, read_ranking
 from scggml._anndata.tested import real_components
 from scggml._core.metric import shares
 from scggml._docs import documented
-from scggml.pl._figure import FAINT, PLAIN, finish, note, panels, percent
+from scggml.pl._figure import FAINT, PLAIN, finish, grid, note, panels, percent
 
 
 @documented
@@ -23,7 +23,7 @@ def loadings(
     *,
     by: By = "pattern",
     key: str = "ggml",
-    components: Sequence[int] | None = None,
+    components: Sequence[Component] | None = None,
     n_genes: int = 20,
     gene_symbols: str | None = None,
     stability: bool = True,
@@ -88,21 +88,26 @@ def loadings(
     """
     table = loadings_table(adata, by=by, key=key, components=components, n_genes=n_genes, gene_symbols=gene_symbols)
     ranking = read_ranking(adata, key)
-    drawn = list(dict.fromkeys(table["component"] if components is None else components))
-    tallest = max(1, int(table["component"].value_counts().max())) if len(table) else 1
+    stored = read_metric(adata, key)
+    drawn = pick_components(adata, stored, components, "no genes to draw")
+    counts = [int((table["component"] == component).sum()) for component in drawn]
+    n_columns = grid(len(drawn))[1]
+    # Genes have the same room in all rows of panels, each as tall as its panel of most genes.
+    tallest = [max(1, *counts[i : i + n_columns]) for i in range(0, len(drawn), n_columns)]
     longest = max((len(name) for name in table["gene"]), default=0)
-    axes = panels(len(drawn), ax, (3.0 + 0.075 * max(0, longest - 10), 1.2 + 0.19 * tallest))  # bars keep their room
-    share = shares(read_metric(adata, key).singular_values)
-    real = real_components(adata, read_metric(adata, key))
+    width = 3.0 + 0.075 * max(0, longest - 10)  # bars keep their room
+    axes = panels(len(drawn), ax, (width, 0.0), rows=[(1.2 + 0.19 * n, n) for n in tallest])
+    share = shares(stored.singular_values)
+    real = real_components(adata, stored)
     left_out = "" if components is not None or real is None or not real.any() else f"{int((~real).sum())} not real"
-    for panel, component in zip(axes, drawn, strict=True):
+    for i, (panel, component) in enumerate(zip(axes, drawn, strict=True)):
         part = table[table["component"] == component]
         places = np.arange(len(part))
         panel.barh(places, part["length"], color=np.where(part["higher_in"] == NEITHER, FAINT, PLAIN), height=0.75)
         if stability and "lower" in part:
             panel.hlines(places, part["lower"], part["upper"], color="black", linewidth=1.0)
         panel.set_yticks(places, part["gene"], fontsize="small")
-        panel.set_ylim(tallest - 0.5, -0.5)
+        panel.set_ylim(tallest[i // n_columns] - 0.5, -0.5)
         panel.axvline(0, color="black", linewidth=0.8)
         high, low = ranking.ends(component)
         panel.set_title(f"{key}{component} ({percent(share[component - 1])})")
@@ -128,7 +133,7 @@ def loadings_table(
     *,
     by: By,
     key: str,
-    components: Sequence[int] | None,
+    components: Sequence[Component] | None,
     n_genes: int,
     gene_symbols: str | None,
 ) -> pd.DataFrame:

@@ -2,24 +2,29 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Curve
+from scipy.optimize import isotonic_regression
 
 from scggml._anndata.drawn import plan_ends, plan_entries, plan_info
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, finish, groups, note, panels
+from scggml.pl._figure import MISSING, PLAIN, distinct, finish, groups, note, panels
 
 WIDTH = 0.06
 """Width of the bars of the types; the samples are 1 apart."""
 
 SPACE = 0.015
 """Space between the bars of two types, as a share of all mass."""
+
+MOST = 23
+"""Types that are drawn on their own, those with most mass in either sample; the others are drawn as one."""
+
+ROW, LINE = 0.34, 0.15
+"""Height of the figure for each type, and of a line of text, in inches."""
 
 
 @documented
@@ -35,7 +40,7 @@ def plan(
     """Draw the mass that the optimal plan of two samples moves from cell type to cell type.
 
     Bands are as thick as their mass and have the color of the type where they start, darker where the type stays
-    itself.
+    itself. Of more than 23 types, those with most mass are drawn, and the others together in gray.
 
     Parameters
     ----------
@@ -75,37 +80,35 @@ def plan(
     ----------
     Peyré and Cuturi, *Computational Optimal Transport*, 2019, chapter 2.
     """
-    table = plan_table(plan, cell_type_key)
-    names = list(dict.fromkeys([*table["type_a"].cat.categories]))
-    colors = dict(zip(names, _colors(len(names)), strict=True))
+    whole = plan_table(plan, cell_type_key)
+    table, others = merged(whole)
+    names = [name for name in table["type_a"].cat.categories if name != others]
+    colors = dict(zip(names, distinct(len(names)), strict=True))
+    if others is not None:
+        names, colors = [*names, others], {**colors, others: MISSING}
     totals = [table.groupby(side, observed=False)["mass"].sum() for side in ("type_a", "type_b")]
     longest = max(len(name) for name in names)
-    (ax,) = panels(1, ax, (3.2 + 0.14 * longest, 1.2 + 0.34 * max(len(names), 6)))
+    height = ROW * max(len(names), 6)
+    (ax,) = panels(1, ax, (3.2 + 0.14 * longest, 1.2 + height))
     starts = [_starts(total) for total in totals]
-    for x, total, start, side in ((0.0, totals[0], starts[0], "right"), (1.0, totals[1], starts[1], "left")):
-        for name in names:
-            if total[name] > 0:
-                ax.add_patch(
-                    Rectangle((x - WIDTH / 2, start[name]), WIDTH, total[name], color=colors[name], linewidth=0)
-                )
-                away = -1 if side == "right" else 1
-                ax.text(
-                    x + away * WIDTH,
-                    start[name] + total[name] / 2,
-                    name,
-                    ha=side,
-                    va="center",
-                    fontsize="small",
-                )
-    _draw_bands(ax, table, starts, colors, min_mass)
     bottom = max(max(start[name] + total[name] for name in names) for start, total in zip(starts, totals, strict=True))
+    for x, total, start, side in ((0.0, totals[0], starts[0], "right"), (1.0, totals[1], starts[1], "left")):
+        drawn = [name for name in names if total[name] > 0]
+        middles = np.array([start[name] + total[name] / 2 for name in drawn])
+        away = WIDTH if side == "left" else -WIDTH
+        for name, middle, line in zip(drawn, middles, spread(middles, bottom * LINE / height, bottom), strict=True):
+            ax.add_patch(Rectangle((x - WIDTH / 2, start[name]), WIDTH, total[name], color=colors[name], linewidth=0))
+            if abs(line - middle) > total[name] / 2:  # the name stands beside another bar
+                ax.plot([x + away / 2, x + 1.2 * away], [middle, line], color=PLAIN, linewidth=0.6)
+            ax.text(x + 1.3 * away, line, name, ha=side, va="center", fontsize="small")
+    _draw_bands(ax, table, starts, colors, min_mass, others=others)
     ax.set(xlim=(-0.1, 1.1), ylim=(bottom, 0), xticks=[0, 1], yticks=[])
     info = plan_info(plan)
     ax.set_xticklabels([str(info["sample_a"]), str(info["sample_b"])])
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", length=0)
     ax.spines[:].set_visible(False)
-    moved = float(table.loc[table["type_a"].astype(str) != table["type_b"].astype(str), "mass"].sum())
+    moved = float(whole.loc[whole["type_a"].astype(str) != whole["type_b"].astype(str), "mass"].sum())
     ax.set_xlabel(f"distance {float(info['distance']):.3g}; {moved:.0%} of the mass changes its type", fontsize="small")
     note(ax, plan_info(plan).get("seen"), "", at=0.5)
     finish(ax.figure, show=show, save=save)
@@ -134,11 +137,29 @@ def plan_table(plan: AnnData, cell_type_key: str) -> pd.DataFrame:
     return flows.groupby(["type_a", "type_b"], observed=True, as_index=False)[["mass", "distance"]].sum()
 
 
-def _colors(n: int) -> list[str]:
-    """Return colors of types, distinct as far as there are enough."""
-    if n <= len(OKABE_ITO):
-        return list(OKABE_ITO[:n])
-    return [to_hex(color) for color in mpl.colormaps["turbo"](np.linspace(0.05, 0.95, n))]
+def merged(flows: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
+    """Return the flows between the types of most mass, and what the others are called, which come last if there are."""
+    every = list(flows["type_a"].cat.categories)
+    totals = [flows.groupby(end, observed=False)["mass"].sum() for end in ("type_a", "type_b")]
+    mass = pd.concat(totals, axis=1).max(axis=1)
+    if (mass > 0).sum() <= MOST:
+        return flows, None
+    kept = set(mass.nlargest(MOST).index)
+    others = f"{int((mass > 0).sum()) - MOST} other types"
+    names = pd.CategoricalDtype([*(name for name in every if name in kept), others])
+    ends = {
+        end: flows[end].astype(str).where(flows[end].isin(kept), others).astype(names) for end in ("type_a", "type_b")
+    }
+    return flows.assign(**ends).groupby(list(ends), observed=True, as_index=False)[["mass", "distance"]].sum(), others
+
+
+def spread(middles: np.ndarray, apart: float, end: float) -> np.ndarray:
+    """Return places from 0 to `end` near the ascending ones given, `apart` from each other if there is room."""
+    apart = min(apart, end / max(len(middles), 1))
+    steps = apart * np.arange(len(middles))
+    # Ascending places less the steps are apart with the steps; these are nearest in squares.
+    free = isotonic_regression(middles - steps).x
+    return np.clip(free, apart / 2, end - apart / 2 - steps[-1]) + steps
 
 
 def _starts(total: pd.Series) -> dict[str, float]:
@@ -151,9 +172,15 @@ def _starts(total: pd.Series) -> dict[str, float]:
 
 
 def _draw_bands(
-    ax: Axes, table: pd.DataFrame, starts: list[dict[str, float]], colors: dict[str, str], min_mass: float
+    ax: Axes,
+    table: pd.DataFrame,
+    starts: list[dict[str, float]],
+    colors: dict[str, str],
+    min_mass: float,
+    *,
+    others: str | None,
 ) -> None:
-    """Return one band for each flow, in the order of the types at both ends so that bands of one type do not cross."""
+    """Draw one band for each flow, in the order of the types at both ends so that bands of one type do not cross."""
     left, right = dict(starts[0]), dict(starts[1])
     x0, x1 = WIDTH / 2, 1 - WIDTH / 2
     ordered = table.sort_values(["type_a", "type_b"])
@@ -167,5 +194,5 @@ def _draw_bands(
             (x1, top_b + mass), (0.5, top_b + mass), (0.5, top_a + mass), (x0, top_a + mass), (x0, top_a),
         ]  # fmt: skip
         codes = [Curve.MOVETO, *[Curve.CURVE4] * 3, Curve.LINETO, *[Curve.CURVE4] * 3, Curve.CLOSEPOLY]
-        alpha = 0.75 if a == b else 0.35
+        alpha = 0.75 if a == b != others else 0.35  # other types need not stay themselves
         ax.add_patch(PathPatch(Curve(points, codes), facecolor=colors[a], alpha=alpha, linewidth=0))

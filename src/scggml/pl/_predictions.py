@@ -6,16 +6,26 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from scggml._anndata.drawn import predicted_classes
+from scggml._anndata.drawn import obs_column, predicted_classes
+from scggml._anndata.keys import PREDICTION
+from scggml._anndata.messages import columns
+from scggml._anndata.results import read_entry
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, finish, panels
+from scggml.pl._figure import MISSING, distinct, finish, groups, panels
 
 UNLIKE = "unlike_reference"
 
-WIDE = 8
-"""Most classes that have colors of their own."""
+WIDTH, TALLEST = 4.6, 9.0
+"""Width of the figure with short names, and its height at most, in inches."""
+
+ROW, THINNEST = 0.24, 0.085
+"""Height of a row, in inches, and the least one beside which a name can be read."""
+
+TRUE, WRONG = 1.13, 1.21
+"""Where the true classes and the crosses of wrong predictions are drawn, in the units of probabilities."""
 
 
 @documented
@@ -27,6 +37,9 @@ def predictions(
     save: str | Path | None = None,
 ) -> Axes:
     """Draw the class probabilities of each new sample as a bar; samples unlike the reference are marked and pale.
+
+    Where the true class is known, it is drawn at the right, with a cross where another class was predicted. Above about
+    80 samples their names are left out.
 
     Parameters
     ----------
@@ -48,7 +61,7 @@ def predictions(
     KeyError
         No predictions.
     ValueError
-        More classes than there are colors.
+        The predictions are numbers.
 
     Examples
     --------
@@ -62,31 +75,47 @@ def predictions(
 
     References
     ----------
-    Okabe and Ito, *Color universal design*, 2008, for the colors.
+    Okabe and Ito, *Color universal design*, 2008, and Tol, *Colour schemes*, 2021, for the colors.
     """
     table = predictions_table(samples)
-    classes = [name for name in table.columns if name != UNLIKE]
-    if len(classes) > WIDE:
-        raise ValueError(f"There are {len(classes)} classes, but only {WIDE} distinct colors.")
-    rows = np.arange(len(table))
-    (ax,) = panels(1, ax, (4.6, 1.1 + 0.24 * len(table)))
-    left = np.zeros(len(table))
+    colors = _colors(table)
+    truth = true_classes(samples)
+    truth = None if truth is None else truth.loc[table.index]
     strange = table[UNLIKE].to_numpy(dtype=bool)
-    for name, color in zip(classes, OKABE_ITO, strict=False):
-        bars = ax.barh(rows, table[name], left=left, color=color, height=0.78, linewidth=0)
-        for bar, pale in zip(bars, strange, strict=True):
-            bar.set_alpha(0.3 if pale else 1.0)
-        left += table[name].to_numpy()
-    names = [f"{name} *" if pale else str(name) for name, pale in zip(table.index, strange, strict=True)]
-    ax.set_yticks(rows, names, fontsize="small")
-    ax.set_ylim(len(table) - 0.5, -0.5)
-    ax.set(xlim=(0, 1), xlabel="probability")
+    n_columns = _columns(list(colors), "* unlike the reference" if strange.any() else "wrong")
+    above = 0.8 + 0.17 * -(-(len(colors) + 2) // n_columns)  # the legend, and the axis below
+    row = min(ROW, max(TALLEST - above, 4.0) / len(table))
+    named = row >= THINNEST
+    width = max(WIDTH, 0.6 + 0.07 * max(len(name) for name in [*colors, *table.index.astype(str)]))
+    (ax,) = panels(1, ax, (width, min(TALLEST, above + row * len(table))))
+    _draw_bars(ax, table, colors)
+    if truth is not None:
+        _draw_truth(ax, table, truth, colors, cross=min(4.0, 0.6 * 72 * row))
+    if named:
+        names = [f"{name} *" if pale else str(name) for name, pale in zip(table.index, strange, strict=True)]
+        ax.set_yticks(np.arange(len(table)), names, fontsize=min(8.3, 0.8 * 72 * row))
+    else:
+        ax.set(yticks=[], ylabel=f"{len(table)} samples")
     ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.set_xlabel("probability")
     ax.spines[["top", "right", "left"]].set_visible(False)
-    handles = [Patch(color=color, label=name) for name, color in zip(classes, OKABE_ITO, strict=False)]
+    ax.spines["bottom"].set_bounds(0.0, 1.0)
+    handles: list[Patch | Line2D] = [Patch(color=color, label=name) for name, color in colors.items()]
     if strange.any():
-        handles.append(Patch(color="none", label="* unlike the reference"))
-    ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize="small")
+        handles.append(Patch(color="none", label="* unlike the reference" if named else "pale: unlike the reference"))
+    if truth is not None and wrong(table, truth).any():
+        handles.append(Line2D([], [], linestyle="", marker="x", markersize=4, color="black", label="wrong"))
+    ax.legend(
+        handles=handles,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=n_columns,
+        columnspacing=1.2,
+        handlelength=1.2,
+        frameon=False,
+        fontsize="small",
+    )
     finish(ax.figure, show=show, save=save)
     return ax
 
@@ -98,3 +127,50 @@ def predictions_table(samples: AnnData) -> pd.DataFrame:
     order = np.lexsort((-table.to_numpy().max(axis=1), best))
     table[UNLIKE] = unlike
     return table.iloc[order]
+
+
+def true_classes(samples: AnnData) -> pd.Series | None:
+    """Return the class of each sample in the column of the labels, None if there is no such column or it is empty."""
+    label_key = read_entry(samples, PREDICTION, kind="prediction", made_by="predict")["params"].get("label_key")
+    if label_key not in columns(samples):
+        return None
+    truth = groups(obs_column(samples, label_key)).astype(object)
+    return truth if truth.notna().any() else None
+
+
+def wrong(table: pd.DataFrame, truth: pd.Series) -> np.ndarray:
+    """Return (n,) whether another class than the true one was predicted; not where that is missing."""
+    predicted = table.drop(columns=UNLIKE).idxmax(axis=1)
+    return (truth.notna() & (predicted != truth)).to_numpy()
+
+
+def _columns(classes: list[str], last: str) -> int:
+    """Return how many columns of the legend fit above the bars; the last one also holds an entry for signs."""
+    width, widest = (0.4 + 0.075 * max(len(name) for name in names) for names in (classes, [*classes, last]))
+    return int(np.clip(1 + (WIDTH - widest) // width, 1, 2 if len(classes) <= 4 else 6))
+
+
+def _colors(table: pd.DataFrame) -> dict[str, str]:
+    classes = [name for name in table.columns if name != UNLIKE]
+    return dict(zip(classes, distinct(len(classes)), strict=True))
+
+
+def _draw_bars(ax: Axes, table: pd.DataFrame, colors: dict[str, str]) -> None:
+    rows, left = np.arange(len(table)), np.zeros(len(table))
+    for name, color in colors.items():
+        bars = ax.barh(rows, table[name], left=left, color=color, height=0.78, linewidth=0)
+        for bar, pale in zip(bars, table[UNLIKE], strict=True):
+            bar.set_alpha(0.3 if pale else 1.0)
+        left += table[name].to_numpy()
+    ax.set_xlim(0, 1)
+
+
+def _draw_truth(ax: Axes, table: pd.DataFrame, truth: pd.Series, colors: dict[str, str], *, cross: float) -> None:
+    """Draw the true classes at the right of the bars, those that the reference lacks in gray, with crosses if wrong."""
+    known = np.flatnonzero(truth.notna())
+    paint = [colors.get(name, MISSING) for name in truth.iloc[known]]
+    ax.barh(known, 0.06, left=TRUE - 0.03, color=paint, height=0.78, linewidth=0)
+    missed = np.flatnonzero(wrong(table, truth))
+    ax.plot(np.full(len(missed), WRONG), missed, linestyle="", marker="x", markersize=cross, color="black")
+    ax.set_xlim(0, WRONG + 0.03)
+    ax.set_xticks([0.0, 0.5, 1.0, TRUE], ["0", "0.5", "1", "true"])

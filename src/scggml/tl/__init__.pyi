@@ -1,5 +1,6 @@
 from ._attribute import attribute as attribute
 from ._component_test import component_test as component_test
+from ._covariates import covariates as covariates
 from ._cross_fit import cross_fit as cross_fit
 from ._cross_validate import cross_validate as cross_validate
 from ._distances import distances as distances

@@ -1,0 +1,181 @@
+"""Draw the samples along a component."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+
+from scggml._anndata.genes import Component, pick_components
+from scggml._anndata.metric import read_metric
+from scggml._anndata.scores import read_scores
+from scggml._docs import documented
+from scggml.pl._figure import (
+    FAINT,
+    MISSING,
+    NUMBERS,
+    OKABE_ITO,
+    PLAIN,
+    embolden,
+    finish,
+    groups,
+    heading,
+    is_number,
+    marks,
+    note,
+    palette,
+    panels,
+    wrapped,
+)
+
+JITTER = 0.16
+"""Half of the width over which the samples of a class are spread."""
+
+POINT: dict[str, Any] = {"s": 26, "linewidths": 0.5, "edgecolors": "white", "zorder": 3}
+"""How points are drawn."""
+
+LONG = 12
+"""Letters of the name of a class from which on names are slanted, where there are more than three."""
+
+
+@documented
+def scores(
+    adata: AnnData,
+    *,
+    component: Component = 1,
+    key: str = "ggml",
+    held_out: bool | None = None,
+    color: str | None = None,
+    paired: bool | None = None,
+    ax: Axes | None = None,
+    show: bool = False,
+    save: str | Path | None = None,
+) -> Axes:
+    """Draw the mean coordinate of the cells of each sample along a component, by class.
+
+    Held-out scores, of metrics that have not seen the donor, show whether classes differ for new donors too. Lines are
+    the medians of the classes; thin lines join the samples of one donor.
+
+    Parameters
+    ----------
+    adata
+        %(adata_metric)s
+    component
+        Component, by its number from 1 or its name (`"ggml1"`).
+    key
+        %(key_metric)s
+    held_out
+        Draw held-out scores (`tl.cross_fit` comes first), or those under the metric that has seen all. None for
+        held-out ones where there are any.
+    color
+        Column of `.obs` with one value for each sample: groups, or numbers. By default the label.
+    paired
+        Join the samples of one donor. None to do so where donors have samples of several classes.
+    ax
+        %(ax)s
+    show
+        %(show)s
+    save
+        %(save)s
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    KeyError
+        No such metric or column; `held_out` without `tl.cross_fit`.
+    ValueError
+        No such component; a column with several values in a sample.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    >>> ax = sg.pl.scores(adata)
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['class0', 'class1', 'class2']
+
+    References
+    ----------
+    Chernozhukov et al., *Double/debiased machine learning for treatment and structural parameters*, The Econometrics
+    Journal 2018, for cross-fitting.
+    """
+    stored = read_metric(adata, key)
+    (number,) = pick_components(adata, stored, [component], "no scores")
+    table, seen = read_scores(adata, stored, number, held_out=held_out, column=color)
+    label = str(stored.reading.label_key)
+    numbers = is_number(table["label"])
+    names = [] if numbers else [str(name) for name in table["label"].cat.categories]
+    slanted = len(names) > 3 and max(map(len, names)) > LONG
+    below = 0.05 * max(map(len, names)) if slanted else 0.0  # inches that slanted names take
+    (ax,) = panels(1, ax, (2.2 + 0.5 * max(len(names), 4), 3.2 + below))
+    x = table["label"].to_numpy(dtype=float) if numbers else table["label"].cat.codes + jitter(table)
+    if paired or (paired is None and not numbers and _is_paired(table)):
+        for _, own in table.groupby("donor"):
+            at = table.index.get_indexer(own.index)
+            ax.plot(np.asarray(x)[at], own["score"], color=FAINT, linewidth=0.7, zorder=1)
+    points = table.assign(x=np.asarray(x, dtype=np.float64))
+    if color is None:
+        colors = dict.fromkeys(table["label"], OKABE_ITO[0]) if numbers else palette(adata, label)
+        ax.scatter(points["x"], points["score"], c=[colors[name] for name in table["label"]], **POINT)
+    else:
+        _paint(ax, adata, points, color)
+    if numbers:
+        ax.set_xlabel(label)
+    else:
+        for place, (_, own) in enumerate(table.groupby("label", observed=False)):
+            if len(own):
+                half = [place - 1.8 * JITTER, place + 1.8 * JITTER]
+                ax.plot(half, [own["score"].median()] * 2, color=PLAIN, linewidth=1.6, solid_capstyle="butt", zorder=2)
+        shown = names if slanted else [wrapped(name) for name in names]
+        ax.set_xticks(range(len(names)), shown, rotation=35 if slanted else 0, ha="right" if slanted else "center")
+        ax.set_xlim(-0.6, len(names) - 0.4)
+        ax.tick_params(axis="x", length=0)
+    ax.spines[["top", "right"]].set_visible(False)
+    unit = " (sd of the cells)" if seen == "held out" else ""
+    ax.set_ylabel(f"mean {key}{number}{unit}")
+    note(ax, seen)
+    finish(ax.figure, show=show, save=save)
+    return ax
+
+
+def jitter(table: pd.DataFrame) -> np.ndarray:
+    """Return offsets that keep the points of a class apart: by turns left and right in the order of the scores."""
+    rank = table.groupby("label", observed=True)["score"].rank(method="first").to_numpy()
+    steps = np.array([0.0, -0.67, 0.67, -0.33, 0.33, -1.0, 1.0])
+    return JITTER * steps[rank.astype(np.int64) % len(steps)]
+
+
+def _is_paired(table: pd.DataFrame) -> bool:
+    """Return whether most donors have samples of several classes."""
+    return bool((table.groupby("donor")["label"].nunique() > 1).mean() > 0.5)
+
+
+def _paint(ax: Axes, adata: AnnData, points: pd.DataFrame, color: str) -> None:
+    """Draw the points in the colors of a column, with its legend."""
+    values = points["color"]
+    if is_number(values):
+        known = values.to_numpy(dtype=float)
+        scale = mpl.colormaps[NUMBERS].with_extremes(bad=MISSING)
+        norm = Normalize(np.nanmin(known), np.nanmax(known)) if np.isfinite(known).any() else None
+        drawn = ax.scatter(points["x"], points["score"], c=known, cmap=scale, norm=norm, plotnonfinite=True, **POINT)
+        ax.figure.colorbar(drawn, ax=ax, label=color, shrink=0.8)
+        return
+    names = groups(values)
+    colors = {name: paint for name, paint in palette(adata, color).items() if name in set(names.dropna())}
+    paint = [colors.get(name, MISSING) for name in names.astype(object)]
+    ax.scatter(points["x"], points["score"], c=paint, **POINT)
+    missing = {"missing": MISSING} if names.isna().any() else {}
+    entries = [heading(color), *marks(colors | missing)]
+    columns = 1 + (len(entries) - 1) // 16
+    legend = ax.legend(
+        handles=entries, ncols=columns, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small"
+    )
+    embolden(legend)

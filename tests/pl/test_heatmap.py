@@ -1,0 +1,104 @@
+"""Genes x samples: what is drawn is what the samples hold, in an order that can be read."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from matplotlib.colors import to_hex
+
+import scggml as sg
+from scggml.pl._heatmap import heatmap_table
+
+
+@pytest.fixture
+def samples():
+    """Eight samples of two groups, five genes."""
+    rng = np.random.default_rng(0)
+    obs = pd.DataFrame(
+        {
+            "label": pd.Categorical(["b", "a"] * 4),
+            "age": np.arange(8.0),
+            "site": pd.Categorical(["x", "y", "z", "x"] * 2),
+        },
+        index=[f"s{i}" for i in range(8)],
+    )
+    adata = AnnData(rng.normal(size=(8, 5)), obs=obs, var=pd.DataFrame(index=[f"g{i}" for i in range(5)]))
+    adata.layers["fraction"] = rng.uniform(size=(8, 5))
+    return adata
+
+
+def drawn(ax):
+    return np.asarray(ax.images[0].get_array())
+
+
+def test_genes_are_standardized_and_samples_are_sorted_by_group(samples):
+    ax = sg.pl.heatmap(samples, ["g3", "g0"], color="label")
+    names = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert samples.obs.loc[names, "label"].tolist() == ["a"] * 4 + ["b"] * 4
+    X = samples[names, ["g3", "g0"]].X.T
+    truth = (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)
+    np.testing.assert_allclose(drawn(ax), truth)
+    assert ax.images[0].get_clim() == (-2.5, 2.5)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["label", "g3", "g0"]
+
+
+def test_a_layer_is_drawn_as_it_is(samples):
+    ax = sg.pl.heatmap(samples, ["g1"], layer="fraction", standardize=False, color="age")
+    np.testing.assert_allclose(drawn(ax)[0], samples[:, "g1"].layers["fraction"].ravel())  # sorted by age
+    samples.layers["sparse"] = samples.layers["fraction"]
+    assert ax.figure.axes[-1].get_ylabel() == "fraction"
+
+
+def test_alike_samples_are_neighbors(samples):
+    X = np.repeat(np.array([[0.0, 0], [9, 9]]), 4, axis=0)[[0, 4, 1, 5, 2, 6, 3, 7]]
+    samples = samples[:, :2].copy()
+    samples.X = X
+    table = heatmap_table(samples, ["g0", "g1"], [], layer=None, standardize=True)
+    assert (np.diff(table.loc["g0"]) != 0).sum() == 1
+
+
+def test_a_gene_that_never_varies_is_0(samples):
+    samples.X[:, 2] = 3.0
+    assert (drawn(sg.pl.heatmap(samples, ["g2", "g1"]))[0] == 0).all()
+
+
+def test_strips_have_the_colors_of_their_columns_and_one_legend(samples, overlaps):
+    samples.uns["label_colors"] = np.array(["#112233", "#445566"], dtype=object)
+    ax = sg.pl.heatmap(samples, list(samples.var_names), color=["label", "site", "age"])
+    strips = [np.asarray(image.get_array())[0] for image in ax.images[1:]]
+    assert [tick.get_text() for tick in ax.get_yticklabels()][:3] == ["label", "site", "age"]
+    assert [to_hex(color) for color in strips[0]] == ["#112233"] * 4 + ["#445566"] * 4
+    site = {to_hex(color) for color in strips[1]}
+    assert len(site) == 3
+    assert not site & {"#0072b2", "#d55e00"}  # those of the first column are taken
+    legend = ax.get_legend()
+    words = [text.get_text() for text in legend.get_texts()]
+    assert words == ["label", "a", "b", "site", "x", "y", "z", "age", "0", "7"]
+    bar = ax.figure.axes[-1]
+    assert overlaps(ax.figure, bar, legend) == []
+
+
+def test_many_samples_fit_a_page_without_names():
+    rng = np.random.default_rng(0)
+    many = AnnData(rng.normal(size=(300, 3)), var=pd.DataFrame(index=["g0", "g1", "g2"]))
+    ax = sg.pl.heatmap(many, ["g0", "g2"])
+    assert ax.figure.get_size_inches()[0] < 10
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == []
+
+
+def test_what_is_missing_is_named(samples):
+    with pytest.raises(KeyError, match="1 of 2 genes are not in samples"):
+        sg.pl.heatmap(samples, ["g0", "nothing"])
+    with pytest.raises(ValueError, match="at least one gene, each once"):
+        sg.pl.heatmap(samples, ["g0", "g0"])
+    with pytest.raises(ValueError, match="at least one gene"):
+        sg.pl.heatmap(samples, [])
+    with pytest.raises(KeyError, match="layer='counts'"):
+        sg.pl.heatmap(samples, ["g0"], layer="counts")
+    with pytest.raises(KeyError, match="color='stage'"):
+        sg.pl.heatmap(samples, ["g0"], color=["label", "stage"])
+
+
+def test_genes_of_a_string_are_refused(samples):
+    with pytest.raises(TypeError, match="list of names"):
+        sg.pl.heatmap(samples, "g0")
