@@ -381,7 +381,7 @@ def test_a_saved_file_grows_with_the_legend_of_groups(make_samples, tmp_path):
 
 
 def test_a_missing_column_is_answered_with_those_that_are_there(samples):
-    message = r"color='sex' is not a column of samples\.obs, which has 'label', 'n_cells', 'age'\."
+    message = r"color='sex' is not a column of samples\.obs, which has 'label', 'n_cells', 'age', and not a gene"
     with pytest.raises(KeyError, match=message):
         sg.pl.embedding(samples, color="sex")
 
@@ -412,3 +412,30 @@ def test_a_component_that_is_not_there_is_refused(samples, components):
 def test_another_number_of_components_than_two_is_refused(samples, components):
     with pytest.raises(ValueError, match="components="):
         sg.pl.embedding(samples, components=components)
+
+
+def test_several_colors_have_panels_of_their_own(make_samples):
+    samples = make_samples(6, label=list("aabbcc"), age=np.arange(6.0))
+    axes = sg.pl.embedding(samples, color=["label", "age"])
+    assert len(axes) == 2
+    alone = [sg.pl.embedding(samples, color=name) for name in ("label", "age")]
+    for panel, other in zip(axes, alone, strict=True):
+        for figure in (panel.figure, other.figure):
+            figure.canvas.draw()  # from here on numbers have colors
+        np.testing.assert_array_equal(panel.collections[0].get_offsets(), other.collections[0].get_offsets())
+        np.testing.assert_array_equal(panel.collections[0].get_facecolors(), other.collections[0].get_facecolors())
+    with pytest.raises(ValueError, match="names nothing"):
+        sg.pl.embedding(samples, color=[])
+
+
+def test_a_gene_is_a_color(make_samples):
+    samples = make_samples(6)
+    samples.X = np.arange(6.0)[:, None]
+    samples.var_names = ["CD4"]
+    ax = sg.pl.embedding(samples, color="CD4", size_by_cells=False)
+    np.testing.assert_array_equal(np.sort(ax.collections[0].get_array()), np.arange(6.0))
+    assert ax.figure.axes[-1].get_ylabel() == "CD4"
+    samples.obs["CD4"] = list("aabbcc")  # a column comes before a gene
+    assert sg.pl.embedding(samples, color="CD4").get_legend() is not None
+    with pytest.raises(KeyError, match=r"'CD8' is not a column of samples\.obs.* and not a gene"):
+        sg.pl.embedding(samples, color="CD8")

@@ -102,3 +102,19 @@ def test_what_is_missing_is_named(samples):
 def test_genes_of_a_string_are_refused(samples):
     with pytest.raises(TypeError, match="list of names"):
         sg.pl.heatmap(samples, "g0")
+
+
+def test_missing_numbers_have_a_color_of_their_own(samples):
+    samples.obs["age"] = [np.nan, *range(7)]
+    ax = sg.pl.heatmap(samples, ["g0"], color=["label", "age"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-4:] == ["age", "0", "6", "missing"]
+    samples.obs["age"] = np.nan
+    ax = sg.pl.heatmap(samples, ["g0"], color=["age"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["age", "missing"]
+
+
+def test_only_genes_that_are_asked_for_need_one_name(samples):
+    samples.var_names = ["g0", "g1", "g1", "g3", "g4"]
+    np.testing.assert_array_equal(drawn(sg.pl.heatmap(samples, ["g0"], standardize=False))[0].size, 8)
+    with pytest.raises(ValueError, match=r"several genes of the name 'g1'.*var_names_make_unique"):
+        sg.pl.heatmap(samples, ["g1"])

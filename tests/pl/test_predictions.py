@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 import scggml as sg
 from scggml.pl._figure import MISSING
-from scggml.pl._predictions import predictions_table
+from scggml.pl._predictions import predictions_table, true_classes, wrong
 
 P = np.array([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1], [0.45, 0.55]])
 
@@ -96,3 +96,18 @@ def test_the_figure_is_at_most_nine_inches_tall_and_nothing_overlaps(overlaps, n
     legend, figure = ax.get_legend().get_window_extent(), ax.figure.bbox
     assert figure.x0 <= legend.x0 <= legend.x1 <= figure.x1
     assert (len(ax.get_yticks()), ax.get_ylabel()) == ((0, "130 samples") if n == 130 else (n, ""))
+
+
+def test_true_classes_that_became_floats_are_the_same_classes(predicted):
+    """A missing label makes whole numbers floats, and classes are text."""
+    samples = predicted.copy()
+    classes = [str(name) for name in samples.uns["prediction"]["classes"]]
+    samples.uns["prediction"]["classes"] = np.array([str(i) for i in range(len(classes))], dtype=object)
+    samples.obs["prediction"] = (
+        samples.obs["prediction"].astype(str).map({name: str(i) for i, name in enumerate(classes)})
+    )
+    label_key = samples.uns["prediction"]["params"]["label_key"]
+    samples.obs[label_key] = [np.nan, *samples.obs["prediction"].astype(float)[1:]]
+    table = predictions_table(samples)
+    assert not wrong(table, true_classes(samples)[table.index]).any()
+    assert true_classes(samples).isna().sum() == 1

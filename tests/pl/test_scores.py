@@ -86,6 +86,21 @@ def test_samples_of_one_donor_are_joined(adata):
     assert joined() == []
 
 
+def test_lines_of_a_donor_go_from_left_to_right(adata):
+    adata = adata[np.argsort(-adata.obs["sample_id"].cat.codes.to_numpy(), kind="stable")].copy()
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=1, groups_key="donor", **QUIET)
+    ax = sg.pl.scores(adata)
+    joined = [line for line in ax.lines if to_hex(line.get_color()) == FAINT.lower()]
+    assert all((np.diff(line.get_xdata()) > 0).all() for line in joined)
+    known = {tuple(np.round(point, 6)) for point in points(ax)}
+    assert all(tuple(np.round(point, 6)) in known for line in joined for point in line.get_xydata())
+
+
+def test_a_view_of_few_samples_is_drawn(adata):
+    few = adata[adata.obs["sample_id"].isin(["class0_00", "class1_01"])]
+    assert len(points(sg.pl.scores(few))) == 2
+
+
 def test_numbers_are_on_the_axis(adata):
     sg.tl.ggml(adata, "sample_id", "age", label_kind="numbers", n_comps=1, **QUIET)
     ax = sg.pl.scores(adata)

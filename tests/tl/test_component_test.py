@@ -65,7 +65,7 @@ def test_a_cohort_without_signal_has_none_in_words():
     assert not adata.uns["ggml_components"]["real"].any()
 
 
-NOTHING = "shows no more than those of permuted labels do"
+NOTHING = "shows more than those of permuted labels do"
 
 
 def test_no_gene_or_type_is_surer_than_the_components():
@@ -96,6 +96,41 @@ def test_a_test_that_has_run_is_not_run_again():
     sg.tl.gene_stability(adata, 0, n_perm=99, **QUIET)
     assert adata.uns["ggml_components"]["params"]["n_perm"] == 39
     assert sg.get.rank_genes_df(adata)["p_adjusted"].min() == pytest.approx(1 / 40)
+
+
+def test_a_test_of_few_permutations_does_not_hide_genes():
+    adata = planted()
+    sg.tl.component_test(adata, n_perm=9, **QUIET)
+    sg.tl.gene_stability(adata, 0, n_perm=49, **QUIET)
+    assert sg.get.rank_genes_df(adata)["p_adjusted"].min() == pytest.approx(1 / 50)
+    assert adata.uns["ggml_components"]["params"]["n_perm"] == 199
+
+
+def test_a_test_of_other_donors_is_neither_read_nor_kept():
+    adata = planted()
+    codes = adata.obs["sample_id"].cat.codes
+    adata.obs["donor"] = pd.Categorical("d" + (codes // 2).astype(str))
+    sg.tl.component_test(adata, **QUIET)
+    before = adata.uns["ggml_components"]["p_any"]
+    sg.tl.gene_stability(adata, 0, groups_key="donor", n_perm=19, **QUIET)
+    assert adata.uns["ggml_components"]["p_any"] == before
+    least = sg.get.rank_genes_df(adata)["p_adjusted"].min()
+    assert least >= 1 / 35  # eight donors of two classes, four of each
+    adata.obs["other"] = pd.Categorical(np.where(codes % 2, "x", "y"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        sg.tl.cross_fit(adata, n_splits=4, **QUIET)
+        adata.obs["type"] = pd.Categorical(np.where(np.arange(adata.n_obs) % 2, "x", "y"))
+        sg.tl.attribute(adata, label_key="other", cell_type_key="type", held_out=True, n_perm=19, progress=False)
+    assert adata.uns["ggml_components"]["p_any"] == before  # which says nothing about the other label
+
+
+def test_an_older_test_is_run_again():
+    adata = planted()
+    sg.tl.component_test(adata, **QUIET)
+    del adata.uns["ggml_components"]["p_any"]
+    sg.tl.gene_stability(adata, 0, n_perm=19, **QUIET)
+    assert "p_any" in adata.uns["ggml_components"]
 
 
 def test_a_copy_gets_the_test_and_the_original_does_not():

@@ -27,6 +27,18 @@ def obs_column(samples: AnnData, key: str) -> pd.Series:
     return samples.obs[key]
 
 
+def sample_values(samples: AnnData, key: str) -> pd.Series:
+    """Return a column of `.obs`, or else the mean expression of a gene."""
+    if key in samples.obs:
+        return samples.obs[key]
+    if key not in samples.var_names:
+        raise KeyError(
+            f"color={key!r} is not a column of samples.obs, which has {choices(samples.obs)}, and not a gene of "
+            "samples.var_names."
+        )
+    return pd.Series(sample_genes(samples, [key], None)[0], index=samples.obs_names)
+
+
 def stored_colors(samples: AnnData, key: str) -> list[str] | None:
     """Return the colors that scanpy and others keep for the groups of a column."""
     found = samples.uns.get(f"{key}_colors")
@@ -64,8 +76,14 @@ def sample_genes(samples: AnnData, genes: list[str], layer: str | None) -> Float
         )
     if layer is not None and layer not in samples.layers:
         raise KeyError(f"layer={layer!r} is not in samples.layers, which has {choices(samples.layers)}.")
-    part = samples[:, genes]
-    found = part.X if layer is None else part.layers[layer]
+    places = [np.flatnonzero(samples.var_names == name) for name in genes]
+    double = [name for name, found in zip(genes, places, strict=True) if len(found) > 1]
+    if double:
+        raise ValueError(
+            f"samples.var_names has several genes of the name {choices(double)}; call samples.var_names_make_unique()."
+        )
+    every = samples.X if layer is None else samples.layers[layer]
+    found = every[:, np.concatenate(places)]
     return np.asarray(found.toarray() if sparse.issparse(found) else found, dtype=np.float64).T
 
 

@@ -27,8 +27,9 @@ SPREAD, SIGNIFICANCE = ("lower", "upper", "frequency"), ("excess", "p_value", "p
 """Columns of `tl.gene_stability`: by component, and of the whole metric alone."""
 
 DIRECTED, RATE, STRONGEST = 0.01, 0.05, 100
-"""P-value over donors up to which a shift has a direction that is named, and false discovery rate: among so many genes
-that change most, and for others among all."""
+"""P-value over donors up to which a shift has a direction that is named, and adjusted p-value (Benjamini and Hochberg)
+among so many genes that change most, for others among all. The former were chosen by the same labels, so this is a
+screen, not a false discovery rate."""
 
 NEITHER = "neither"
 """Stands where no direction is named."""
@@ -139,7 +140,7 @@ def _changes_of(found: GeneChanges, of: Changes, number: int, component: int | N
 
 
 def _directed(p: Floats, pattern: Floats) -> NDArray[np.bool_]:
-    """Return (n_genes,) whether a shift differs from 0: for itself, and among the genes that change as much."""
+    """Return (n_genes,) whether a shift differs from 0, for itself and among the genes that change as much."""
     rates = benjamini_hochberg(p)
     strongest = np.argsort(-np.abs(pattern), kind="stable")[:STRONGEST]
     rates[strongest] = benjamini_hochberg(p[strongest])

@@ -72,7 +72,8 @@ def _depth(selection: Selection) -> Floats | None:
         if not in_memory or not largest_whole(dense(matrix[:FIRST], np.float64)) > 1:
             return None
         totals = np.asarray(matrix.sum(axis=1), dtype=np.float64).reshape(-1)[rows]
-    return np.add.reduceat(totals * selection.weights, selection.offsets[:-1])
+    first = totals[0]  # a constant stays one
+    return first + np.add.reduceat((totals - first) * selection.weights, selection.offsets[:-1])
 
 
 def _colors(adata: AnnData, name: str, column: pd.Series) -> np.ndarray | None:

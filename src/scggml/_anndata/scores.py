@@ -8,7 +8,6 @@ from scggml._anndata.held_out import has_held_out, read_held_out
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric
-from scggml._anndata.reading import read_target
 
 
 def read_scores(
@@ -28,7 +27,7 @@ def read_scores(
     if slot not in adata.obsm:
         raise KeyError(f"No {slot!r} in adata.obsm, which holds {choices(adata.obsm)}.")
     selection = stored.reading.select(adata, quiet=True)
-    target = read_target(stored.reading, selection)
+    target = stored.reading.target(selection)
     cells = np.asarray(adata.obsm[slot])[selection.rows, component - 1].astype(np.float64)
     scores = np.add.reduceat(cells * selection.weights, selection.offsets[:-1])
     labels = target.values if target.kind == "numbers" else target.classes[target.codes].astype(object)

@@ -53,8 +53,14 @@ def verdict(found: ComponentTest, key: str) -> str:
     names = [f"{key}{found.order[i] + 1}" for i in range(len(found.p_values))]
     shown = ", ".join(f"{name} p = {p:.3g}" for name, p in zip(names, found.p_values, strict=True))
     few = f" No p-value below {found.smallest:.3g} is possible with these donors and permutations."
-    if len(names) > n and found.p_values[-1] <= found.level:
+    if len(names) > n > 0 and found.p_values[-1] <= found.level:
         few = f" What is left of the cells differs further, but {names[-1]} does not show it.{few}"
+    if n == 0 and found.p_values[0] <= found.level:
+        return (
+            f"The cells differ between the labels ({shown}), but no component shows it: {names[0]} was not learned, or "
+            f"samples of different labels are no farther apart along it. Nothing that this metric shows is a finding."
+            f"{few}"
+        )
     if n == 0:
         return (
             f"No component tells the labels apart more than those of permuted labels do ({shown}): nothing that this "
@@ -106,7 +112,7 @@ class Gate:
     p, smallest
         The p-value, and the smallest one that is possible.
     found
-        The test, None if it had run already.
+        The test, None if it need not be written.
     """
 
     stored: StoredMetric
@@ -116,29 +122,36 @@ class Gate:
     found: ComponentTest | None
 
     @classmethod
-    def of(cls, adata: AnnData, stored: StoredMetric, *, seed: int, n_jobs: int | None, progress: bool) -> "Gate":
-        """Return what `tl.component_test` has found, or run it."""
-        entry = _entry(adata, stored)
+    def of(
+        cls, adata: AnnData, stored: StoredMetric, *, seed: int, own: bool, n_jobs: int | None, progress: bool
+    ) -> "Gate":
+        """Return what `tl.component_test` has found, or run it if it has not, or with too few permutations to tell.
+
+        `own` says that donors are those of the metric; a test of others is neither read nor written.
+        """
+        entry = _entry(adata, stored) if own else None
         if entry is not None:
-            return cls(stored, seed, float(entry["p_any"]), float(entry["smallest_p"]), None)
+            smallest = float(entry["smallest_p"])
+            if smallest <= LEVEL or int(entry["params"]["n_perm"]) >= N_PERM:
+                return cls(stored, seed, float(entry["p_any"]), smallest, None)
         found = run_component_test(adata, stored, seed=seed, n_jobs=n_jobs, progress=progress)
-        return cls(stored, seed, found.p_any, found.smallest, found)
+        return cls(stored, seed, found.p_any, found.smallest, found if own else None)
 
     def write(self, adata: AnnData, of: str) -> None:
-        """Write the test if it ran for this, and warn if it found nothing although it could have."""
+        """Write the test if it is to be, and warn if it found nothing although it could have."""
         if self.found is not None:
             write_component_test(adata, self.stored, self.found, seed=self.seed)
         if self.p > LEVEL >= self.smallest:
             warn(
-                f"The metric {self.stored.key!r} shows no more than those of permuted labels do (p = {self.p:.2g}), so "
-                f"no false discovery rate of a {of} is below that. See "
-                f"adata.uns[{Keys(self.stored.key).components!r}]['verdict']."
+                f"No component of the metric {self.stored.key!r} shows more than those of permuted labels do (p = "
+                f"{self.p:.2g}), so no false discovery rate of a {of} is below that. See the verdict of "
+                f"sg.tl.component_test(adata, key={self.stored.key!r})."
             )
 
 
 def _entry(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any] | None:
     """Return the test that was written for the metric as it is now."""
     entry = adata.uns.get(Keys(stored.key).components)
-    if not isinstance(entry, Mapping) or str(entry.get("fingerprint")) != stored.fingerprint:
+    if not isinstance(entry, Mapping) or "p_any" not in entry or str(entry.get("fingerprint")) != stored.fingerprint:
         return None
     return entry

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
 from scggml._anndata.covariates import read_covariates
+from scggml._anndata.keys import Keys
 from scggml._docs import documented
 from scggml.pl._figure import FAINT, PLAIN, finish, note, panels
 
@@ -145,8 +146,8 @@ def covariates_table(samples: AnnData, key: str) -> pd.DataFrame:
     measured = out[np.isfinite(out["alone_share"])]
     if measured.empty:
         raise ValueError(
-            f"No covariate of samples.uns['{key}_covariates'] could be measured; its table says why in the column "
-            "'note'."
+            f"No covariate of samples.uns[{Keys(key).covariates!r}] could be measured; its table says why in the "
+            "column 'note'."
         )
     return measured.sort_values("alone_share", ascending=False, kind="stable").reset_index(drop=True)
 

@@ -1,5 +1,6 @@
 """Draw samples in the plane."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
-from scggml._anndata.drawn import cell_counts, is_mds, key_of, mds_shares, obs_column, sample_coordinates, seen
+from scggml._anndata.drawn import cell_counts, is_mds, key_of, mds_shares, sample_coordinates, sample_values, seen
 from scggml._anndata.graph import warn_of_graph
 from scggml._docs import documented
 from scggml.pl._figure import (
@@ -52,13 +53,13 @@ def embedding(
     samples: AnnData,
     *,
     basis: str = "mds",
-    color: str | None = None,
+    color: str | Sequence[str] | None = None,
     components: tuple[int, int] = (1, 2),
     size_by_cells: bool = True,
-    ax: Axes | None = None,
+    ax: Axes | Sequence[Axes] | None = None,
     show: bool = False,
     save: str | Path | None = None,
-) -> Axes:
+) -> Axes | list[Axes]:
     """Draw samples as points, by default larger the more cells they have.
 
     Small points lie on large ones, and rare groups (of at most half of an equal share of the samples) on all others;
@@ -71,7 +72,8 @@ def embedding(
     basis
         Coordinates in `.obsm`, with or without the leading `X_`.
     color
-        Column of `.obs`: groups (ordered ones on a scale), or numbers.
+        Column of `.obs`: groups (ordered ones on a scale), or numbers; or a gene of `.var_names`. A list gives a panel
+        for each.
     components
         Which two coordinates to draw, from 1.
     size_by_cells
@@ -85,7 +87,7 @@ def embedding(
 
     Returns
     -------
-    The axes.
+    The axes; a list of them if `color` is a list.
 
     Raises
     ------
@@ -113,28 +115,50 @@ def embedding(
     ----------
     Okabe and Ito, *Color universal design*, 2008, for the colors.
     """
-    table = embedding_table(samples, basis, color, components)
     warn_of_graph(samples, basis)
-    own = ax is None
-    (ax,) = panels(1, ax, SIZE)
+    several = color is not None and not isinstance(color, str)
+    colors: list[str | None] = [*color] if several else [color]  # type: ignore[misc, list-item]  # one or several
+    if not colors:
+        raise ValueError("color=[] names nothing; pass columns of samples.obs or genes, or None.")
+    tables = [embedding_table(samples, basis, name, components) for name in colors]  # what is missing is named here
+    axes = panels(len(colors), ax, SIZE if not several else (SIZE[0] + 1.0, SIZE[1]))
+    for panel, name, table in zip(axes, colors, tables, strict=True):
+        _draw(panel, samples, name, table, basis=basis, components=components, size_by_cells=size_by_cells)
+    if ax is None and not several:
+        _widen(axes[0])
+    finish(axes[0].figure, show=show, save=save)
+    return axes if several else axes[0]
+
+
+def _draw(
+    ax: Axes,
+    samples: AnnData,
+    color: str | None,
+    table: pd.DataFrame,
+    *,
+    basis: str,
+    components: tuple[int, int],
+    size_by_cells: bool,
+) -> None:
+    """Draw the samples in the colors of one column or gene."""
     counts = cell_counts(samples) if size_by_cells else None
     table = table.iloc[drawing_order(table, by_area=counts is not None)]
     area = table["area"] if counts is not None else ONE_SIZE * crowding(len(table))
     style: dict[str, Any] = {"s": area, "alpha": 0.9, "linewidths": 0.5 * crowding(len(table)), "edgecolors": "white"}
     entries: list[Artist] = []
-    if color is not None and is_number(obs_column(samples, color)):
+    if color is not None and is_number(table["color"]):
         scale = mpl.colormaps[NUMBERS].with_extremes(bad=MISSING)
         drawn = ax.scatter(
             table["x"], table["y"], c=table["color"].astype(float), cmap=scale, plotnonfinite=True, **style
         )
         ax.figure.colorbar(drawn, ax=ax, label=color, shrink=0.8)
     else:
-        colors = {} if color is None else palette(samples, color)
-        paint = [OKABE_ITO[0]] * len(table) if color is None else [colors.get(name, MISSING) for name in table["color"]]
+        paints = {} if color is None else palette(samples, color)
+        paint = [OKABE_ITO[0]] * len(table) if color is None else [paints.get(name, MISSING) for name in table["color"]]
         ax.scatter(table["x"], table["y"], c=paint, **style)
         if color is not None:
             missing = {"missing": MISSING} if table["color"].isna().any() else {}
-            entries += [heading(color), *marks({wrapped(name, LINE): c for name, c in (colors | missing).items()})]
+            entries += [heading(color), *marks({wrapped(name, LINE): c for name, c in (paints | missing).items()})]
     if counts is not None:
         entries += _size_entries(ax, counts)
     if entries:
@@ -162,17 +186,13 @@ def embedding(
     ax.spines[["top", "right"]].set_visible(False)
     key = key_of(samples, basis)
     note(ax, None if key is None else seen(samples, key))
-    if own:
-        _widen(ax)
-    finish(ax.figure, show=show, save=save)
-    return ax
 
 
 def embedding_table(samples: AnnData, basis: str, color: str | None, components: tuple[int, int]) -> pd.DataFrame:
     """Return what is drawn: `x`, `y`, `color` (value or group) and `area`, a row for each sample."""
     table = sample_coordinates(samples, basis, components)
     if color is not None:
-        values = obs_column(samples, color)
+        values = sample_values(samples, color)
         table["color"] = values if is_number(values) else groups(values).astype(object)
     counts = cell_counts(samples)
     if counts is not None:

@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from scipy.optimize import isotonic_regression
 
 from scggml._anndata.drawn import obs_column, stored_colors
 
@@ -152,6 +153,17 @@ def percent(share: float) -> str:
 def wrapped(text: str, width: int = 14) -> str:
     """Return a name on as many lines as it needs; one without spaces breaks where it must."""
     return "\n".join(textwrap.wrap(text.replace("_", "_ "), width)).replace("_ ", "_") or text
+
+
+def spread(middles: np.ndarray, apart: float, end: float) -> np.ndarray:
+    """Return places from 0 to `end` near the ascending ones given, `apart` from each other if there is room."""
+    if not len(middles):
+        return np.zeros(0)
+    apart = min(apart, end / len(middles))
+    steps = apart * np.arange(len(middles))
+    # Ascending places less the steps are apart with the steps; these are nearest in squares.
+    free = isotonic_regression(middles - steps).x
+    return np.clip(free, apart / 2, end - apart / 2 - steps[-1]) + steps
 
 
 def heading(text: str) -> Line2D:

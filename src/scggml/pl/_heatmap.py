@@ -31,6 +31,9 @@ LINE = 0.19
 NAMED = 60
 """Most samples whose names are written."""
 
+GAP = "#F3E3C3"
+"""Color of a number that is missing, which no gray is."""
+
 GRAYS = "Greys"
 """Scale of numbers beside the samples, which are not expression."""
 
@@ -184,13 +187,15 @@ def _leaves(rows: np.ndarray) -> np.ndarray:
 def _strip(samples: AnnData, name: str, values: pd.Series, used: int) -> tuple[np.ndarray, list[Line2D]]:
     """Return (n_samples, 3) colors of a column, and the entries of its legend; `used` colors are those of others."""
     if is_number(values):
-        known = values.to_numpy(dtype=float)
-        low, high = np.nanmin(known), np.nanmax(known)
-        share = 0.15 + 0.85 * (known - low) / ((high - low) or 1.0)
-        colors = mpl.colormaps[GRAYS](np.nan_to_num(share))[:, :3]
-        colors[np.isnan(known)] = 1.0
-        ends = {f"{value:g}": to_hex(mpl.colormaps[GRAYS](at)) for value, at in ((low, 0.15), (high, 1.0))}
-        return colors, [heading(name), *marks(ends, marker="s")]
+        numbers = values.to_numpy(dtype=float)
+        known = numbers[np.isfinite(numbers)]
+        low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
+        colors = mpl.colormaps[GRAYS](0.15 + 0.85 * (np.nan_to_num(numbers) - low) / ((high - low) or 1.0))[:, :3]
+        colors[~np.isfinite(numbers)] = to_rgb(GAP)
+        shown_ends = [(low, 0.15), (high, 1.0)] if len(known) else []
+        ends = {f"{value:g}": to_hex(mpl.colormaps[GRAYS](at)) for value, at in shown_ends}
+        gap = {"missing": GAP} if len(known) < len(numbers) else {}
+        return colors, [heading(name), *marks(ends | gap, marker="s")]
     paints = palette(samples, name, used=used)
     shown = groups(values).astype(object)
     missing = {"missing": MISSING} if shown.isna().any() else {}

@@ -8,11 +8,10 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Curve
-from scipy.optimize import isotonic_regression
 
 from scggml._anndata.drawn import plan_ends, plan_entries, plan_info
 from scggml._docs import documented
-from scggml.pl._figure import MISSING, PLAIN, distinct, finish, groups, note, panels
+from scggml.pl._figure import MISSING, PLAIN, distinct, finish, groups, note, panels, spread
 
 WIDTH = 0.06
 """Width of the bars of the types; the samples are 1 apart."""
@@ -151,15 +150,6 @@ def merged(flows: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
         end: flows[end].astype(str).where(flows[end].isin(kept), others).astype(names) for end in ("type_a", "type_b")
     }
     return flows.assign(**ends).groupby(list(ends), observed=True, as_index=False)[["mass", "distance"]].sum(), others
-
-
-def spread(middles: np.ndarray, apart: float, end: float) -> np.ndarray:
-    """Return places from 0 to `end` near the ascending ones given, `apart` from each other if there is room."""
-    apart = min(apart, end / max(len(middles), 1))
-    steps = apart * np.arange(len(middles))
-    # Ascending places less the steps are apart with the steps; these are nearest in squares.
-    free = isotonic_regression(middles - steps).x
-    return np.clip(free, apart / 2, end - apart / 2 - steps[-1]) + steps
 
 
 def _starts(total: pd.Series) -> dict[str, float]:

@@ -14,7 +14,7 @@ from scggml._anndata.keys import PREDICTION
 from scggml._anndata.messages import columns
 from scggml._anndata.results import read_entry
 from scggml._docs import documented
-from scggml.pl._figure import MISSING, distinct, finish, groups, panels
+from scggml.pl._figure import MISSING, distinct, finish, groups, is_number, panels
 
 UNLIKE = "unlike_reference"
 
@@ -134,8 +134,22 @@ def true_classes(samples: AnnData) -> pd.Series | None:
     label_key = read_entry(samples, PREDICTION, kind="prediction", made_by="predict")["params"].get("label_key")
     if label_key not in columns(samples):
         return None
-    truth = groups(obs_column(samples, label_key)).astype(object)
+    column = obs_column(samples, label_key)
+    if is_number(column):  # classes are text, and a missing value makes whole numbers floats
+        by_value = {
+            number: name for name in predicted_classes(samples, UNLIKE)[0] if (number := _number(name)) is not None
+        }
+        column = column.map(lambda value: by_value.get(float(value), str(value)), na_action="ignore")
+    truth = groups(column).astype(object)
     return truth if truth.notna().any() else None
+
+
+def _number(name: object) -> float | None:
+    """Return the number that a name of a class is, None if it is none."""
+    try:
+        return float(str(name))
+    except ValueError:
+        return None
 
 
 def wrong(table: pd.DataFrame, truth: pd.Series) -> np.ndarray:

@@ -120,7 +120,8 @@ def scores(
     if paired or (paired is None and not numbers and _is_paired(table)):
         for _, own in table.groupby("donor"):
             at = table.index.get_indexer(own.index)
-            ax.plot(np.asarray(x)[at], own["score"], color=FAINT, linewidth=0.7, zorder=1)
+            at = at[np.argsort(np.asarray(x)[at], kind="stable")]  # from left to right
+            ax.plot(np.asarray(x)[at], table["score"].iloc[at], color=FAINT, linewidth=0.7, zorder=1)
     points = table.assign(x=np.asarray(x, dtype=np.float64))
     if color is None:
         colors = dict.fromkeys(table["label"], OKABE_ITO[0]) if numbers else palette(adata, label)

@@ -14,12 +14,12 @@ from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import NEITHER, read_ranking
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
-from scggml.pl._figure import FAINT, PLAIN, finish, note, panels, wrapped
+from scggml.pl._figure import FAINT, PLAIN, finish, note, panels, spread, wrapped
 
 STEP = 0.062
 """Least distance of two names of genes, as a share of the height."""
 
-FITTING = int(0.94 / STEP) + 1
+FITTING = int(1 / STEP)
 """Most names at either side."""
 
 ROOM = 0.5
@@ -100,11 +100,11 @@ def volcano(
     ends = _ends(adata, key, number)
     (ax,) = panels(1, ax, (4.2, 3.4))
     sure, directed = table["p_adjusted"] <= alpha, table["higher_in"] != NEITHER
-    for chosen, paint in ((~sure, FAINT), (sure, PLAIN)):
+    for layer, (chosen, paint) in enumerate(((~sure, FAINT), (sure, PLAIN))):
         for filled in (False, True):
             part = table[chosen & (directed == filled)]
             face = paint if filled else "white"
-            ax.scatter(part["x"], part["y"], s=14, c=face, edgecolors=paint, linewidths=0.8, zorder=2 + chosen.any())
+            ax.scatter(part["x"], part["y"], s=14, c=face, edgecolors=paint, linewidths=0.8, zorder=2 + layer)
     ax.axhline(-np.log10(alpha), color=FAINT, linewidth=0.8, linestyle="--", zorder=1)
     top = max(float(table["y"].max()), -np.log10(alpha)) if len(table) else 1.0
     ax.set_ylim(-0.04 * top, 1.08 * top)
@@ -177,9 +177,9 @@ def _name(ax: Axes, x: np.ndarray, named: pd.DataFrame) -> None:
     ax.set_xlim(ends[1], ends[0])
     bottom, top = ax.get_ylim()
     for part, at, align in zip(sides, (0.99, 0.01), ("right", "left"), strict=True):
-        ordered = part.nlargest(FITTING, "excess").sort_values(["y", "excess"], ascending=[False, False])
+        ordered = part.nlargest(FITTING, "excess").sort_values(["y", "excess"])
         wanted = (ordered["y"].to_numpy() - bottom) / (top - bottom)
-        for (_, gene), height in zip(ordered.iterrows(), spread(wanted), strict=True):
+        for (_, gene), height in zip(ordered.iterrows(), spread(wanted, STEP, 1.0), strict=True):
             ax.annotate(
                 gene["gene"],
                 (gene["x"], gene["y"]),
@@ -190,19 +190,3 @@ def _name(ax: Axes, x: np.ndarray, named: pd.DataFrame) -> None:
                 fontsize="x-small",
                 arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2},
             )
-
-
-def spread(heights: np.ndarray) -> np.ndarray:
-    """Return heights (falling) that are at least STEP apart, within the axes if there is room."""
-    out = np.array(heights, dtype=np.float64)
-    if not len(out):
-        return out
-    out[0] = min(out[0], 0.97)
-    for i in range(1, len(out)):
-        out[i] = min(out[i], out[i - 1] - STEP)
-    below = 0.03 - out[-1]
-    if below > 0:  # the lowest ones move up, and push those above them
-        out[-1] = 0.03
-        for i in range(len(out) - 2, -1, -1):
-            out[i] = max(out[i], out[i + 1] + STEP)
-    return out

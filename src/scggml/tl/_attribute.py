@@ -133,7 +133,7 @@ def attribute(
             `excess_same_type` and `excess_other_type` (by where the mass goes), and as a sum of `excess_state` and
             `excess_composition`. With `held_out`: `p_value_state`, `p_value_composition`, and false discovery rates
             (Benjamini and Hochberg, over types and parts of a pair of classes; none below the p-value of the first
-            component) `p_adjusted_state`, `p_adjusted_composition`.
+            component, if the label is that of the metric) `p_adjusted_state`, `p_adjusted_composition`.
         `flows`
             the same by pair of types (`type_a`, `type_b`): `mass` and `distance`, which add up to 1 and the mean
             distance.
@@ -213,7 +213,8 @@ def attribute(
         p = None
         if held_out and n_perm:
             p = p_values(study, result, n_perm, np.random.default_rng([reading.seed, 4]))
-            gate = Gate.of(adata, metric, seed=reading.seed, n_jobs=n_jobs, progress=progress)
+            if reading.label_key == metric.reading.label_key:  # the components say nothing about another label
+                gate = Gate.of(adata, metric, seed=reading.seed, own=True, n_jobs=n_jobs, progress=progress)
         elif not held_out and has_held_out(adata, stored):
             warn_of_difference(study, result, add_up(study, read_held_out(adata, stored), **options))
         types = _with_parts(types, study, result, p, 0.0 if gate is None else gate.p)

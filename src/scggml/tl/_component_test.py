@@ -27,15 +27,15 @@ def component_test(
 ) -> AnnData | None:
     r"""Test which components of a metric tell labels apart more than those of permuted labels do.
 
-    Components are tested one after another, the one along which samples of different labels move most beyond those of
-    one label first, up to the first one that is not real. For each, the components before it are removed from the cells
-    (cells move along their patterns until these components are 0), and canonical variates of Euclidean plans, which do
-    not depend on labels, are learned for the true labels and for labels that are permuted among donors (within
-    batches), each with two ridges, of which the better one counts. The statistic is the largest eigenvalue
-    :math:`\lambda`, how much farther samples of different labels are along the best direction than samples of one
-    label. A component is real if at most a share `level` of the permutations reach as large a one,
-    :math:`\lambda > 1`, samples of different labels are farther apart along the component itself, and at least a fifth
-    of it was learned rather than filled in by shrinkage.
+    Components are tested one after another, the one along which samples of different labels move most beyond those
+    of one label first (those that were not learned come last), up to the first one that is not real. For each, the
+    components before it are removed from the cells (cells move along their patterns until these components are 0),
+    and canonical variates of Euclidean plans, which do not depend on labels, are learned for the true labels and
+    for labels that are permuted among donors (within batches), each with two ridges, of which the better one
+    counts. The statistic is the largest eigenvalue :math:`\lambda`, how much farther samples of different labels
+    are along the best direction than samples of one label. A component is real if at most a share `level` of the
+    permutations reach as large a one, :math:`\lambda > 1`, samples of different labels are farther apart along the
+    component itself, and at least a fifth of it was learned rather than filled in by shrinkage.
 
     Two classes that differ by a shift have one real component, however many the metric has: shrinkage fills the others
     with the leading axes of the cells (`.uns["ggml"]["learned_share"]` says how much of each was learned). Figures draw
@@ -64,8 +64,8 @@ def component_test(
     -------
     None, or the copy if `copy`. Written is `.uns["ggml_components"]`, a dict: `real` (k,) bool, `p_values` and
     `eigenvalues` (k,), NaN for components that come after the first that is not real; `p_any`, the p-value of the
-    metric showing anything, below which no false discovery rate of its genes and cell types is let (`gene_stability`,
-    `attribute`); `smallest_p`, the smallest
+    metric showing anything (1 where cells differ, but its components do not show it), below which no false
+    discovery rate of its genes and cell types is let (`gene_stability`, `attribute`); `smallest_p`, the smallest
     p-value that the donors and permutations allow (five pairs of samples: 1/16); `verdict` in words; `fingerprint`,
     `params`.
 

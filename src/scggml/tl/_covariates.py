@@ -18,6 +18,7 @@ from scggml._anndata.covariates import (
     size_keys,
     write_covariates,
 )
+from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, choices, columns, warn
 from scggml._anndata.results import params
 from scggml._anndata.samples import read_distances
@@ -145,7 +146,7 @@ def covariates(
         raise ValueError(f"samples has {len(D)} rows; at least 3 samples are needed.")
     if not np.isfinite(D).all():
         raise ValueError(
-            f"samples.obsp[{key + '_distances'!r}] has {int((~np.isfinite(D)).sum())} values that are not finite; "
+            f"samples.obsp[{Keys(key).distances!r}] has {int((~np.isfinite(D)).sum())} values that are not finite; "
             "compute it again with sg.tl.distances(adata)."
         )
     check_whole("n_perm", n_perm, 1)

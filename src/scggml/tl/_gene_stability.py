@@ -113,7 +113,7 @@ def gene_stability(
         dict: the same numbers as arrays by gene (`genes`), and component with the whole metric last: `lower`, `upper`,
         `frequency` (n_genes, k + 1); `excess`, `p_value`, `p_adjusted` (n_genes,); `fingerprint`, `params`.
     `.uns["ggml_components"]`
-        With `n_perm`, unless it is there: what :func:`~scggml.tl.component_test` finds.
+        With `n_perm` and the donors of the metric, unless it is there: what :func:`~scggml.tl.component_test` finds.
 
     Raises
     ------
@@ -159,6 +159,7 @@ def gene_stability(
     seed = as_seed(rng)
     stored = read_metric(adata, key)
     changes = None if has_ranking(adata, stored) else read_changes(adata, stored, n_jobs=n_jobs, progress=progress)
+    own = groups_key in (None, stored.reading.groups_key)
     stored = replace(stored, reading=reread(stored.reading, groups_key=groups_key))
     generator = np.random.default_rng(seed)
     layer = None if changes is not None else _layer_of(read_ranking(adata, key).params, key)
@@ -186,7 +187,7 @@ def gene_stability(
         samples = points.samples
         strata = np.zeros(samples.n_samples, dtype=np.int64) if samples.batch is None else samples.batch
         found |= _significance(refit, strata, n_perm, **options)
-        gate = Gate.of(adata, stored, seed=seed, n_jobs=n_jobs, progress=progress)
+        gate = Gate.of(adata, stored, seed=seed, own=own, n_jobs=n_jobs, progress=progress)
         found["p_adjusted"] = np.maximum(found["p_adjusted"], gate.p)
 
     adata = adata.copy() if copy else adata

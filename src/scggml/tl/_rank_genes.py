@@ -49,8 +49,8 @@ def rank_genes(
     as well. **Which way** a gene goes is its *shift*, the same sum of :math:`x_{jg} - y_{lg}` with x in the class at
     the positive end of the component and y in the reference class; over all cells this is the difference of the mean
     expression of samples. A direction is named where the shift differs from 0 between donors (moderated t-test: p at
-    most 0.01, and a false discovery rate of at most 0.05 among the 100 genes with the strongest patterns, for others
-    among all), elsewhere `"neither"`.
+    most 0.01, and an adjusted p-value of at most 0.05 among the 100 genes with the strongest patterns, for others among
+    all), elsewhere `"neither"`. This screens genes that change; whether they do is tested by `gene_stability`.
 
     With `cell_type_key` patterns and shifts are split by the type of the cells that move (an entry of a plan counts
     half for the type at either end), so that types add up to the whole: which genes, in which cells. There genes

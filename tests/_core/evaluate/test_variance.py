@@ -323,3 +323,11 @@ def test_planted_effects_are_told_apart():
         found["label"].append(beyond(D, label, batch, age).p_value <= 0.05)
     assert min(sum(found["batch"]), sum(found["alone"])) >= 15
     assert max(sum(found["age"]), sum(found["label"])) <= 4
+
+
+def test_equal_shares_below_0_are_ties():
+    """Distances that are not Euclidean can have a negative share; here that of the true groups is the smallest."""
+    D = np.array([[0, 5, 1, 1], [5, 0, 1, 1], [1, 1, 0, 5], [1, 1, 5, 0]], dtype=float)
+    found = share_alone(D, categories([0, 0, 1, 1]), np.arange(4), n_perm=200, rng=np.random.default_rng(0))
+    assert found.F < 0
+    assert found.p_value == 1.0

@@ -252,7 +252,7 @@ class _Model:
             r2_adjusted=float(adjusted[0]),
             null95=float(np.quantile(adjusted[1:], 0.95)) if able else np.nan,
             F=float(F[0]),
-            p_value=max(p_value(float(F[0]) * (1 - 1e-9), F[1:]), least) if able else np.nan,
+            p_value=max(p_value(float(F[0]) - 1e-9 * abs(float(F[0])), F[1:]), least) if able else np.nan,
         )
 
 
