@@ -188,7 +188,7 @@ def test_auto_is_settled_by_the_samples_at_hand(adata, monkeypatch):
     monkeypatch.setattr("scggml._core.transport.coreset.CELLS", 5)
     assert reading.settled(reading.select(adata), 501).summary == Coreset(50)
     monkeypatch.setattr("scggml._core.transport.coreset.MANY", 5)
-    assert reading.settled(reading.select(adata), 5).summary == Coreset(200)
+    assert reading.settled(reading.select(adata), 5).summary == Coreset(400)
 
 
 def test_a_target_needs_a_label_and_two_samples_of_each_class(adata):

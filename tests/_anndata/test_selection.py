@@ -649,7 +649,7 @@ def test_values_that_are_not_finite_are_found_before_they_are_summarized(adata):
 @pytest.mark.parametrize(("large", "sizes"), [(6, [4, 7, 3, 6]), (5, [2, 2, 2, 2])])
 def test_auto_summarizes_where_the_median_sample_is_large(adata, monkeypatch, large, sizes):
     monkeypatch.setattr("scggml._core.transport.coreset.MANY", large)  # the median sample has 5 cells
-    monkeypatch.setattr("scggml._core.transport.coreset.POINTS", (2, 2))
+    monkeypatch.setattr("scggml._core.transport.coreset.POINTS", ((4, 2),))
     assert read(adata, summary="auto").sizes.tolist() == sizes
 
 

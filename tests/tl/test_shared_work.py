@@ -56,10 +56,12 @@ JOBS = {
 
 
 @pytest.mark.filterwarnings("ignore:No false discovery rate")
+@pytest.mark.filterwarnings("ignore:No component of the metric")
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize("method", ["canonical", sg.tl.Triplets(max_iter=2, tol=0.0)])
 def test_euclidean_plans_are_solved_once_however_many_refits_there_are(learned, counted, job, method):
     sg.tl.ggml(learned, "sample", "label", method=method, progress=False)
+    sg.tl.component_test(learned, **QUIET)  # which has plans of its own
     for n in (2, 5):
         counted.update(dict.fromkeys(counted, 0))
         JOBS[job](learned, n)
@@ -113,6 +115,7 @@ def test_large_samples_are_decided_on_by_fewer_points_that_are_solved_once_more(
     assert (counted["shared"], counted["choice"]) == (2, 0)
 
 
+@pytest.mark.filterwarnings("ignore:No component of the metric")
 def test_a_refit_solves_the_alternations_after_the_first_alone(learned, counted):
     """Of three alternations: a single fit solves all, a refit two, with the pairs of its training samples."""
     method = sg.tl.Canonical(ridge=0.05, ridge_scale="mean")
@@ -122,6 +125,7 @@ def test_a_refit_solves_the_alternations_after_the_first_alone(learned, counted)
     counted.update(dict.fromkeys(counted, 0))
     sg.tl.rank_genes(learned, **QUIET)
     assert counted["pairs"] == 120
+    sg.tl.component_test(learned, **QUIET)
     counted.update(dict.fromkeys(counted, 0))
     with pytest.warns(UserWarning, match="No false discovery rate"):
         sg.tl.gene_stability(learned, 0, n_perm=4, **QUIET)
@@ -130,9 +134,11 @@ def test_a_refit_solves_the_alternations_after_the_first_alone(learned, counted)
     assert counted["pairs"] >= 120 + 5 * 2 * 120
 
 
+@pytest.mark.filterwarnings("ignore:No component of the metric")
 def test_effects_of_covariates_follow_the_labels_so_nothing_is_shared(learned, counted):
     learned.obs["age"] = learned.obs["donor"].astype(str).str[1:].astype(float) % 5
     sg.tl.ggml(learned, "sample", "label", covariate_keys=["age"], progress=False)
+    sg.tl.component_test(learned, **QUIET)
     counted.update(dict.fromkeys(counted, 0))
     with pytest.warns(UserWarning, match="No false discovery rate"):
         sg.tl.gene_stability(learned, 0, n_perm=2, **QUIET)

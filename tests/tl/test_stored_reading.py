@@ -195,7 +195,12 @@ def same(found: list, truth: list) -> bool:
 
 def call(function: Callable[[AnnData, AnnData], list], adata: AnnData, new: AnnData) -> list:
     with warnings.catch_warnings():
-        for said in ("min_cells=4 leaves out", "No false discovery rate", ".* are unlike any sample of the reference"):
+        for said in (
+            "min_cells=4 leaves out",
+            "No false discovery rate",
+            "No component of",
+            ".* are unlike any sample of the reference",
+        ):
             warnings.filterwarnings("ignore", message=said)
         return function(adata, new)
 

@@ -176,7 +176,7 @@ def test_auto_takes_few_points_where_cells_and_features_are_many():
     ("sizes", "large"), [([MANY] * 3, True), ([MANY - 1] * 3, False), ([1, MANY, 10**6], True), ([1, 1, 10**6], False)]
 )
 def test_auto_goes_by_the_median_sample(sizes, large):
-    assert as_summary("auto", np.array(sizes), 50) == (Coreset() if large else None)
+    assert as_summary("auto", np.array(sizes), 50) == (Coreset(400) if large else None)
     assert as_summary(None, np.array(sizes), 50) is None
     assert as_summary(Coreset(7), np.array(sizes), 50) == Coreset(7)
 
