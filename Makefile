@@ -14,10 +14,11 @@ UNTOLD := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W 
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-lowest test-pre lint docs clean
+.PHONY: help demo gallery test test-lowest test-pre lint docs clean
 
 help:
 	@echo "make demo         learn a metric on a synthetic cohort, print accuracies, write figures to demo_output/"
+	@echo "make gallery      every plot at its defaults, on one sheet, to gallery/ (ARGS=cohort.h5ad for a cohort of your own)"
 	@echo "make test         doctests and tests (ARGS=... goes to pytest)"
 	@echo "make test-lowest  the same with the lowest versions that pyproject.toml allows, in $(LOWEST)"
 	@echo "make test-pre     the same with pre-releases of numpy, scipy, pandas, anndata and scanpy, in $(PRE)"
@@ -27,6 +28,9 @@ help:
 
 demo: $(VENV)/.ready-demo
 	$(BIN)/python examples/demo.py
+
+gallery: $(VENV)/.ready-demo
+	$(BIN)/python examples/gallery.py $(ARGS)
 
 test: $(VENV)/.ready-test
 	$(BIN)/python $(PYTEST) $(ARGS)
@@ -46,7 +50,7 @@ docs: $(VENV)/.ready-doc
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(PRE) .mypy_cache .pytest_cache .ruff_cache docs/_build docs/api/generated demo_output benchmarks/.venv-*
+	rm -rf $(VENV) $(LOWEST) $(PRE) .mypy_cache .pytest_cache .ruff_cache docs/_build docs/api/generated docs/gallery demo_output gallery benchmarks/.venv-*
 
 $(VENV)/.ready-pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,6 +1,8 @@
 """Sphinx settings; `make docs` builds."""
 
 import shutil
+import subprocess
+import sys
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -57,6 +59,9 @@ for copy in (HERE / "tutorials").glob("*.ipynb"):
     copy.unlink()
 for notebook in (HERE.parent / "tutorials").glob("*.ipynb"):
     shutil.copy2(notebook, HERE / "tutorials")
+
+# The pictures of the page "Gallery", drawn by this version.
+subprocess.run([sys.executable, HERE.parent / "examples" / "gallery.py", "--folder", HERE / "gallery"], check=True)
 
 # Types of arrays as they are written in the code, not as Python spells them out.
 ARRAYS = {"ArrayLike": ArrayLike} | {

@@ -46,3 +46,9 @@ def test_versions_agree() -> None:
 
 def test_types_are_marked() -> None:
     assert (files("scggml") / "py.typed").is_file()
+
+
+def test_the_gallery_draws_every_plot():
+    source = (ROOT / "examples" / "gallery.py").read_text(encoding="utf-8")
+    drawn = re.findall(r"sg\.pl\.(\w+)\(", source)
+    assert sorted(drawn) == sorted(scggml.pl.__all__)

@@ -93,3 +93,16 @@ def test_many_names_stay_apart_and_inside(make_metric):
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     inside = ax.get_window_extent()
     assert all(inside.y0 - 1 <= box.y0 and box.y1 <= inside.y1 + 1 for box in boxes)
+
+
+def test_names_leave_room_for_the_points(adata):
+    adata.var["symbol"] = [f"GENE{i}LONG" for i in range(5)]
+    adata.uns["ggml_stability"]["p_adjusted"] = np.full(5, 0.01)
+    refresh_ranking(adata, read_metric(adata, "ggml"))
+    ax = sg.pl.volcano(adata, gene_symbols="symbol")
+    ax.figure.canvas.draw()
+    drawn = ax.transData.transform(np.concatenate([part.get_offsets() for part in ax.collections]))
+    for text in ax.texts:
+        if text.get_text() != "training samples":
+            box = Text.get_window_extent(text)
+            assert not ((drawn[:, 0] > box.x0) & (drawn[:, 0] < box.x1)).any()

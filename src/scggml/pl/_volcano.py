@@ -22,8 +22,8 @@ STEP = 0.062
 FITTING = int(1 / STEP)
 """Most names at either side."""
 
-ROOM = 0.5
-"""Share of the data's width that names get beside it, on each side that has any."""
+LETTER = 0.022
+"""Width of a letter of a name, as a share of that of the axes."""
 
 
 @documented
@@ -98,7 +98,7 @@ def volcano(
     table = volcano_table(adata, key=key, component=component, gene_symbols=gene_symbols)
     number = None if component is None else pick_components(adata, read_metric(adata, key), [component], "no genes")[0]
     ends = _ends(adata, key, number)
-    (ax,) = panels(1, ax, (4.2, 3.4))
+    (ax,) = panels(1, ax, (5.2, 3.4))
     sure, directed = table["p_adjusted"] <= alpha, table["higher_in"] != NEITHER
     for layer, (chosen, paint) in enumerate(((~sure, FAINT), (sure, PLAIN))):
         for filled in (False, True):
@@ -171,10 +171,11 @@ def _sides(ends: tuple[str, str]) -> str:
 def _name(ax: Axes, x: np.ndarray, named: pd.DataFrame) -> None:
     """Write names in a column at either side, as near to the height of their genes as they can be without overlap."""
     low, high = (float(x.min()), float(x.max())) if len(x) else (0.0, 1.0)
-    width = max(high - low, 1e-9)
     sides = [named[named["x"] >= 0], named[named["x"] < 0]]
-    ends = [high + (ROOM if len(sides[0]) else 0.05) * width, low - (ROOM if len(sides[1]) else 0.05) * width]
-    ax.set_xlim(ends[1], ends[0])
+    longest = max((len(name) for name in named["gene"]), default=0)
+    rooms = [min(0.36, LETTER * longest + 0.06) if len(part) else 0.04 for part in sides]
+    width = max(high - low, 1e-9) / (1 - sum(rooms))
+    ax.set_xlim(low - rooms[1] * width, high + rooms[0] * width)
     bottom, top = ax.get_ylim()
     for part, at, align in zip(sides, (0.99, 0.01), ("right", "left"), strict=True):
         ordered = part.nlargest(FITTING, "excess").sort_values(["y", "excess"])
