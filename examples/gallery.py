@@ -114,8 +114,13 @@ def draw(folder: Path, calls: dict[str, Callable[..., Any]]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, call in calls.items():
-        files.append(folder / f"{name}.png")
-        call(save=files[-1])
+        path = folder / f"{name}.png"
+        try:
+            call(save=path)
+        except ValueError as error:  # such as no gene set that is significant
+            print(f"pl.{name}: {error}")
+        else:
+            files.append(path)
         plt.close("all")
     sheet(files, folder / "gallery.png")
     return folder / "gallery.png"
