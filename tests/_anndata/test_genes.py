@@ -64,7 +64,7 @@ def test_components_have_names_and_a_least_share(adata):
         pick_components(adata, stored, [0], "no genes")
 
 
-@pytest.mark.parametrize("asked", [[2], ["ggml2"], [np.int64(2)], "ggml2", [2, "ggml2"]])
+@pytest.mark.parametrize("asked", [[2], ["ggml2"], [np.int64(2)], "ggml2", 2, [2, "ggml2"]])
 def test_components_have_numbers_and_names(asked):
     adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=5)
     sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)

@@ -7,10 +7,15 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import cdist, squareform
 
 import scggml as sg
-from scggml.pl._clustermap import LEGIBLE, color_limit, color_table
+from scggml.pl import _annotations
+from scggml.pl._clustermap import ANNOTATIONS, LEGIBLE, color_limit
 
 LABELS = ["well", "ill", "ill", "well", "other", "ill"]
 AGES = [30.0, 70.0, 50.0, 40.0, 60.0, 35.0]
+
+
+def color_table(samples, keys):
+    return _annotations.color_table(samples, keys, numbers=ANNOTATIONS)
 
 
 @pytest.fixture

@@ -439,3 +439,11 @@ def test_a_gene_is_a_color(make_samples):
     assert sg.pl.embedding(samples, color="CD4").get_legend() is not None
     with pytest.raises(KeyError, match=r"'CD8' is not a column of samples\.obs.* and not a gene"):
         sg.pl.embedding(samples, color="CD8")
+
+
+@pytest.mark.parametrize("color", [3, [3], ["label", None]])
+def test_a_color_that_is_no_name_is_refused(make_samples, color):
+    with pytest.raises(TypeError, match="pass the name of a column, or a list of names"):
+        sg.pl.embedding(make_samples(3, label=list("abc")), color=color)
+    with pytest.raises(TypeError, match="pass the name of a column, or a list of names"):
+        sg.pl.clustermap(make_samples(3, label=list("abc")), color=color)

@@ -99,9 +99,22 @@ def test_what_is_missing_is_named(samples):
         sg.pl.heatmap(samples, ["g0"], color=["label", "stage"])
 
 
-def test_genes_of_a_string_are_refused(samples):
-    with pytest.raises(TypeError, match="list of names"):
-        sg.pl.heatmap(samples, "g0")
+@pytest.mark.parametrize(
+    "options", [{"genes": "g0"}, {"genes": 3}, {"genes": None}, {"color": 3}, {"color": [1]}, {"standardize": "no"}]
+)
+def test_wrong_kinds_are_refused(samples, options):
+    with pytest.raises(TypeError, match=r"pass (a list of names|the name of a column)|must be True or False"):
+        sg.pl.heatmap(samples, **({"genes": ["g0"]} | options))
+
+
+def test_samples_of_a_metric_say_that_genes_were_chosen_on_them(samples):
+    assert list(sg.pl.heatmap(samples, ["g0"]).texts) == []
+    samples.obsp["ggml_distances"] = np.zeros((8, 8))
+    samples.uns["ggml_distances"] = {"seen": "training"}
+    (note,) = sg.pl.heatmap(samples, ["g0"]).texts
+    assert "training samples" in note.get_text()
+    samples.uns["ggml_distances"] = {"seen": "other"}
+    assert list(sg.pl.heatmap(samples, ["g0"]).texts) == []
 
 
 def test_missing_numbers_have_a_color_of_their_own(samples):

@@ -133,3 +133,14 @@ def test_what_is_missing_is_named(adata):
     adata.obs["phase"] = np.where(np.arange(adata.n_obs) % 2, "G1", "S")
     with pytest.raises(ValueError, match="several values in sample"):
         sg.pl.scores(adata, color="phase")
+
+
+@pytest.mark.parametrize("options", [{"held_out": "yes"}, {"paired": 1}])
+def test_flags_are_true_or_false(adata, options):
+    with pytest.raises(TypeError, match="must be True or False"):
+        sg.pl.scores(adata, **options)
+
+
+def test_numbers_that_are_all_missing_are_drawn(adata):
+    adata.obs["age"] = np.nan
+    assert len(points(sg.pl.scores(adata, color="age"))) == 10

@@ -93,6 +93,11 @@ def seen(samples: AnnData, key: str) -> str | None:
     return str(entry["seen"]) if isinstance(entry, Mapping) and "seen" in entry else None
 
 
+def is_learned(samples: AnnData) -> bool:
+    """Return whether a metric was learned on these samples, as any of their distances says."""
+    return any(seen(samples, key) in ("training", "held out") for key in distance_keys(samples.obsp))
+
+
 def key_of(samples: AnnData, basis: str) -> str | None:
     """Return the key of the distances that coordinates come from, if they say so."""
     if is_mds(samples, basis):

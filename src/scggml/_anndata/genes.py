@@ -76,7 +76,7 @@ def pick_components(
         real = real_components(adata, stored)
         chosen = share >= DOMINANT if real is None or not real.any() else real
         return [int(i) + 1 for i in np.flatnonzero(chosen)]
-    if isinstance(components, str):
+    if isinstance(components, str | int | np.integer):
         components = [components]
     numbers = {name: i + 1 for i, name in enumerate(component_names(stored))}
     found = [numbers.get(each, each) if isinstance(each, str) else each for each in components]

@@ -4,29 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from anndata import AnnData
-from matplotlib.colors import Normalize, to_hex
 from matplotlib.lines import Line2D
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
-from scggml._anndata.drawn import obs_column, seen
+from scggml._anndata.drawn import seen
 from scggml._anndata.samples import read_distances
 from scggml._docs import documented
+from scggml.pl._annotations import color_table
 from scggml.pl._figure import (
-    MISSING,
+    column_names,
     embolden,
     finish,
-    groups,
-    heading,
-    is_number,
-    marks,
     note,
-    palette,
 )
 
 Linkage = Literal["average", "complete", "single", "weighted"]
@@ -107,7 +101,7 @@ def clustermap(
     D = pd.DataFrame(read_distances(samples, key), index=samples.obs_names, columns=samples.obs_names)
     if len(D) < 2:
         raise ValueError(f"samples has {len(D)} row; at least two samples can be clustered.")
-    colors, legend = color_table(samples, [] if color is None else [color] if isinstance(color, str) else list(color))
+    colors, legend = color_table(samples, column_names(color), numbers=ANNOTATIONS)
     tree = linkage(squareform(D.to_numpy(), checks=False), linkage_method)
     named = len(D) <= NAMES
     largest, limit = float(D.to_numpy().max()), color_limit(D.to_numpy())
@@ -197,34 +191,3 @@ def _legend_at_right(grid: sns.matrix.ClusterGrid, entries: list[Line2D]) -> Non
         box = axes.get_position()
         axes.set_position((box.x0 * width / wider, box.y0, box.width * width / wider, box.height))
     grid.figure.set_size_inches(wider, height)
-
-
-def color_table(samples: AnnData, keys: Sequence[str]) -> tuple[pd.DataFrame, list[Line2D]]:
-    """Return hex colors of each sample (row) and key (column), and the entries of the legend with a heading by key."""
-    table = pd.DataFrame(index=samples.obs_names)
-    legend: list[Line2D] = []
-    used = 0
-    for key in keys:
-        values = obs_column(samples, key)
-        if is_number(values):
-            table[key], colors = _number_colors(values.astype(float))
-        else:
-            colors = palette(samples, key, used=used)
-            used += len(colors)
-            table[key] = [colors.get(name, MISSING) for name in groups(values).astype(object)]
-        if values.isna().any():
-            colors = colors | {"missing": MISSING}
-        legend += [heading(key), *marks(colors, marker="s")]
-    return table, legend
-
-
-def _number_colors(values: pd.Series) -> tuple[list[str], dict[str, str]]:
-    """Return colors of numbers on a scale, and those of its ends."""
-    low, high = values.min(), values.max()
-    scale = Normalize(low, high)
-
-    def color(value: float) -> str:
-        return to_hex(mpl.colormaps[ANNOTATIONS](0.15 + 0.85 * scale(value)))  # the palest ones are lost on white
-
-    ends = () if np.isnan(low) else (low, high)
-    return [MISSING if np.isnan(v) else color(v) for v in values], {f"{v:.4g}": color(v) for v in ends}

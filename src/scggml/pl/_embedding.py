@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -16,20 +15,17 @@ from scggml._anndata.drawn import cell_counts, is_mds, key_of, mds_shares, sampl
 from scggml._anndata.graph import warn_of_graph
 from scggml._docs import documented
 from scggml.pl._figure import (
-    MISSING,
-    NUMBERS,
     OKABE_ITO,
-    embolden,
+    beside,
+    column_names,
     finish,
     groups,
     heading,
     is_number,
-    marks,
     note,
-    palette,
+    paint,
     panels,
     percent,
-    wrapped,
 )
 
 SMALLEST, LARGEST = 25.0, 220.0
@@ -40,9 +36,6 @@ ONE_SIZE = 60.0
 
 SIZE, AXES = (4.8, 3.6), 3.6
 """Size of the figure, and least width of its axes, in inches; a wider legend makes the figure wider."""
-
-LINE = 24
-"""Letters of a name in the legend that stand in one line."""
 
 CROWD = 100
 """Samples above which all points become smaller."""
@@ -117,7 +110,7 @@ def embedding(
     """
     warn_of_graph(samples, basis)
     several = color is not None and not isinstance(color, str)
-    colors: list[str | None] = [*color] if several else [color]  # type: ignore[misc, list-item]  # one or several
+    colors: list[str | None] = [None] if color is None else [*column_names(color)]
     if not colors:
         raise ValueError("color=[] names nothing; pass columns of samples.obs or genes, or None.")
     tables = [embedding_table(samples, basis, name, components) for name in colors]  # what is missing is named here
@@ -146,34 +139,14 @@ def _draw(
     area = table["area"] if counts is not None else ONE_SIZE * crowding(len(table))
     style: dict[str, Any] = {"s": area, "alpha": 0.9, "linewidths": 0.5 * crowding(len(table)), "edgecolors": "white"}
     entries: list[Artist] = []
-    if color is not None and is_number(table["color"]):
-        scale = mpl.colormaps[NUMBERS].with_extremes(bad=MISSING)
-        drawn = ax.scatter(
-            table["x"], table["y"], c=table["color"].astype(float), cmap=scale, plotnonfinite=True, **style
-        )
-        ax.figure.colorbar(drawn, ax=ax, label=color, shrink=0.8)
+    if color is None:
+        ax.scatter(table["x"], table["y"], c=[OKABE_ITO[0]] * len(table), **style)
     else:
-        paints = {} if color is None else palette(samples, color)
-        paint = [OKABE_ITO[0]] * len(table) if color is None else [paints.get(name, MISSING) for name in table["color"]]
-        ax.scatter(table["x"], table["y"], c=paint, **style)
-        if color is not None:
-            missing = {"missing": MISSING} if table["color"].isna().any() else {}
-            entries += [heading(color), *marks({wrapped(name, LINE): c for name, c in (paints | missing).items()})]
+        entries += paint(ax, samples, color, table, **style)
     if counts is not None:
         entries += _size_entries(ax, counts)
     if entries:
-        columns = 1 + (len(entries) - 1) // 16
-        embolden(
-            ax.legend(
-                handles=entries,
-                loc="upper left",
-                bbox_to_anchor=(1.01, 1.0),
-                frameon=False,
-                fontsize="small",
-                labelspacing=0.7,  # the largest point is taller than a line
-                ncols=columns,
-            )
-        )
+        beside(ax, entries, labelspacing=0.7)  # the largest point is taller than a line
     scaled = is_mds(samples, basis)
     share = mds_shares(samples) if scaled else None
     for axis, i in zip((ax.xaxis, ax.yaxis), components, strict=True):

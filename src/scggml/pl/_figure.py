@@ -1,16 +1,18 @@
 """Helpers of all plots: panels, colors that everybody can distinguish, and saving."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
@@ -39,6 +41,12 @@ deuteranopia (Machado et al. 2009); 2.3 can just be told.
 
 MISSING = "#BBBBBB"
 NUMBERS = "viridis"
+
+LINE = 24
+"""Letters in a line of a legend."""
+
+SHORT = 16
+"""Letters of the names of both ends of an axis that fit into one line."""
 
 NOTE = 5.5
 """Size of the letters of notes, in points."""
@@ -169,6 +177,46 @@ def spread(middles: np.ndarray, apart: float, end: float) -> np.ndarray:
 def heading(text: str) -> Line2D:
     """Return a legend entry that heads a section."""
     return Line2D([], [], linestyle="", label=text)
+
+
+def column_names(color: str | Sequence[str] | None) -> list[str]:
+    """Return the names of columns that are asked for, one or several."""
+    names = [] if color is None else [color] if isinstance(color, str) else color
+    if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"color={color!r} is a {type(color).__name__}; pass the name of a column, or a list of names.")
+    return list(names)
+
+
+def paint(ax: Axes, samples: AnnData, key: str, points: pd.DataFrame, **style: Any) -> list[Line2D]:
+    """Draw points (`x`, `y`) in the colors of a column (`color`: numbers, or groups as text); return its legend.
+
+    Numbers get a color bar in its place.
+    """
+    values = points["color"]
+    if is_number(values):
+        scale = mpl.colormaps[NUMBERS].with_extremes(bad=MISSING)
+        known = values.to_numpy(dtype=float, na_value=np.nan)
+        norm = None if np.isfinite(known).any() else Normalize(0, 1)
+        drawn = ax.scatter(points["x"], points["y"], c=known, cmap=scale, norm=norm, plotnonfinite=True, **style)
+        ax.figure.colorbar(drawn, ax=ax, label=key, shrink=0.8)
+        return []
+    colors = {name: color for name, color in palette(samples, key).items() if (values == name).any()}
+    ax.scatter(points["x"], points["y"], c=[colors.get(name, MISSING) for name in values], **style)
+    missing = {"missing": MISSING} if values.isna().any() else {}
+    return [heading(key), *marks({wrapped(name, LINE): color for name, color in (colors | missing).items()})]
+
+
+def beside(ax: Axes, entries: Sequence[Artist], *, at: float = 1.01, **options: Any) -> None:
+    """Draw a legend to the right of the axes, in as many columns as it needs, with its headings in bold."""
+    columns = 1 + (len(entries) - 1) // 16
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (at, 1.0), "frameon": False, "fontsize": "small"}
+    embolden(ax.legend(handles=entries, ncols=columns, **(place | options)))
+
+
+def sides(low: str, high: str) -> str:
+    """Return the label of an axis along which genes are higher in a class at either end."""
+    between = "   |   " if len(low + high) <= SHORT else "\n"
+    return f"← higher in {low}{between}higher in {high} →"
 
 
 def embolden(legend: Legend) -> None:

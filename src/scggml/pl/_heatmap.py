@@ -1,20 +1,28 @@
 """Draw the expression of genes in samples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, to_hex, to_rgb
-from matplotlib.lines import Line2D
+from matplotlib.colors import Normalize, to_rgb
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from scggml._anndata.drawn import obs_column, sample_genes
+from scggml._anndata.drawn import is_learned, obs_column, sample_genes
+from scggml._core.checks import check_flag
 from scggml._docs import documented
-from scggml.pl._figure import MISSING, embolden, finish, groups, heading, is_number, marks, palette, panels
+from scggml.pl._annotations import color_table
+from scggml.pl._figure import (
+    beside,
+    column_names,
+    finish,
+    groups,
+    is_number,
+    note,
+    panels,
+)
 
 CUT = 2.5
 """Standard deviations at which colors end."""
@@ -31,8 +39,8 @@ LINE = 0.19
 NAMED = 60
 """Most samples whose names are written."""
 
-GAP = "#F3E3C3"
-"""Color of a number that is missing, which no gray is."""
+ANNOTATIONS = "Greens"
+"""Scale of numbers of samples, which is none of the expression."""
 
 GRAYS = "Greys"
 """Scale of numbers beside the samples, which are not expression."""
@@ -52,6 +60,9 @@ def heatmap(
 ) -> Axes:
     """Draw genes x samples, samples by group and within a group by likeness.
 
+    Genes that were chosen because they differ between these samples do so here, whether or not they do in others; the
+    figure says so where samples are those that a metric was learned on.
+
     Parameters
     ----------
     samples
@@ -60,7 +71,7 @@ def heatmap(
         Names of genes in the order in which they are drawn, such as
         `sg.get.rank_genes_df(adata, component=1, n_genes=20)["gene"]`.
     color
-        Columns of `.obs` that are drawn above the samples: groups, or numbers (in gray). Samples are sorted by the
+        Columns of `.obs` that are drawn above the samples: groups, or numbers (in green). Samples are sorted by the
         first one.
     layer
         Layer to draw, such as `"fraction"` (share of the cells that express a gene), in place of `.X`.
@@ -84,7 +95,7 @@ def heatmap(
     ValueError
         No genes, or a gene that comes twice.
     TypeError
-        A text in place of a list.
+        A text in place of a list of genes, a column that is no text, `standardize` that is neither True nor False.
 
     Examples
     --------
@@ -99,18 +110,13 @@ def heatmap(
     ----------
     Eisen et al., *Cluster analysis and display of genome-wide expression patterns*, PNAS 1998.
     """
-    columns = [] if color is None else [color] if isinstance(color, str) else list(color)
-    shown = [obs_column(samples, name) for name in columns]
+    check_flag("standardize", standardize)
+    columns = column_names(color)
+    colors, entries = color_table(samples, columns, numbers=ANNOTATIONS)
     table = heatmap_table(samples, genes, columns, layer=layer, standardize=standardize)
     n_genes, n_samples = table.shape
     width = COLUMN * n_samples if n_samples <= NAMED else min(COLUMN * n_samples, 6.0)
     height = ROW * (n_genes + len(columns) + 0.2)
-    strips, used = list[tuple[str, np.ndarray, list[Line2D]]](), 0
-    for name, column in zip(columns, shown, strict=True):
-        colors, found = _strip(samples, name, column.loc[table.columns], used)
-        used += 0 if is_number(column) else len(found) - 1
-        strips.append((name, colors, found))
-    entries = [entry for *_, found in strips for entry in found]
     below = 0.5 if n_samples <= NAMED else 0.1  # names
     (ax,) = panels(1, ax, (2.8 + max(width, 1.6), max(1.0 + height + below, 0.3 + LINE * len(entries))))
     norm = Normalize(-CUT, CUT) if standardize else None
@@ -121,26 +127,27 @@ def heatmap(
     if n_samples <= NAMED:
         ax.set_xticks(range(n_samples), table.columns, rotation=90, fontsize=6)
     ax.tick_params(length=0)
-    places = [-1.2 - i for i in range(len(strips))]  # above the genes
-    for place, (_, colors, _) in zip(places, strips, strict=True):
+    places = [-1.2 - i for i in range(len(columns))]  # above the genes
+    for place, name in zip(places, columns, strict=True):
         extent = (-0.5, n_samples - 0.5, place + 0.42, place - 0.42)
-        ax.imshow(colors[None], aspect="auto", interpolation="nearest", extent=extent)
+        strip = np.array([to_rgb(paint) for paint in colors.loc[table.columns, name]])
+        ax.imshow(strip[None], aspect="auto", interpolation="nearest", extent=extent)
     ax.set_ylim(n_genes - 0.5, (places[-1] if places else 0.0) - 0.5)
     ax.set_yticks([*places, *range(n_genes)], [*columns, *table.index], fontsize="small")
     ax.spines[:].set_visible(False)
-    if shown and not is_number(shown[0]):
-        codes = groups(shown[0]).cat.codes.loc[table.columns].to_numpy()
+    first = obs_column(samples, columns[0]) if columns else None
+    if first is not None and not is_number(first):
+        codes = groups(first).cat.codes.loc[table.columns].to_numpy()
         for last in np.flatnonzero(np.diff(codes)):
             ax.axvline(last + 0.5, color="white", linewidth=1.5)
     label = "mean expression" if layer is None else layer
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=min(1.0, 1.4 / height), extend="both" if standardize else "neither")
     bar.set_label(f"{label}, sd" if standardize else label, fontsize="small")
     if entries:
-        # the color bar makes room for it
-        legend = ax.legend(
-            handles=entries, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize="small"
-        )
-        embolden(legend)
+        beside(ax, entries, at=1.02)  # the color bar makes room for it
+    # genes are most often those that were found in these samples, which then differ in them by choice
+    if is_learned(samples):
+        note(ax, "training", "genes that were chosen on them differ by choice")
     finish(ax.figure, show=show, save=save)
     return ax
 
@@ -149,8 +156,9 @@ def heatmap_table(
     samples: AnnData, genes: Sequence[str], columns: Sequence[str], *, layer: str | None, standardize: bool
 ) -> pd.DataFrame:
     """Return what is drawn, genes x samples, the samples in the order in which they are drawn."""
-    if isinstance(genes, str):
-        raise TypeError(f"genes={genes!r} is one text; pass a list of names, such as [{genes!r}].")
+    if isinstance(genes, str) or not isinstance(genes, Iterable):
+        kind = "one text" if isinstance(genes, str) else f"a {type(genes).__name__}"
+        raise TypeError(f"genes={genes!r} is {kind}; pass a list of names, such as ['CD4', 'CD8A'].")
     names = [str(gene) for gene in genes]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"genes={names[:5]!r}: pass at least one gene, each once.")
@@ -182,22 +190,3 @@ def _leaves(rows: np.ndarray) -> np.ndarray:
     """Return the order of the leaves of a tree in which neighbors are as alike as they can be."""
     out: np.ndarray = leaves_list(linkage(rows, "average", optimal_ordering=len(rows) <= 500))
     return out
-
-
-def _strip(samples: AnnData, name: str, values: pd.Series, used: int) -> tuple[np.ndarray, list[Line2D]]:
-    """Return (n_samples, 3) colors of a column, and the entries of its legend; `used` colors are those of others."""
-    if is_number(values):
-        numbers = values.to_numpy(dtype=float)
-        known = numbers[np.isfinite(numbers)]
-        low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
-        colors = mpl.colormaps[GRAYS](0.15 + 0.85 * (np.nan_to_num(numbers) - low) / ((high - low) or 1.0))[:, :3]
-        colors[~np.isfinite(numbers)] = to_rgb(GAP)
-        shown_ends = [(low, 0.15), (high, 1.0)] if len(known) else []
-        ends = {f"{value:g}": to_hex(mpl.colormaps[GRAYS](at)) for value, at in shown_ends}
-        gap = {"missing": GAP} if len(known) < len(numbers) else {}
-        return colors, [heading(name), *marks(ends | gap, marker="s")]
-    paints = palette(samples, name, used=used)
-    shown = groups(values).astype(object)
-    missing = {"missing": MISSING} if shown.isna().any() else {}
-    colors = np.array([to_rgb(paints.get(value, MISSING)) for value in shown])
-    return colors, [heading(name), *marks(paints | missing, marker="s")]

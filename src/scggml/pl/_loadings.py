@@ -14,7 +14,16 @@ from scggml._anndata.ranking import NEITHER, By, check_by, read_ranking
 from scggml._anndata.tested import real_components
 from scggml._core.metric import shares
 from scggml._docs import documented
-from scggml.pl._figure import FAINT, PLAIN, finish, grid, note, panels, percent
+from scggml.pl._figure import (
+    FAINT,
+    PLAIN,
+    finish,
+    grid,
+    note,
+    panels,
+    percent,
+    sides,
+)
 
 
 @documented
@@ -111,8 +120,7 @@ def loadings(
         panel.axvline(0, color="black", linewidth=0.8)
         high, low = ranking.ends(component)
         panel.set_title(f"{key}{component} ({percent(share[component - 1])})")
-        between = "   |   " if len(low + high) <= SHORT else "\n"
-        panel.set_xlabel(f"{UNITS[by]}\n← higher in {low}{between}higher in {high} →", fontsize="small")
+        panel.set_xlabel(f"{UNITS[by]}\n{sides(low, high)}", fontsize="small")
         panel.locator_params(axis="x", nbins=4)
         panel.ticklabel_format(axis="x", scilimits=(-2, 3))
         panel.spines[["top", "right"]].set_visible(False)
@@ -120,9 +128,6 @@ def loadings(
     finish(axes[0].figure, show=show, save=save)
     return axes
 
-
-SHORT = 16
-"""Letters of the names of both ends that fit into one line."""
 
 UNITS: dict[By, str] = {"pattern": "pattern (sd)", "loading": "loading"}
 """What bars are, by what genes are ranked by."""

@@ -3,30 +3,26 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 
 from scggml._anndata.genes import Component, pick_components
 from scggml._anndata.metric import read_metric
 from scggml._anndata.scores import read_scores
+from scggml._core.checks import check_flag
 from scggml._docs import documented
 from scggml.pl._figure import (
     FAINT,
-    MISSING,
-    NUMBERS,
     OKABE_ITO,
     PLAIN,
-    embolden,
+    beside,
     finish,
     groups,
-    heading,
     is_number,
-    marks,
     note,
+    paint,
     palette,
     panels,
     wrapped,
@@ -90,6 +86,8 @@ def scores(
     ------
     KeyError
         No such metric or column; `held_out` without `tl.cross_fit`.
+    TypeError
+        `held_out` or `paired` that is neither True, False nor None.
     ValueError
         No such component; a column with several values in a sample.
 
@@ -107,6 +105,9 @@ def scores(
     Chernozhukov et al., *Double/debiased machine learning for treatment and structural parameters*, The Econometrics
     Journal 2018, for cross-fitting.
     """
+    for name, value in (("held_out", held_out), ("paired", paired)):
+        if value is not None:
+            check_flag(name, value)
     stored = read_metric(adata, key)
     (number,) = pick_components(adata, stored, [component], "no scores")
     table, seen = read_scores(adata, stored, number, held_out=held_out, column=color)
@@ -116,18 +117,21 @@ def scores(
     slanted = len(names) > 3 and max(map(len, names)) > LONG
     below = 0.05 * max(map(len, names)) if slanted else 0.0  # inches that slanted names take
     (ax,) = panels(1, ax, (2.2 + 0.5 * max(len(names), 4), 3.2 + below))
-    x = table["label"].to_numpy(dtype=float) if numbers else table["label"].cat.codes + jitter(table)
+    places = table["label"] if numbers else table["label"].cat.codes + jitter(table)
+    x = places.to_numpy(dtype=float)
     if paired or (paired is None and not numbers and _is_paired(table)):
         for _, own in table.groupby("donor"):
             at = table.index.get_indexer(own.index)
-            at = at[np.argsort(np.asarray(x)[at], kind="stable")]  # from left to right
-            ax.plot(np.asarray(x)[at], table["score"].iloc[at], color=FAINT, linewidth=0.7, zorder=1)
-    points = table.assign(x=np.asarray(x, dtype=np.float64))
+            at = at[np.argsort(x[at], kind="stable")]  # from left to right
+            ax.plot(x[at], table["score"].iloc[at], color=FAINT, linewidth=0.7, zorder=1)
     if color is None:
         colors = dict.fromkeys(table["label"], OKABE_ITO[0]) if numbers else palette(adata, label)
-        ax.scatter(points["x"], points["score"], c=[colors[name] for name in table["label"]], **POINT)
+        ax.scatter(x, table["score"], c=[colors[name] for name in table["label"]], **POINT)
     else:
-        _paint(ax, adata, points, color)
+        values = table["color"] if is_number(table["color"]) else groups(table["color"]).astype(object)
+        entries = paint(ax, adata, color, table.assign(x=x, y=table["score"], color=values), **POINT)
+        if entries:
+            beside(ax, entries)
     if numbers:
         ax.set_xlabel(label)
     else:
@@ -157,26 +161,3 @@ def jitter(table: pd.DataFrame) -> np.ndarray:
 def _is_paired(table: pd.DataFrame) -> bool:
     """Return whether most donors have samples of several classes."""
     return bool((table.groupby("donor")["label"].nunique() > 1).mean() > 0.5)
-
-
-def _paint(ax: Axes, adata: AnnData, points: pd.DataFrame, color: str) -> None:
-    """Draw the points in the colors of a column, with its legend."""
-    values = points["color"]
-    if is_number(values):
-        known = values.to_numpy(dtype=float)
-        scale = mpl.colormaps[NUMBERS].with_extremes(bad=MISSING)
-        norm = Normalize(np.nanmin(known), np.nanmax(known)) if np.isfinite(known).any() else None
-        drawn = ax.scatter(points["x"], points["score"], c=known, cmap=scale, norm=norm, plotnonfinite=True, **POINT)
-        ax.figure.colorbar(drawn, ax=ax, label=color, shrink=0.8)
-        return
-    names = groups(values)
-    colors = {name: paint for name, paint in palette(adata, color).items() if name in set(names.dropna())}
-    paint = [colors.get(name, MISSING) for name in names.astype(object)]
-    ax.scatter(points["x"], points["score"], c=paint, **POINT)
-    missing = {"missing": MISSING} if names.isna().any() else {}
-    entries = [heading(color), *marks(colors | missing)]
-    columns = 1 + (len(entries) - 1) // 16
-    legend = ax.legend(
-        handles=entries, ncols=columns, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small"
-    )
-    embolden(legend)

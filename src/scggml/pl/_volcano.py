@@ -14,7 +14,16 @@ from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import NEITHER, read_ranking
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
-from scggml.pl._figure import FAINT, PLAIN, finish, note, panels, spread, wrapped
+from scggml.pl._figure import (
+    FAINT,
+    PLAIN,
+    beside,
+    finish,
+    note,
+    panels,
+    sides,
+    spread,
+)
 
 STEP = 0.062
 """Least distance of two names of genes, as a share of the height."""
@@ -112,7 +121,7 @@ def volcano(
     _name(ax, table["x"].to_numpy(), named)
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_ylabel("$-$log$_{10}$ false discovery rate")
-    ax.set_xlabel("excess (sd)" if ends is None else _sides(ends))
+    ax.set_xlabel("excess (sd)" if ends is None else f"excess (sd)\n{sides(ends[1], ends[0])}")
     if ends is not None:
         ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     ax.set_title(key if number is None else f"{key}{number}")
@@ -121,7 +130,7 @@ def volcano(
         Line2D([], [], marker="o", linestyle="", markersize=4, color=FAINT, label=f"FDR > {alpha:g}"),
         Line2D([], [], marker="o", linestyle="", markersize=4, mfc="white", mec=PLAIN, label="no clear direction"),
     ]
-    ax.legend(handles=entries, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
+    beside(ax, entries)
     note(ax, read_ranking(adata, key).seen, "")
     finish(ax.figure, show=show, save=save)
     return ax
@@ -130,10 +139,7 @@ def volcano(
 def volcano_table(adata: AnnData, *, key: str, component: Component | None, gene_symbols: str | None) -> pd.DataFrame:
     """Return `gene`, `excess`, `p_adjusted`, `higher_in`, and where each gene is drawn, `x` and `y`."""
     stored, ranking = read_metric(adata, key), read_ranking(adata, key)
-    name = key
-    if component is not None:
-        name = name_of_component(adata, stored, component)
-    table = ranking.of(name)
+    table = ranking.of(key if component is None else name_of_component(adata, stored, component))
     if "p_adjusted" not in table or table["p_adjusted"].isna().all():
         raise KeyError(
             f"No 'p_adjusted' in the table of adata.uns[{Keys(key).genes!r}]; test genes with "
@@ -158,26 +164,16 @@ def _ends(adata: AnnData, key: str, component: int | None) -> tuple[str, str] | 
     return every.pop() if len(every) == 1 else None
 
 
-def _sides(ends: tuple[str, str]) -> str:
-    """Return the label of the axis, with the class at either side."""
-    high, low = (wrapped(f"higher in {name}", 24) for name in ends)
-    lines = [part.split("\n") for part in (low, high)]
-    rows = max(map(len, lines))
-    left, right = (part + [""] * (rows - len(part)) for part in lines)
-    sides = "\n".join(f"{a:<26}{b:>26}" if rows > 1 else f"{a}    {b}" for a, b in zip(left, right, strict=True))
-    return f"excess (sd)\n← {sides} →" if rows == 1 else f"excess (sd)\n{sides}"
-
-
 def _name(ax: Axes, x: np.ndarray, named: pd.DataFrame) -> None:
     """Write names in a column at either side, as near to the height of their genes as they can be without overlap."""
     low, high = (float(x.min()), float(x.max())) if len(x) else (0.0, 1.0)
-    sides = [named[named["x"] >= 0], named[named["x"] < 0]]
+    parts = [named[named["x"] >= 0], named[named["x"] < 0]]
     longest = max((len(name) for name in named["gene"]), default=0)
-    rooms = [min(0.36, LETTER * longest + 0.06) if len(part) else 0.04 for part in sides]
+    rooms = [min(0.36, LETTER * longest + 0.06) if len(part) else 0.04 for part in parts]
     width = max(high - low, 1e-9) / (1 - sum(rooms))
     ax.set_xlim(low - rooms[1] * width, high + rooms[0] * width)
     bottom, top = ax.get_ylim()
-    for part, at, align in zip(sides, (0.99, 0.01), ("right", "left"), strict=True):
+    for part, at, align in zip(parts, (0.99, 0.01), ("right", "left"), strict=True):
         ordered = part.nlargest(FITTING, "excess").sort_values(["y", "excess"])
         wanted = (ordered["y"].to_numpy() - bottom) / (top - bottom)
         for (_, gene), height in zip(ordered.iterrows(), spread(wanted, STEP, 1.0), strict=True):

@@ -263,7 +263,7 @@ def _confounding(covariate: Covariate, label: Covariate) -> tuple[bool, str]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is the same for all covariates."""
+    """Measure one covariate after the other; distances and permutations are the same for all."""
 
     D: Floats
     groups: Integers

@@ -21,7 +21,7 @@ BLOCK = 2**21
 
 @dataclass(frozen=True)
 class Covariate:
-    """What is known of each sample.
+    """Hold what is known of each sample.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Covariate:
 
 @dataclass(frozen=True)
 class Share:
-    """What a covariate explains of the squared distances between n samples, beyond others if there are any.
+    """Hold what a covariate explains of the squared distances between n samples, beyond others if there are any.
 
     Parameters
     ----------
