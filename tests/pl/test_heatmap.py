@@ -131,3 +131,28 @@ def test_only_genes_that_are_asked_for_need_one_name(samples):
     np.testing.assert_array_equal(drawn(sg.pl.heatmap(samples, ["g0"], standardize=False))[0].size, 8)
     with pytest.raises(ValueError, match=r"several genes of the name 'g1'.*var_names_make_unique"):
         sg.pl.heatmap(samples, ["g1"])
+
+
+@pytest.mark.parametrize("n_genes", [2, 25])
+def test_long_names_take_no_room_of_the_matrix(n_genes, overlaps):
+    """Forty letters of each class, gene and sample: names of samples stay apart, and nothing is cut."""
+    rng = np.random.default_rng(0)
+    obs = pd.DataFrame(
+        {"label": pd.Categorical([f"a class of forty letters in its name nr {i % 10:02d}" for i in range(30)])},
+        index=[f"patient_with_a_name_of_forty_letters_nr{i}" for i in range(30)],
+    )
+    genes = [f"a_gene_with_a_name_of_forty_letters__{i:03d}" for i in range(n_genes)]
+    samples = AnnData(rng.normal(size=(30, n_genes)), obs=obs, var=pd.DataFrame(index=genes))
+    ax = sg.pl.heatmap(samples, genes, color="label")
+    ax.figure.canvas.draw()
+    ticks = [tick for tick in ax.get_xticklabels() if tick.get_text()]
+    assert len(ticks) == 30
+    assert overlaps(ax.figure, *ticks) == []
+    assert overlaps(ax.figure, ax.get_legend(), ax.figure.axes[-1]) == []
+    assert ax.get_window_extent().height / ax.figure.dpi > 0.12 * n_genes
+    whole = ax.figure.bbox
+    for part in (*ticks, *ax.get_yticklabels(), ax.get_legend()):
+        box = part.get_window_extent()
+        assert whole.x0 <= box.x0
+        assert box.x1 <= whole.x1
+        assert whole.y0 <= box.y0

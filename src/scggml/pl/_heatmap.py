@@ -33,6 +33,9 @@ COLORS = "RdBu_r"
 ROW, COLUMN = 0.17, 0.13
 """Inches of a gene, and of a sample whose name is written."""
 
+LETTER, SMALL = 0.085, 0.06
+"""Inches of a letter, and of one of the names of samples."""
+
 LINE = 0.19
 """Inches of an entry of the legend."""
 
@@ -117,8 +120,11 @@ def heatmap(
     n_genes, n_samples = table.shape
     width = COLUMN * n_samples if n_samples <= NAMED else min(COLUMN * n_samples, 6.0)
     height = ROW * (n_genes + len(columns) + 0.2)
-    below = 0.5 if n_samples <= NAMED else 0.1  # names
-    (ax,) = panels(1, ax, (2.8 + max(width, 1.6), max(1.0 + height + below, 0.3 + LINE * len(entries))))
+    # what stands around the matrix does not take of its room
+    left = LETTER * max(map(len, [*table.index, *columns]))
+    right = 1.0 + (0.4 + LETTER * max(len(str(entry.get_label())) for entry in entries) if entries else 0.0)
+    below = SMALL * max(map(len, table.columns)) if n_samples <= NAMED else 0.1
+    (ax,) = panels(1, ax, (left + max(width, 1.6) + right, max(0.6 + height + below, 0.3 + LINE * len(entries))))
     norm = Normalize(-CUT, CUT) if standardize else None
     drawn = ax.imshow(
         table.to_numpy(), aspect="auto", cmap=COLORS if standardize else GRAYS, norm=norm, interpolation="nearest"

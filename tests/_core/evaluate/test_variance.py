@@ -331,3 +331,15 @@ def test_equal_shares_below_0_are_ties():
     found = share_alone(D, categories([0, 0, 1, 1]), np.arange(4), n_perm=200, rng=np.random.default_rng(0))
     assert found.F < 0
     assert found.p_value == 1.0
+
+
+def test_a_share_beyond_others_that_explain_nothing_is_at_most_1():
+    """Few samples, and others with almost as many columns: their own adjusted share is far below 0."""
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1], 6)
+    points = rng.normal(size=(12, 2)) * 0.2 + 5.0 * label[:, None]
+    others = [categories(np.tile([0, 1, 2, 3, 4, 5], 2), "donor")]
+    options = {"n_perm": 99, "rng": rng}
+    found = share_beyond(cdist(points, points), categories(label, "label"), others, np.arange(12), **options)
+    assert 0.9 < found.r2_adjusted <= 1.0
+    assert found.r2 <= 1.0

@@ -62,7 +62,7 @@ class Share:
     Parameters
     ----------
     r2, r2_adjusted
-        Share, and share beyond what as many random columns would explain.
+        Share, and share beyond what as many random columns would explain; beyond others, at most 1.
     null95
         95 % quantile of `r2_adjusted` under permutations.
     F
@@ -244,7 +244,8 @@ class _Model:
         each = np.divide(explained, ranks, out=np.zeros(len(ranks)), where=ranks > 0)
         # nothing is left between samples at the same places; rounding is not told apart from that
         F = np.divide(each, rest, out=np.full(len(ranks), np.inf), where=rest > 1e-12 * total)
-        adjusted = (n - 1) / total * (left / (n - q) - rest)
+        # others that explain less than random columns would explain nothing, or else a share could be above 1
+        adjusted = (n - 1) / total * (np.minimum(left / (n - q), total / (n - 1)) - rest)
         able = possible >= 2 and len(ranks) > 1
         least = smallest_p(possible, len(ranks) - 1) if able else np.nan
         return Share(
