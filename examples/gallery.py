@@ -60,6 +60,8 @@ def prepare(
     samples = sg.tl.distances(adata, held_out=True, **QUIET)
     sg.tl.mds(samples, key="ggml_held_out")
     sg.tl.covariates(samples, key="ggml_held_out")
+    sg.tl.trajectory(samples, adata, cell_type_key=cell_type_key, **QUIET)
+    sg.tl.influence(adata, **QUIET)
     sg.tl.cross_validate(adata, n_repeats=2, **QUIET)
     sg.tl.permutation_test(adata, n_permutations=20, **QUIET)
     sg.tl.tune(adata, **given, space={"n_comps": [1, 2]}, n_splits=3, **QUIET)
@@ -77,6 +79,8 @@ def prepare(
         "clustermap": lambda **o: sg.pl.clustermap(samples, key="ggml_held_out", color=label_key, **o),
         "embedding": lambda **o: sg.pl.embedding(samples, color=label_key, **o),
         "covariates": lambda **o: sg.pl.covariates(samples, key="ggml_held_out", **o),
+        "trajectory": lambda **o: sg.pl.trajectory(samples, **o),
+        "influence": lambda **o: sg.pl.influence(adata, **o),
         "loadings": lambda **o: sg.pl.loadings(adata, **o),
         "volcano": lambda **o: sg.pl.volcano(adata, **o),
         "heatmap": lambda **o: sg.pl.heatmap(samples, genes, color=label_key, **o),

@@ -57,6 +57,8 @@ FLOORS = {
     "scggml._anndata.tested": 26,
     "scggml._anndata.covariates": 28,
     "scggml._anndata.scores": 28,
+    "scggml._anndata.influence": 26,
+    "scggml._anndata.trajectory": 29,
     "scggml.datasets": 30,
     "scggml.ext": 30,
     "scggml.get": 30,

@@ -111,15 +111,15 @@ def read_covariate(samples: AnnData, name: str, argument: str) -> Covariate:
     return Covariate(name, "categorical", codes, tuple(str(level) for level in levels))
 
 
-def read_groups(samples: AnnData, groups_key: str | None) -> Integers:
-    """Return (P,) code of the donor of each sample; without a column each sample is a donor."""
+def read_groups(samples: AnnData, groups_key: str | None, argument: str = "groups_key") -> Integers:
+    """Return (P,) code of the donor (or batch) of each sample; without a column each sample is a donor."""
     if groups_key is None:
         return np.arange(samples.n_obs)
-    column = sample_column(samples, groups_key, "groups_key")
+    column = sample_column(samples, groups_key, argument)
     missing = np.flatnonzero(column.isna())
     if len(missing):
         raise ValueError(
-            f"samples.obs[{groups_key!r}] (groups_key) is missing for {len(missing)} samples (the first is "
+            f"samples.obs[{groups_key!r}] ({argument}) is missing for {len(missing)} samples (the first is "
             f"{samples.obs_names[missing[0]]!r}); fill it in, or leave these samples out."
         )
     return pd.factorize(as_text(column))[0].astype(np.int64)

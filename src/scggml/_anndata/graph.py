@@ -6,6 +6,7 @@ import numpy as np
 import scanpy as sc
 from anndata import AnnData
 from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from scggml._anndata.keys import CONNECTIVITIES, NEAREST, NEIGHBORS, Keys, distance_keys
 from scggml._anndata.messages import choices, warn
@@ -19,13 +20,40 @@ GRAPHED = ("umap", "diffmap", "draw_graph")
 def write_neighbors(samples: AnnData, key: str, distances: Floats, n_neighbors: int, seed: int) -> None:
     """Write the graph that scanpy makes of (P, P) distances, with at most `n_neighbors` neighbors of each sample."""
     nearest = Nearest(min(n_neighbors, len(distances)))
-    graph = AnnData(distances, obs=samples.obs[[]])  # in .X, which scanpy 1 and 2 call by the same name
-    sc.pp.neighbors(graph, n_neighbors=nearest.n_neighbors, use_rep="X", transformer=nearest, random_state=seed)
+    graph = _graph(distances, nearest, seed)
+    graph.obs_names = samples.obs_names
     write_obsp(samples, CONNECTIVITIES, graph.obsp[CONNECTIVITIES])
     write_obsp(samples, NEAREST, nearest.others(distances))
     # scanpy lays out UMAP from this slot where the graph falls into pieces: the mean profiles
     params = graph.uns[NEIGHBORS]["params"] | {"metric": Keys(key).distances, "use_rep": "X"}
     write_uns(samples, NEIGHBORS, dict(graph.uns[NEIGHBORS]) | {"params": params})
+
+
+def _graph(distances: Floats, nearest: "Nearest", seed: int) -> AnnData:
+    """Return the graph of scanpy over (P, P) distances."""
+    graph = AnnData(distances)  # in .X, which scanpy 1 and 2 call by the same name
+    sc.pp.neighbors(graph, n_neighbors=nearest.n_neighbors, use_rep="X", transformer=nearest, random_state=seed)
+    return graph
+
+
+def diffusion(distances: Floats, n_neighbors: int, seed: int) -> AnnData:
+    """Return the diffusion map of scanpy over a graph of samples; neighbors are doubled until it is in one piece."""
+    while True:
+        graph = _graph(distances, Nearest(min(n_neighbors, len(distances))), seed)
+        whole = connected_components(graph.obsp[CONNECTIVITIES], directed=False)[0] == 1
+        if whole or n_neighbors >= len(distances):
+            break
+        n_neighbors *= 2
+    sc.tl.diffmap(graph, n_comps=min(15, len(distances) - 2), random_state=seed)
+    return graph
+
+
+def pseudotime(graph: AnnData, root: int) -> Floats:
+    """Return (P,) diffusion pseudotime from a sample, from 0 to 1."""
+    graph.uns["iroot"] = root
+    sc.tl.dpt(graph, n_dcs=min(10, graph.obsm["X_diffmap"].shape[1]))
+    found: Floats = graph.obs["dpt_pseudotime"].to_numpy(dtype=np.float64)
+    return found
 
 
 def warn_of_graph(samples: AnnData, basis: str) -> None:

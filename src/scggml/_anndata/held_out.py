@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from anndata import AnnData
+from tqdm.auto import tqdm
 
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
@@ -17,6 +18,8 @@ from scggml._core.cohort import Cohort, Floats, Integers, Names
 from scggml._core.evaluate.cross_fit import CrossFit, Separation
 from scggml._core.learn.covariates import Adjustment
 from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.pairs import solve_distances, square
+from scggml._core.transport.solver import Solver
 
 ENTRIES = ("samples", "fold", "left_out", "components", "centers", "scales", "p_values")
 
@@ -92,6 +95,24 @@ class HeldOut:
         """Return (n_points, k) where the cells of `cohort` are under one of the metrics without two folds."""
         k = self.fits.components.shape[1]
         out: Floats = np.ascontiguousarray(cohort.points[:, number * k : (number + 1) * k], dtype=np.float64)
+        return out
+
+    def distances(
+        self,
+        cohort: Cohort,
+        fold: Integers,
+        solver: Solver,
+        *,
+        n_jobs: int | None,
+        progress: str | None = None,
+    ) -> Floats:
+        """Return (P, P) distances of samples in these folds, each pair under metrics that have seen neither donor."""
+        out = np.zeros((cohort.n_samples, cohort.n_samples))
+        fits = list(self.fits.pairs(fold))
+        for e, members, pairs, share in tqdm(fits, desc=progress, unit="fit", disable=progress is None, leave=False):
+            part, cost = cohort.take(members), self.stored.cost
+            values = solve_distances(part, self.points(part, e), pairs, cost, solver=solver, n_jobs=n_jobs)
+            out[np.ix_(members, members)] += square(values * share, pairs, len(members))
         return out
 
 

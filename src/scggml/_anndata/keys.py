@@ -50,6 +50,26 @@ class Keys:
         return f"{self.key}_covariates"
 
     @property
+    def pseudotime(self) -> str:
+        """`.obs` of the samples: their order along a trajectory."""
+        return f"{self.key}_pseudotime"
+
+    @property
+    def trajectory(self) -> str:
+        """`.uns` of the samples: genes and cell types along it."""
+        return f"{self.key}_trajectory"
+
+    @property
+    def cell_types(self) -> str:
+        """`.obsm` of the samples: shares of the cell types along it."""
+        return f"{self.key}_cell_types"
+
+    @property
+    def influence(self) -> str:
+        """`.uns` of the cells: the metric without each donor."""
+        return f"{self.key}_influence"
+
+    @property
     def components(self) -> str:
         """`.uns` of the cells: which components are real."""
         return f"{self.key}_components"

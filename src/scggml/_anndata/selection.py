@@ -68,6 +68,28 @@ class Selection:
             owner=place[self.owner],
         )
 
+    def folds(self, n_folds: int, rng: np.random.Generator) -> list[tuple["Selection", "Selection"]]:
+        """Deal the chosen cells of each sample at random into folds; return all others and the cells of each fold.
+
+        Each sample must have at least as many cells as there are folds.
+        """
+        fold = np.empty(len(self.rows), dtype=np.int64)
+        for start, stop in pairwise(self.offsets):
+            fold[start:stop] = rng.permutation(stop - start) % n_folds
+        return [(self._part(fold != k), self._part(fold == k)) for k in range(n_folds)]
+
+    def _part(self, chosen: np.ndarray) -> "Selection":
+        """Return some of the chosen cells of each sample, their weights of sum 1 again."""
+        counts = np.add.reduceat(chosen.astype(np.int64), self.offsets[:-1])
+        weights = np.where(chosen, self.weights, 0.0)
+        total = np.repeat(np.add.reduceat(weights, self.offsets[:-1]), self.sizes)
+        return replace(
+            self,
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            rows=self.rows[chosen],
+            weights=(weights / total)[chosen],
+        )
+
     def _cells(self, key: str, argument: str) -> tuple[pd.Series, Integers]:
         """Return a column without missing values for all cells of the samples, and the sample of each."""
         column = find_column(self.adata, key, argument)

@@ -8,10 +8,12 @@ from ._enrichment import enrichment as enrichment
 from ._gene_stability import gene_stability as gene_stability
 from ._heatmap import heatmap as heatmap
 from ._history import history as history
+from ._influence import influence as influence
 from ._loadings import loadings as loadings
 from ._permutation_test import permutation_test as permutation_test
 from ._plan import plan as plan
 from ._predictions import predictions as predictions
 from ._scores import scores as scores
+from ._trajectory import trajectory as trajectory
 from ._tuning import tuning as tuning
 from ._volcano import volcano as volcano

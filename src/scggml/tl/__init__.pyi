@@ -6,6 +6,7 @@ from ._cross_validate import cross_validate as cross_validate
 from ._distances import distances as distances
 from ._gene_stability import gene_stability as gene_stability
 from ._ggml import ggml as ggml
+from ._influence import influence as influence
 from ._mds import mds as mds
 from ._methods import Blend as Blend
 from ._methods import Preprocess as Preprocess
@@ -20,4 +21,5 @@ from ._plan import plan as plan
 from ._predict import predict as predict
 from ._project import project as project
 from ._rank_genes import rank_genes as rank_genes
+from ._trajectory import trajectory as trajectory
 from ._tune import tune as tune

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from scggml._anndata.features import AUTO, Features, Mask, find_basis, read_features
 from scggml._anndata.held_out import read_held_out
@@ -207,6 +206,10 @@ def distances(
         entry["label_key"] = reading.label_key
     if learned and stored is not None:
         entry |= {"fingerprint": stored.fingerprint, "seen": stored.seen(selection.names)}
+    else:
+        if _given(use_rep, layer, mask_var):
+            reading = replace(reading, use_rep=use_rep, layer=layer)
+        entry |= {"reading": reading.to_params(), "features": names.astype(object)}
     write_distances(samples, name, square(values, pairs, cohort.n_samples), entry)
     return samples
 
@@ -226,14 +229,7 @@ def _held_out(
     fold, name = found.folds(selection), Keys(stored.key).held_out
     summary = as_summary(stored.reading.summary, selection.sizes, len(stored.components))
     cohort = found.cohort(selection, summary=summary, n_jobs=n_jobs, progress=progress)
-    D = np.zeros((selection.n_samples, selection.n_samples))
-    every = list(found.fits.pairs(fold))
-    for e, members, pairs, share in tqdm(
-        every, desc=f"{name} distances", unit="fit", disable=not progress, leave=False
-    ):
-        part = cohort.take(members)
-        values = solve_distances(part, found.points(part, e), pairs, stored.cost, solver=engine, n_jobs=n_jobs)
-        D[np.ix_(members, members)] += square(values * share, pairs, len(members))
+    D = found.distances(cohort, fold, engine, n_jobs=n_jobs, progress=f"{name} distances" if progress else None)
     samples = samples_adata(selection, cohort, stored.features, layer=stored.reading.layer, genes=genes, n_jobs=n_jobs)
     entry = {"metric": name, "sample_key": stored.reading.sample_key, "fingerprint": stored.fingerprint}
     if stored.reading.label_key is not None:

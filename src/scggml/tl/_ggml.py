@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scggml._anndata.disk import at_hand
 from scggml._anndata.features import read_features, warn_of_counts, warn_of_scales
+from scggml._anndata.influence import warn_of_outlying
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, warn
 from scggml._anndata.metric import (
@@ -254,6 +255,7 @@ def ggml(
     _check_rank(learner, samples.cohort, features.slot)
     warn_of_counts(features, samples.cohort, genes=use_rep in (None, "X"))
     warn_of_scales(features, samples.cohort)
+    warn_of_outlying(samples, target, selection)
 
     given: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
     found = learner.learn(samples, target, rng=reading.learning_rng(), **given)

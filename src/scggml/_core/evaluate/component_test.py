@@ -24,6 +24,9 @@ RIDGE = 0.05
 TIE = 1e-12
 """Share of an eigenvalue up to which others are equal to it."""
 
+MOST_PAIRS = 40_000
+"""Pairs of samples whose plans all permutations share; of more (from 284 samples on) as many are drawn."""
+
 LEARNED = 0.2
 """Share of a component that must have been learned for it to be real."""
 
@@ -118,9 +121,10 @@ def component_test(
     variates are learned again; `learned` (k,) is how much of each component was learned. The statistic is the largest
     eigenvalue each time: after the labels are permuted the real differences are spread within the classes and lower all
     eigenvalues, so that comparing the second with the second would find too much. Plans are the Euclidean ones, which
-    no label enters: they are solved once, and plans that follow the labels find more where there is nothing too (they
-    were slower by ten times and less powerful). Two ridges are tried for all labels alike, one relative to all features
-    and one to each of them, which small features need: a ridge that was chosen for the true labels would favor them.
+    no label enters: they are solved once (in large cohorts for pairs that are drawn whatever their labels), and plans
+    that follow the labels find more where there is nothing too (they were slower by ten times and less powerful). Two
+    ridges are tried for all labels alike, one relative to all features and one to each of them, which small features
+    need: a ridge that was chosen for the true labels would favor them.
     """
     strata = np.zeros(samples.n_samples, dtype=np.int64) if samples.batch is None else samples.batch
     blocks = permutation_blocks(target.values, samples.groups, strata)
@@ -130,14 +134,19 @@ def component_test(
     own = (between > within) & (learned >= LEARNED)
     order = np.lexsort((within - between, ~own))
     testers = [
-        replace(learner, method=Canonical(ridge=RIDGE, ridge_scale=scale, n_alternations=1), shrinkage=0.0, n_comps=1)
+        replace(
+            learner,
+            method=Canonical(ridge=RIDGE, ridge_scale=scale, n_alternations=1, max_pairs=MOST_PAIRS),
+            shrinkage=0.0,
+            n_comps=1,
+        )
         for scale in get_args(RidgeScale)
     ]
     eigenvalues, p_values = list[float](), list[float]()
     for j in range(len(order)):
         first = order[:j]
         left = removed(samples, components[first], patterns[:, first]) if j else samples
-        shared = testers[0].with_work(left, rng=rng, n_jobs=n_jobs)
+        shared = testers[0].with_work(left, rng=rng, n_jobs=n_jobs, draw=True)
         seeds = rng.integers(2**63, size=n_perm + 1)
         tasks = [(target.values, seeds[0])] + [(permute(target.values, blocks, rng), seed) for seed in seeds[1:]]
         found = np.stack(

@@ -246,9 +246,11 @@ class Learner:
                 'label_kind="classes".'
             )
 
-    def with_work(self, samples: Samples, *, rng: np.random.Generator, n_jobs: int | None = None) -> Samples:
+    def with_work(
+        self, samples: Samples, *, rng: np.random.Generator, n_jobs: int | None = None, draw: bool = False
+    ) -> Samples:
         """Return the samples with the work that their refits share."""
-        return with_work(samples, self.canonical, solver=self.engine, rng=rng, n_jobs=n_jobs)
+        return with_work(samples, self.canonical, solver=self.engine, rng=rng, n_jobs=n_jobs, draw=draw)
 
     def _work(self, samples: Samples) -> Work | None:
         """Return the work that was done for these samples, if this learner can use it."""
@@ -285,7 +287,8 @@ class Learner:
         if samples.batch is not None:
             batch = np.zeros(P, dtype=np.int64)
             batch[at] = samples.batch
-        weights = weigh_pairs(replace(target, values=values), batch=batch, counts=work.counts(at))
+        solved = work.start.plans.pairs
+        weights = weigh_pairs(replace(target, values=values), batch=batch, counts=work.counts(at), pairs=solved)
         return canonical_metric(
             options, work.cohort, weights, k, solver=self.engine, n_jobs=n_jobs, start=work.start, progress=progress
         )

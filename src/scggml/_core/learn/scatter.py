@@ -20,8 +20,8 @@ PAIRS = 4096
 ROUNDING = 1e-10
 """Share of the scatter of the cells below which scatter along the plans is rounding."""
 
-BY_PAIR = 2**20
-"""Numbers in the scatters of single pairs that refits keep (8 MB)."""
+BY_PAIR = 2**23
+"""Numbers in the scatters of single pairs that refits keep (64 MB)."""
 
 
 Nodes = NDArray[np.int32]

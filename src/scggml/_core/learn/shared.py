@@ -58,18 +58,26 @@ def with_work(
     solver: Solver,
     rng: np.random.Generator,
     n_jobs: int | None = None,
+    draw: bool = False,
 ) -> Samples:
     """Return the samples with the work that their refits share; without it where they cannot share any.
 
     They cannot where covariates move the cells by what the labels say, where pairs are drawn by label, and where a
-    method does not start from canonical variates.
+    method does not start from canonical variates. With `draw` pairs beyond `max_pairs` are drawn here, whatever their
+    labels, for all refits alike.
     """
     pairs = all_pairs(samples.n_samples)
     # Whatever follows labels would leak into the folds, so nothing below may see them.
-    if samples.covariates is not None or canonical is None or len(pairs) > canonical.max_pairs:
+    if samples.covariates is not None or canonical is None:
         return samples
-    m = canonical.max_features
+    if len(pairs) > canonical.max_pairs:
+        if not draw:
+            return samples
+        pairs = pairs[np.sort(rng.choice(len(pairs), canonical.max_pairs, replace=False))]
+    m, everyone = canonical.max_features, np.arange(samples.n_samples)
     start = euclidean_start(samples.cohort, pairs, solver=solver, n_jobs=n_jobs, max_features=m).for_many()
+    if canonical.is_fixed:  # no setting is decided
+        return replace(samples, work=Work(samples.cohort, start, samples, None, solver, m), positions=everyone)
     small = smaller(samples, rng, n_jobs=n_jobs)
     # Not summarized: the plans are there already.
     small_start: Start | None = start
@@ -79,4 +87,4 @@ def with_work(
         own = all_pairs(small.n_samples)
         small_start = euclidean_start(small.cohort, own, solver=solver, n_jobs=n_jobs, max_features=m).for_many()
     work = Work(samples.cohort, start, replace(small, work=None, positions=None), small_start, solver, m)
-    return replace(samples, work=work, positions=np.arange(samples.n_samples))
+    return replace(samples, work=work, positions=everyone)

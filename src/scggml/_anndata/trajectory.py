@@ -1,0 +1,406 @@
+"""What a trajectory of samples needs: an order by any of their cells, genes by folds of cells, label and slots."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+from scipy.stats import spearmanr
+from tqdm.auto import tqdm
+
+from scggml._anndata.covariates import read_covariate, record_of
+from scggml._anndata.expression import Expression, genes_of, read_expression, read_sums
+from scggml._anndata.features import pick, read_features
+from scggml._anndata.genes import Component, pick_components
+from scggml._anndata.graph import diffusion, pseudotime
+from scggml._anndata.held_out import read_held_out
+from scggml._anndata.keys import Keys
+from scggml._anndata.messages import choices
+from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
+from scggml._anndata.reading import Reading
+from scggml._anndata.results import drop_obsm, write_obs, write_obsm, write_uns
+from scggml._anndata.selection import Selection
+from scggml._core.cohort import Floats, Integers, Names, Points
+from scggml._core.labelings import permutation_blocks
+from scggml._core.transport.coreset import as_summary
+from scggml._core.transport.exact import Exact
+from scggml._core.transport.pairs import all_pairs, solve_distances, square
+
+Order = Callable[[Selection], Floats]
+"""Gives the order of samples by some of their cells."""
+
+HELD_OUT = Keys("").held_out
+"""Ending of the keys of held-out distances."""
+
+
+@dataclass(frozen=True, eq=False)
+class Label:
+    """What is known of each sample that an order may follow.
+
+    Parameters
+    ----------
+    name
+        Column of `.obs`.
+    values
+        (P,) numbers or codes of classes, NaN where missing.
+    ordered
+        Whether larger values are later; two classes are.
+    levels
+        Names of the classes; empty for numbers.
+    """
+
+    name: str
+    values: Floats
+    ordered: bool
+    levels: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> np.ndarray:
+        """(P,) bool, whether the sample has a value."""
+        return ~np.isnan(self.values)
+
+    def is_late(self, order: Floats) -> bool:
+        """Return whether an order begins with the lowest value, or with the first class."""
+        values = self.values if self.ordered else np.where(self.known, self.values > 0, np.nan)
+        known = self.known
+        if not known.any() or np.ptp(values[known]) == 0 or np.ptp(order[known]) == 0:
+            return True
+        return bool(spearmanr(order[known], values[known]).statistic >= 0)
+
+
+def read_label(samples: AnnData, name: str | None, reading: Reading | None) -> Label | None:
+    """Return the label of the samples, its classes ordered and the reference first as the metric says."""
+    if name is None:
+        return None
+    column = read_covariate(samples, name, "label_key")
+    if column.kind == "numeric":
+        return Label(name, column.values, True)
+    own = reading if reading is not None and reading.label_key == name else None
+    levels, kind = column.levels, None if own is None else own.label_kind
+    dtype = samples.obs[name].dtype
+    ordered = isinstance(dtype, pd.CategoricalDtype) and bool(dtype.ordered) and kind != "classes"
+    if isinstance(kind, tuple):
+        levels, ordered = tuple(level for level in kind if level in levels), True
+    elif not ordered and own is not None and own.reference_class in levels:
+        levels = (str(own.reference_class), *(level for level in levels if level != own.reference_class))
+    place = np.array([levels.index(level) for level in column.levels] + [0], dtype=np.float64)
+    values = np.where(column.known, place[np.where(column.known, column.values, -1).astype(np.int64)], np.nan)
+    return Label(name, values, ordered or len(levels) == 2, levels)
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What is known of each sample; those of one donor, label and batch are a unit, which counts once.
+
+    Parameters
+    ----------
+    label
+        Label, None if there is none.
+    groups, batch
+        (P,) code of the donor, and of the batch.
+    """
+
+    label: Label | None
+    groups: Integers
+    batch: Integers
+
+    @property
+    def codes(self) -> Integers:
+        """(P,) code of the unit of each sample, in the order of donors."""
+        label = np.zeros(len(self.groups)) if self.label is None else np.nan_to_num(self.label.values, nan=np.inf)
+        parts = np.stack([self.groups, label, self.batch], axis=1)
+        return np.unique(parts, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+    def merge(self, values: Points) -> Points:
+        """Return the means of (..., P, n) values over the samples of each unit."""
+        codes = self.codes
+        share = sparse.csr_array((1.0 / np.bincount(codes)[codes], (codes, np.arange(len(codes)))))
+        flat = values.reshape(-1, *values.shape[-2:])
+        return np.stack([share @ part for part in flat]).reshape(*values.shape[:-2], -1, values.shape[-1])
+
+    def merge_orders(self, orders: Floats) -> Floats:
+        """Return the means of (..., P) orders over the samples of each unit."""
+        return np.asarray(self.merge(orders[..., None])[..., 0], dtype=np.float64)
+
+    @property
+    def blocks(self) -> list[Integers]:
+        """Units that may change places: those of a batch whose donors have one label, and the units of other donors."""
+        first = np.unique(self.codes, return_index=True)[1]
+        label = np.zeros(len(first)) if self.label is None else np.nan_to_num(self.label.values[first], nan=-1.0)
+        found = permutation_blocks(label, self.groups[first], self.batch[first])
+        return [np.concatenate(block) for block in found if block]
+
+    def take(self, samples: Integers) -> "Study":
+        """Return the same of the given samples."""
+        label = None if self.label is None else replace(self.label, values=self.label.values[samples])
+        return Study(label, self.groups[samples], self.batch[samples])
+
+    def labelled(self) -> Integers:
+        """Return the samples whose label is known."""
+        return np.arange(len(self.groups)) if self.label is None else np.flatnonzero(self.label.known)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where the order of samples comes from, and how to get it again from some of their cells.
+
+    Parameters
+    ----------
+    seen
+        Whether a metric was learned on the samples: "training", "held out", "other"; None if none was learned.
+    stored, selection
+        The metric and the cells of the samples in the order of `.obs_names`, None where they are not known.
+    of_cells
+        Distances, or scores, of the samples by some of their cells, None where they cannot be computed again.
+    """
+
+    seen: str | None
+    stored: StoredMetric | None = None
+    selection: Selection | None = None
+    of_cells: Order | None = None
+
+    @property
+    def own_label(self) -> str | None:
+        """Name of the label that the metric has learned from these samples; None if it has not."""
+        learned = self.stored is not None and self.seen in ("training", "held out")
+        return self.stored.reading.label_key if learned and self.stored is not None else None
+
+
+def source_of_distances(samples: AnnData, adata: AnnData | None, key: str, n_jobs: int | None) -> Source:
+    """Find out what stored distances are, and how to compute them from some cells."""
+    record = record_of(samples, key)
+    seen = str(record["seen"]) if "seen" in record else None
+    if adata is None:
+        return Source(seen)
+    name = str(record.get("metric", ""))
+    learned = name.removesuffix(HELD_OUT)
+    if learned in stored_keys(adata) and "fingerprint" in record:
+        stored = read_metric(adata, learned)
+        if str(record["fingerprint"]) != stored.fingerprint:
+            raise ValueError(
+                f"samples.obsp[{Keys(key).distances!r}] was computed for another metric than adata.uns[{learned!r}] is "
+                "now; compute it again with sg.tl.distances."
+            )
+        selection = _of_samples(stored.reading.select(adata, quiet=True), samples.obs_names)
+        by_cells = _held_out(adata, stored, n_jobs) if name != learned else _learned(stored, n_jobs)
+        return Source(seen, stored, selection, by_cells)
+    if "reading" in record and "features" in record:
+        where = f"samples.uns[{Keys(key).distances!r}]['reading']"
+        reading = Reading.from_params(record["reading"], where)
+        selection = _of_samples(reading.select(adata, quiet=True), samples.obs_names)
+        names = np.array([str(feature) for feature in record["features"]])
+        return Source(seen, None, selection, _fixed(adata, reading, names, name, n_jobs))
+    return Source(seen)
+
+
+def source_of_scores(samples: AnnData, adata: AnnData, key: str, component: Component) -> tuple[Source, int]:
+    """Return where the scores of samples on a component come from, and its number."""
+    stored = read_metric(adata, key)
+    (number,) = pick_components(adata, stored, [component], "no component")
+    selection = _of_samples(stored.reading.select(adata, quiet=True), samples.obs_names)
+    seen = stored.seen(selection.names)
+    slot = Keys(key).cells
+    if seen == "training":
+        read_held_out(adata, stored)  # the message names what to call
+        seen, slot = "held out", Keys(key).held_out_cells
+    if slot not in adata.obsm:
+        raise KeyError(f"No {slot!r} in adata.obsm, which holds {choices(adata.obsm)}.")
+    cells = np.asarray(adata.obsm[slot])[:, number - 1].astype(np.float64)
+
+    def of_cells(part: Selection) -> Floats:
+        out: Floats = np.add.reduceat(cells[part.rows] * part.weights, part.offsets[:-1])
+        return out
+
+    return Source(seen, stored, selection, of_cells), number
+
+
+def _of_samples(selection: Selection, names: pd.Index) -> Selection:
+    """Return the samples of these names, in this order."""
+    place = pd.Index(selection.names.astype(str)).get_indexer(names.astype(str))
+    if (place < 0).any():
+        missing = names[place < 0]
+        raise ValueError(
+            f"{len(missing)} of the {len(names)} samples are not in adata.obs[{selection.sample_key!r}], or have too "
+            f"few cells: {choices(missing)}. Pass the cells that samples were computed from."
+        )
+    return selection.take(place)
+
+
+def _held_out(adata: AnnData, stored: StoredMetric, n_jobs: int | None) -> Order:
+    found = read_held_out(adata, stored)
+
+    def of_cells(part: Selection) -> Floats:
+        summary = as_summary(stored.reading.summary, part.sizes, len(stored.components))
+        cohort = found.cohort(part, summary=summary, n_jobs=n_jobs)
+        return found.distances(cohort, found.folds(part), stored.learner.engine, n_jobs=n_jobs)
+
+    return of_cells
+
+
+def _learned(stored: StoredMetric, n_jobs: int | None) -> Order:
+    def of_cells(part: Selection) -> Floats:
+        summary = as_summary(stored.reading.summary, part.sizes, len(stored.components))
+        cohort = stored.cohort(part, summary=summary, n_jobs=n_jobs)
+        pairs, solver = all_pairs(cohort.n_samples), stored.learner.engine
+        values = solve_distances(cohort, cohort.points, pairs, stored.cost, solver=solver, n_jobs=n_jobs)
+        return square(values, pairs, cohort.n_samples)
+
+    return of_cells
+
+
+def _fixed(adata: AnnData, reading: Reading, names: Names, cost: Any, n_jobs: int | None) -> Order:
+    features = read_features(adata, use_rep=reading.use_rep, layer=reading.layer)
+    if not np.array_equal(features.names, names):
+        features = pick(features, names, "features that the distances were computed of")
+
+    def of_cells(part: Selection) -> Floats:
+        summary = as_summary(reading.summary, part.sizes, len(names))
+        rng = np.random.default_rng([reading.seed, 1])
+        cohort = part.read(features, summary=summary, rng=rng, n_jobs=n_jobs)
+        pairs = all_pairs(cohort.n_samples)
+        values = solve_distances(cohort, cohort.points, pairs, cost, solver=Exact(), n_jobs=n_jobs)
+        return square(values, pairs, cohort.n_samples)
+
+    return of_cells
+
+
+def diffusion_order(distances: Floats, root: int, n_neighbors: int, seed: int) -> Floats:
+    """Return (P,) diffusion pseudotime of distances, from a sample."""
+    return pseudotime(diffusion(distances, n_neighbors, seed), root)
+
+
+def along_diffusion(of_cells: Order, root: int, n_neighbors: int, seed: int) -> Order:
+    """Return how samples are ordered by diffusion pseudotime of their distances by some cells."""
+
+    def order(part: Selection) -> Floats:
+        return diffusion_order(of_cells(part), root, n_neighbors, seed)
+
+    return order
+
+
+def first_sample(distances: Floats, label: Label | None, n_neighbors: int, seed: int) -> int:
+    """Return the end of the first diffusion component at which the label is lowest; without a label, either end."""
+    along = diffusion(distances, n_neighbors, seed).obsm["X_diffmap"][:, 1]
+    late = label is None or label.is_late(along)
+    return int(np.argmin(along) if late else np.argmax(along))
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values of samples that may change along an order.
+
+    Parameters
+    ----------
+    names
+        (n,) names.
+    whole
+        (P, n) of all cells.
+    apart
+        (n_folds, P, n) of the cells of each fold, which the order of that number is *not* from.
+    """
+
+    names: Names
+    whole: Points
+    apart: Points
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Samples by random folds of their cells.
+
+    Parameters
+    ----------
+    orders
+        (n_folds, P) order by the cells outside of each fold.
+    genes, types
+        Mean expression; logarithms of the shares of cell types, None without a column of them.
+    shares
+        (P, n_types) shares of cell types among all cells.
+    """
+
+    orders: Floats
+    genes: Values
+    types: Values | None = None
+    shares: Floats | None = None
+
+
+def read_folds(
+    order: Order,
+    selection: Selection,
+    expression: Expression,
+    cell_type_key: str | None,
+    *,
+    n_folds: int,
+    rng: np.random.Generator,
+    n_jobs: int | None,
+    progress: bool,
+) -> Folds:
+    """Split the cells of all samples into folds, order samples without each and read the genes in it."""
+    folds = selection.folds(n_folds, rng)
+    bar = tqdm([rest for rest, _ in folds], desc="orders", unit="fold", disable=not progress, leave=False)
+    orders = np.stack([order(rest) for rest in bar])
+    parts = [selection, *(own for _, own in folds)]
+    place = np.full(selection.adata.n_obs, -1, dtype=np.int64)
+    place[selection.rows] = np.arange(len(selection.rows))
+    numbers = np.zeros((len(selection.rows), len(parts)))
+    for column, part in enumerate(parts):
+        numbers[place[part.rows], column] = part.weights
+    spans = [slice(start, stop) for start, stop in pairwise(selection.offsets)]
+    found = read_sums(expression, [selection.rows[own] for own in spans], (numbers[own] for own in spans), n_jobs)
+    means = np.stack([sums.products.astype(np.float32) for sums in found], axis=1)
+    genes = Values(expression.features.names, means[0], means[1:])
+    if cell_type_key is None:
+        return Folds(orders, genes)
+    names = selection.categories(cell_type_key, "cell_type_key")[1]
+    shares = [part.shares(cell_type_key, "cell_type_key") for part in parts]
+    logs = [log_ratios(share * part.sizes[:, None]) for share, part in zip(shares, parts, strict=True)]
+    return Folds(orders, genes, Values(names, logs[0], np.stack(logs[1:])), shares[0])
+
+
+def expression_of(adata: AnnData, stored: StoredMetric | None, layer: str | None) -> Expression:
+    """Find the expression that is followed along the order."""
+    return genes_of(adata, layer) if stored is None else read_expression(adata, stored, layer)
+
+
+def log_ratios(counts: Floats) -> Floats:
+    """Return logarithms of shares of cell types less their mean over types; a half cell is added to each."""
+    logs = np.log(counts + 0.5)
+    out: Floats = logs - logs.mean(axis=-1, keepdims=True)
+    return out
+
+
+def write_trajectory(
+    samples: AnnData, key: str, order: Floats, entry: Mapping[str, Any], shares: pd.DataFrame | None
+) -> None:
+    """Write the order into `.obs`, what changes along it into `.uns`, and shares of cell types into `.obsm`."""
+    keys = Keys(key)
+    write_obs(samples, {keys.pseudotime: order})
+    write_uns(samples, keys.trajectory, dict(entry))
+    if shares is None:
+        drop_obsm(samples, keys.cell_types)  # those of a trajectory that was there
+    else:
+        write_obsm(samples, keys.cell_types, shares)
+
+
+def shares_along(samples: AnnData, key: str) -> pd.DataFrame | None:
+    """Return (P, n_types) shares of the cell types that were followed along a trajectory."""
+    found = samples.obsm.get(Keys(key).cell_types)
+    return None if found is None else pd.DataFrame(found)
+
+
+def read_trajectory(samples: AnnData, key: str) -> tuple[Floats, Mapping[str, Any]]:
+    """Return the order of samples and what changes along it; if it is missing, the message lists what is stored."""
+    keys = Keys(key)
+    entry = samples.uns.get(keys.trajectory)
+    if not (isinstance(entry, Mapping) and "genes" in entry) or keys.pseudotime not in samples.obs:
+        ending = Keys("").trajectory
+        stored = [name.removesuffix(ending) for name in samples.uns if name.endswith(ending)]
+        raise KeyError(
+            f"No {keys.trajectory!r} in samples.uns with {keys.pseudotime!r} in samples.obs; stored for "
+            f"{choices(stored)}. Compute it with sg.tl.trajectory(samples, adata, key={key!r})."
+        )
+    return samples.obs[keys.pseudotime].to_numpy(dtype=np.float64), entry

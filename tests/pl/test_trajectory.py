@@ -1,0 +1,111 @@
+"""What is drawn along an order, by value."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+import scggml as sg
+from scggml.pl._trajectory import trajectory_table
+
+OPTIONS = {"n_genes": 20, "max_p_adjusted": 0.05, "layer": None}
+
+
+def written(n: int = 6, *, types: bool = True, label: str = "label", **genes: list[float]) -> AnnData:
+    """Samples with a trajectory: g0 rises along it and g1 falls, both significant; g2 is noise."""
+    order = np.random.default_rng(0).permutation(n) / (n - 1)
+    values = np.stack([order, -order, np.cos(40 * order)], axis=1)
+    names = ["g0", "g1", "g2"]
+    obs = pd.DataFrame(
+        {"label": pd.Categorical(np.where(order > 0.5, "ill", "well"))}, index=[f"p{i}" for i in range(n)]
+    )
+    samples = AnnData(values, obs=obs, var=pd.DataFrame(index=names))
+    samples.obs["ggml_held_out_pseudotime"] = order
+    table = pd.DataFrame(
+        {
+            "gene": names,
+            "rho": [1.0, -1.0, 0.1],
+            "r2": [1.0, 0.9, 0.0],
+            "p_adjusted": [0.001, 0.01, 0.8],
+        }
+    )
+    entry = {
+        "genes": table,
+        "association": 0.9,
+        "measure": "Spearman correlation",
+        "p_value": 0.02,
+        "seen": "held out",
+        "params": {"label_key": label},
+    }
+    if types:
+        shares = pd.DataFrame({"T": order / 2, "B": 1 - order / 2}, index=samples.obs_names)
+        samples.obsm["ggml_held_out_cell_types"] = shares
+        entry["cell_types"] = pd.DataFrame({"cell_type": ["T", "B"], "rho": [1.0, -1.0], "p_adjusted": [0.5, 0.01]})
+    samples.uns["ggml_held_out_trajectory"] = entry
+    return samples
+
+
+def test_rows_are_standardized_and_stand_by_their_correlation():
+    samples = written()
+    table = trajectory_table(samples, "ggml_held_out", None, **OPTIONS)
+    assert list(table.index) == ["g1", "g0", "B", "T"]
+    assert list(table["kind"]) == ["gene", "gene", "cell type", "cell type"]
+    assert list(table["significant"]) == [True, True, True, False]
+    steps = np.arange(6) - 2.5
+    np.testing.assert_allclose(table.loc["g0"].iloc[:6].astype(float), steps / steps.std(), atol=1e-12)
+    np.testing.assert_allclose(table.loc["T"].iloc[:6].astype(float), steps / steps.std(), atol=1e-12)
+
+
+def test_many_samples_are_drawn_as_means_of_neighbors():
+    samples = written(200, types=False)
+    rows = trajectory_table(samples, "ggml_held_out", ["g0", "g2"], **OPTIONS).drop(columns=["kind", "significant"])
+    raw = pd.Series(np.cos(40 * np.sort(samples.obs["ggml_held_out_pseudotime"].to_numpy())))
+    smooth = raw.rolling(5, center=True, min_periods=1).mean()
+    truth = (smooth - smooth.mean()) / smooth.std(ddof=0)
+    np.testing.assert_allclose(rows.loc["g2"].astype(float), truth, atol=1e-9)
+
+
+def test_where_no_gene_is_significant_the_strongest_are_drawn_in_gray():
+    samples = written(types=False)
+    samples.uns["ggml_held_out_trajectory"]["genes"]["p_adjusted"] = 0.5
+    _, lower = sg.pl.trajectory(samples)
+    assert [text.get_text() for text in lower.get_yticklabels()] == ["g1", "g2", "g0"]
+    assert {text.get_color() for text in lower.get_yticklabels()} == {"#A0A0A0"}
+
+
+def test_samples_stand_at_their_place_by_their_label():
+    samples = written()
+    upper, lower = sg.pl.trajectory(samples)
+    points = upper.collections[0].get_offsets()
+    place = np.round(samples.obs["ggml_held_out_pseudotime"].to_numpy() * 5)
+    np.testing.assert_allclose(points[:, 0], place)
+    assert [text.get_text() for text in upper.get_yticklabels()] == ["ill", "well"]
+    assert set(np.round(points[samples.obs["label"] == "well", 1])) == {1.0}
+    assert "0.90, p = 0.02" in upper.get_title(loc="left")
+    assert "held-out donors" in {text.get_text() for text in upper.texts}
+    assert lower.get_xlim() == upper.get_xlim()
+
+
+def test_without_a_label_samples_stand_by_their_pseudotime():
+    samples = written()
+    del samples.uns["ggml_held_out_trajectory"]["params"]["label_key"]
+    samples.uns["ggml_held_out_trajectory"]["association"] = np.nan
+    upper, _ = sg.pl.trajectory(samples)
+    np.testing.assert_allclose(upper.collections[0].get_offsets()[:, 1], samples.obs["ggml_held_out_pseudotime"])
+    assert upper.get_title(loc="left") == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"genes": ["g9"]}, KeyError, "'g9' are not in the trajectory of 3 genes"),
+        ({"genes": []}, KeyError, "genes="),
+        ({"max_p_adjusted": 2}, ValueError, "max_p_adjusted=2"),
+        ({"n_genes": 0}, ValueError, "n_genes=0"),
+        ({"color": "sex"}, KeyError, "'sex'"),
+        ({"key": "other"}, KeyError, "sg.tl.trajectory"),
+    ],
+)
+def test_bad_arguments_are_named(options, error, says):
+    with pytest.raises(error, match=says):
+        sg.pl.trajectory(written(), **options)
