@@ -104,7 +104,7 @@ def test_no_text_stands_twice() -> None:
 
 
 def test_a_filled_docstring_reads_as_one_that_is_written_by_hand() -> None:
-    def by_hand(components: int, show: bool) -> None:
+    def by_hand(components: int, copy: bool) -> None:
         """Draw.
 
         Parameters
@@ -113,11 +113,11 @@ def test_a_filled_docstring_reads_as_one_that_is_written_by_hand() -> None:
             Components, by number (from 1) or name. By default those that `tl.component_test` found real; where it
             has not run, those that carry at least 3 % of the metric (what is below is mostly the Euclidean metric).
             More follows.
-        show
-            Call `plt.show()`.
+        copy
+            Write into a copy and return it.
         """
 
-    def filled(components: int, show: bool) -> None:
+    def filled(components: int, copy: bool) -> None:
         """Draw.
 
         Parameters
@@ -125,8 +125,8 @@ def test_a_filled_docstring_reads_as_one_that_is_written_by_hand() -> None:
         components
             %(components)s
             More follows.
-        show
-            %(show)s
+        copy
+            %(copy)s
         """
 
     assert documented(filled) is filled
@@ -135,11 +135,11 @@ def test_a_filled_docstring_reads_as_one_that_is_written_by_hand() -> None:
 
 def test_a_class_is_filled_and_stays_what_it_is() -> None:
     class Thing:
-        """%(show)s is no place here."""
+        """%(copy)s is no place here."""
 
-    Thing.__doc__ = "A thing.\n\n    %(show)s\n"
+    Thing.__doc__ = "A thing.\n\n    %(copy)s\n"
     assert documented(Thing) is Thing
-    assert Thing.__doc__ == "A thing.\n\n    Call `plt.show()`.\n"
+    assert Thing.__doc__ == "A thing.\n\n    Write into a copy and return it.\n"
 
 
 def test_an_unknown_text_is_named_with_who_asks_and_what_there_is() -> None:

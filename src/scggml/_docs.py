@@ -3,16 +3,16 @@ r"""Texts about parameters that several public docstrings share, so that each is
 A docstring holds `%(name)s` where a text belongs, alone on its line, which gives the indentation:
 
 >>> @documented
-... def draw(show):
-...     '''Draw.
+... def measure(copy):
+...     '''Measure.
 ...
 ...     Parameters
 ...     ----------
-...     show
-...         %(show)s
+...     copy
+...         %(copy)s
 ...     '''
->>> print(draw.__doc__.splitlines()[5].strip())
-Call `plt.show()`.
+>>> print(measure.__doc__.splitlines()[5].strip())
+Write into a copy and return it.
 """
 
 import re
@@ -55,6 +55,14 @@ TEXTS = {
         metric was learned with.
         """,
     "keys_donors": "Columns of `.obs`: sample of each cell, label and donor of each sample.",
+    "legend_loc": """
+        Where the legend stands: `"right margin"`, a place inside the axes such as `"upper right"` or `"best"`, or None
+        (`"none"`) for no legend.
+        """,
+    "legend_loc_other": """
+        Where the legend stands: where it does by default, in the `"right margin"`, inside the axes, such as
+        `"upper right"` or `"best"`, or None (`"none"`) for no legend.
+        """,
     "max_p_adjusted_genes": "Ask about genes with at most this false discovery rate (from `tl.gene_stability`).",
     "max_p_adjusted_sets": "Keep sets with at most this adjusted p-value.",
     "min_cells": "Leave out samples with fewer cells, with a warning that lists them.",
@@ -62,15 +70,28 @@ TEXTS = {
     "n_classes": "Number of classes.",
     "n_comps": "k, the number of components; by default up to 5, as many as the features can carry.",
     "n_genes_directions": "Number of the strongest genes of each component, whatever their direction.",
+    "ncols": "Panels in a row; by default at most four, with as few places empty as that leaves.",
     "n_jobs_processes": "Processes; None for what `joblib.parallel_config` says, or else all cores.",
     "n_jobs_threads": "Threads; None for all cores.",
+    "palette": """
+        Colors of groups: by name (`{"well": "#0072B2", "ill": "red"}`), a list in the order of the groups, or the name
+        of a colormap of matplotlib. By default those in `.uns["<column>_colors"]`; else ordered groups lie on a
+        scale, up to 23 others have colors that stay apart for color-blind readers, and more lie on viridis, where
+        neighbors can hardly be told apart. Only the drawing changes; nothing is written into `.uns`.
+        """,
     "progress": "Show a progress bar.",
     "rng": "Seed or generator; the same seed gives the same result for any `n_jobs`.",
     "rng_cells": "Seed or generator for `n_cells` and `summary`; by default the seed of the metric.",
     "rng_synthetic": "Seed, or a generator, which is advanced. The same seed gives the same bytes.",
     "samples": "AnnData of samples from `tl.distances`.",
-    "save": "File to write.",
-    "show": "Call `plt.show()`.",
+    "save": """
+        File to write; its folder is made. True, or an ending such as `".pdf"`, for a file of the name of the function
+        in `sc.settings.figdir` (True: of the kind `sc.settings.file_format_figs`).
+        """,
+    "show": """
+        Call `plt.show()`. None to do so where scanpy would (`sc.settings.autoshow`) and matplotlib has where to show
+        it. The axes are returned in any case, and `.figure` of them is the figure.
+        """,
     "shrinkage": r"""
         s in [0, 1], the share of the Euclidean metric in the variance of the cells:
         :math:`\theta = (1 - s)\, W^T W + s\, v_W / v_I\; I`, where v is the total variance of the cells under each. Of
@@ -84,6 +105,8 @@ TEXTS = {
         `"auto"` takes all cells unless the median sample has 1000 or more; then it is `Coreset(200)`, or `Coreset(100)`
         in cohorts of more than 200 samples. With more than 500 features and 4000 cells in all it is `Coreset(50)`.
         """,
+    "title": "Title in place of the usual one.",
+    "titles": "Titles in place of the usual ones: a list with one for each panel.",
     "user_threshold": "Largest adjusted p-value that is significant.",
 }
 """Text by name: that of the parameter, with what it is about where a parameter has several texts."""

@@ -14,12 +14,15 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import scanpy as sc
 from _slots import assert_same, slots
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
@@ -225,6 +228,44 @@ PLOTS = {
     ),
 }
 
+SHARED = ("title", "palette", "legend_loc", "ncols", "ax", "show", "save")
+"""Options of all plots that have them, in their order; those after the place of the legend are None by default."""
+
+PALETTES = {
+    "clustermap": Call("embedded", {"color": "label"}),
+    "embedding": Call("embedded", {"color": "label"}),
+    "heatmap": Call("embedded", {"genes": ["signal"], "color": "label"}),
+    "plan": Call("coupled", {"cell_type_key": "mode"}),
+    "predictions": Call("predicted"),
+    "scores": Call("learned"),
+}
+"""Calls that draw three groups in colors of their own."""
+
+NAMES = {name: ["class0", "class1", "class2"] for name in PALETTES} | {"plan": ["specific", "shared_1", "shared_2"]}
+"""These groups."""
+
+LEGENDS = {
+    "attribution": Call("attributed", panels=2),
+    "clustermap": Call("embedded", {"color": "label"}),
+    "covariates": Call("compared"),
+    "cross_validation": Call("evaluated"),
+    "embedding": Call("embedded", {"color": "label"}),
+    "enrichment": Call("enriched"),
+    "gene_stability": Call("stable_with_rates", panels=2),
+    "heatmap": Call("embedded", {"genes": ["signal"], "color": "label"}),
+    "history": Call("learned", panels=2),
+    "permutation_test": Call("permuted"),
+    "predictions": Call("predicted"),
+    "scores": Call("cross_fitted", {"color": "site"}),
+    "tuning": Call("tuned"),
+    "volcano": Call("stable_with_rates"),
+}
+"""Calls that draw a legend."""
+
+NAMED = {name: plot.calls[0] for name, plot in PLOTS.items() if name in ("attribution", "loadings", "scores")}
+NAMED |= {name: PLOTS[name].calls[-1] for name in ("gene_stability", "volcano")}
+"""Calls that take components of a metric."""
+
 CALLS = [(name, call) for name, plot in PLOTS.items() for call in plot.calls]
 FIRST = [(name, plot.calls[0]) for name, plot in PLOTS.items()]
 ON_AXES = [(name, call) for name, call in CALLS if PLOTS[name].takes_ax]
@@ -284,6 +325,40 @@ def axes_of(drawn: Drawn) -> list[Axes]:
     if isinstance(drawn, ClusterGrid):
         return [drawn.ax_heatmap]
     return drawn if isinstance(drawn, list) else [drawn]
+
+
+def titles_of(drawn: Drawn) -> list[Text]:
+    """The titles of the panels."""
+    panels = [drawn.ax_col_dendrogram] if isinstance(drawn, ClusterGrid) else axes_of(drawn)
+    return [axes.title for axes in panels]
+
+
+def legends_of(drawn: Drawn) -> list[Legend]:
+    """The legends of the panels and of the figure."""
+    figure = figure_of(drawn)
+    return [*figure.legends, *(legend for axes in figure.axes if (legend := axes.get_legend()) is not None)]
+
+
+def colors_of(drawn: Drawn) -> set[str]:
+    """The colors of all that is drawn."""
+    figure = figure_of(drawn)
+    figure.canvas.draw()
+    found: set[str] = set()
+    for artist in figure.findobj():
+        match artist:
+            case Line2D():
+                values = [artist.get_color()]
+            case Patch():
+                values = [artist.get_facecolor()]
+            case Collection():
+                values = list(artist.get_facecolor().reshape(-1, 4))
+            case AxesImage():
+                shown = artist.get_array()
+                values = list(shown.reshape(-1, 3)) if shown.ndim == 3 else []
+            case _:
+                continue
+        found |= {to_hex(value) for value in values}
+    return found
 
 
 def figure_of(drawn: Drawn) -> Figure:
@@ -377,12 +452,26 @@ def test_every_plot_is_in_the_table():
 @pytest.mark.parametrize("name", sg.pl.__all__)
 def test_options_that_all_plots_share_look_the_same(name):
     found = inspect.signature(getattr(sg.pl, name)).parameters
-    shared = {option: found[option] for option in ("ax", "show", "save") if option in found}
+    shared = {option: found[option] for option in SHARED if option in found}
     assert list(found)[-len(shared) :] == list(shared)
-    assert {option: p.default for option, p in shared.items() if option != "ax"} == {"show": False, "save": None}
+    assert {"title", "show", "save"} <= set(shared)
+    assert {option: p.default for option, p in shared.items() if option != "legend_loc"} == dict.fromkeys(
+        [option for option in shared if option != "legend_loc"]
+    )
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in shared.values())
     assert ("ax" in shared) == PLOTS[name].takes_ax
-    assert "ax" not in shared or shared["ax"].default is None
+    assert ("palette" in shared) == (name in PALETTES)
+    assert ("ncols" in shared) == any(call.panels > 1 for call in PLOTS[name].calls)
+
+
+@pytest.mark.parametrize("name", sg.pl.__all__)
+def test_plots_with_a_legend_take_its_place(name, picture, request):
+    legends = []
+    for call in PLOTS[name].calls:
+        drawn = draw(name, request.getfixturevalue(call.data).copy(), call.options)
+        legends += legends_of(drawn)
+    assert ("legend_loc" in inspect.signature(getattr(sg.pl, name)).parameters) == bool(legends)
+    assert bool(legends) == (name in LEGENDS)
 
 
 # What is drawn
@@ -503,6 +592,178 @@ def test_the_plot_is_shown_once_when_the_file_is_written(name, call, data, tmp_p
     assert len(content) > 2000
     assert all(axes.has_data() for axes in axes_of(drawn))
     assert plt.get_fignums() == [figure_of(drawn).number]
+
+
+# The habits of scanpy
+
+
+@pytest.fixture
+def scanpy_settings(tmp_path):
+    """The settings of scanpy, which are put back, with a folder for figures that is not there yet."""
+    before = {name: getattr(sc.settings, name) for name in ("autoshow", "figdir", "file_format_figs")}
+    sc.settings.figdir = tmp_path / "figures" / "of today"
+    yield sc.settings
+    for name, value in before.items():
+        setattr(sc.settings, name, value)
+
+
+@pytest.fixture
+def window():
+    """A backend that has where to show figures."""
+    plt.switch_backend("module://_window")
+    yield
+    plt.switch_backend("agg")
+
+
+@pytest.mark.usefixtures("window")
+@over("call", FIRST)
+def test_a_plot_is_shown_where_scanpy_shows_its_own(name, call, data, shown, scanpy_settings):
+    adata = data(call.data)
+    draw(name, adata, call.options)
+    assert len(shown) == 1
+    draw(name, adata, call.options, show=False)
+    scanpy_settings.autoshow = False
+    draw(name, adata, call.options)
+    assert len(shown) == 1
+    drawn = draw(name, adata, call.options, show=True)
+    assert len(shown) == 2
+    assert all(axes.has_data() for axes in axes_of(drawn))
+
+
+@over("call", FIRST)
+def test_true_saves_under_the_name_of_the_function_where_scanpy_saves(name, call, data, scanpy_settings):
+    scanpy_settings.file_format_figs = "svg"
+    draw(name, data(call.data), call.options, save=True)
+    draw(name, data(call.data), call.options, save=".png")
+    files = {path.name: path.read_bytes() for path in scanpy_settings.figdir.iterdir()}
+    assert sorted(files) == [f"{name}.png", f"{name}.svg"]
+    assert b"<svg" in files[f"{name}.svg"]
+    assert files[f"{name}.png"].startswith(b"\x89PNG")
+
+
+@over("call", FIRST)
+def test_titles_stand_above_all_else(name, call, data):
+    given = [f"Title {i}" for i in range(call.panels)]
+    adata = data(call.data)
+    with untouched(adata):
+        drawn = draw(name, adata, call.options, title=given if call.panels > 1 else given[0])
+    figure_of(drawn).canvas.draw()
+    assert [title.get_text() for title in titles_of(drawn)] == given
+    for title in titles_of(drawn):
+        box = title.get_window_extent()
+        others = [*title.axes.texts, *([] if title.axes.get_legend() is None else [title.axes.get_legend()])]
+        assert [str(other) for other in others if other.get_window_extent().overlaps(box)] == []
+
+
+@over("call", FIRST)
+def test_a_wrong_number_of_titles_is_refused(name, call, data):
+    for wrong in (["x"] * (call.panels + 1), "x" if call.panels > 1 else []):
+        with pytest.raises(ValueError, match=rf"this plot has {call.panels} panels; pass"):
+            draw(name, data(call.data), call.options, title=wrong)
+    with pytest.raises(TypeError, match=r"title=3 is a int; pass a text"):
+        draw(name, data(call.data), call.options, title=3)
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", LEGENDS)
+def test_a_legend_stands_where_it_is_asked_for(name, data):
+    call = LEGENDS[name]
+    adata = data(call.data)
+    words = [text.get_text() for text in legends_of(draw(name, adata, call.options))[0].get_texts()]
+    for nowhere in (None, "none"):
+        assert legends_of(draw(name, adata, call.options, legend_loc=nowhere)) == []
+    for loc in ("lower left", "right margin"):
+        drawn = draw(name, adata, call.options, legend_loc=loc)
+        figure_of(drawn).canvas.draw()
+        (legend,) = legends_of(drawn)
+        assert [text.get_text() for text in legend.get_texts()] == words
+        axes = axes_of(drawn)[0] if legend.axes is None else legend.axes
+        left = legend.get_window_extent().x0
+        if loc == "right margin":
+            assert left > axes.bbox.x1
+        else:
+            assert axes.bbox.x0 < left < axes.bbox.x0 + 0.2 * axes.bbox.width
+
+
+@pytest.mark.parametrize("name", LEGENDS)
+@pytest.mark.parametrize("wrong", ["upper", "on data", 3, ("upper", "left")])
+def test_a_place_where_no_legend_can_stand_is_answered_with_those_where_it_can(name, wrong, data):
+    call = LEGENDS[name]
+    with pytest.raises(ValueError, match=r"^legend_loc=.* is no place; choose from .*'right margin', 'best'.*or None"):
+        draw(name, data(call.data), call.options, legend_loc=wrong)
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", PALETTES)
+def test_groups_have_the_colors_that_are_asked_for(name, data):
+    call = PALETTES[name]
+    adata = data(call.data)
+    by_name = dict(zip(NAMES[name], ("#012345", "tab:olive", (1.0, 0.2, 0.6)), strict=True))
+    wanted = {to_hex(color) for color in by_name.values()}
+    for given in (by_name | {"not drawn": "white"}, list(by_name.values())):
+        with untouched(adata):
+            drawn = draw(name, adata, call.options, palette=given)
+        assert wanted <= colors_of(drawn)
+    first = [to_hex(color) for color in mpl.colormaps["Set2"].colors[:3]]
+    ends = [to_hex(color) for color in mpl.colormaps["plasma"]([0.0, 0.5, 1.0])]
+    assert set(first) <= colors_of(draw(name, adata, call.options, palette="Set2"))
+    assert set(ends) <= colors_of(draw(name, adata, call.options, palette="plasma"))
+
+
+@pytest.mark.parametrize("name", PALETTES)
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({}, "palette has no color of {0!r}, {1!r}, {2!r}; pass a color for each group"),
+        (["red", "blue"], "palette has 2 colors, but .* has 3 groups"),
+        ("Set9", "palette='Set9' is no colormap of matplotlib"),
+        (["red", "blue", "glue"], "'glue' is no color"),
+    ],
+)
+def test_a_palette_that_lacks_colors_is_answered_with_what_is_missing(name, wrong, says, data):
+    call = PALETTES[name]
+    with pytest.raises(ValueError, match=says.format(*NAMES[name])):
+        draw(name, data(call.data), call.options, palette=wrong)
+    with pytest.raises(TypeError, match="palette=3 is a int; pass colors by group"):
+        draw(name, data(call.data), call.options, palette=3)
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", [name for name, plot in PLOTS.items() if any(call.panels > 1 for call in plot.calls)])
+def test_panels_stand_in_rows_of_the_length_asked_for(name, data):
+    call = next(call for call in PLOTS[name].calls if call.panels > 1)
+    adata = data(call.data)
+    for ncols in (1, 2):
+        axes = axes_of(draw(name, adata, call.options, ncols=ncols))
+        places = [(a.get_subplotspec().rowspan.start, a.get_subplotspec().colspan.start) for a in axes]
+        assert places == [divmod(i, ncols) for i in range(call.panels)]
+        plt.close("all")
+    with pytest.raises(ValueError, match="ncols=0 must be at least 1"):
+        draw(name, adata, call.options, ncols=0)
+    with pytest.raises(TypeError, match="ncols='2' must be a whole number"):
+        draw(name, adata, call.options, ncols="2")
+    assert plt.get_fignums() == []
+
+
+def test_every_plot_of_components_is_in_the_table():
+    taken = {
+        name
+        for name in sg.pl.__all__
+        if {"component", "components"} & set(inspect.signature(getattr(sg.pl, name)).parameters)
+    }
+    assert taken == {*NAMED, "embedding"}  # the components of an embedding are coordinates of samples
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_components_have_numbers_and_names(name, data):
+    call = NAMED[name]
+    several = "components" in inspect.signature(getattr(sg.pl, name)).parameters
+    option, number, named = ("components", (2, 1), ("ggml2", "ggml1")) if several else ("component", 2, "ggml2")
+    adata = data(call.data)
+    drawn = [take(draw(name, adata, {**call.options, option: value})) for value in (number, named)]
+    assert_same_picture(*drawn)
+    with pytest.raises(ValueError, match=r"components=.*ggml9.*has components 1 to 2"):
+        draw(name, adata, {**call.options, option: ("ggml9", "ggml1") if several else "ggml9"})
 
 
 # What is refused

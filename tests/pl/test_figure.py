@@ -106,6 +106,27 @@ def test_a_figure_is_written_before_it_is_shown(tmp_path, monkeypatch):
     assert there == [True]
 
 
+def test_the_folder_of_a_file_is_made(tmp_path):
+    finish(plt.figure(), show=False, save=tmp_path / "not" / "there" / "yet.png")
+    assert (tmp_path / "not" / "there" / "yet.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("save", "error"), [(3, "save=3 is a int; pass a path"), (["a.png"], "is a list; pass a path")]
+)
+def test_a_file_is_a_path(save, error):
+    with pytest.raises(TypeError, match=error):
+        finish(plt.figure(), show=False, save=save)
+
+
+def test_false_writes_nothing_and_an_ending_is_no_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    finish(plt.figure(), show=False, save=False)
+    assert list(tmp_path.iterdir()) == []
+    finish(plt.figure(), show=False, save=".svg", name="plot")  # in the usual folder of scanpy
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.svg")] == ["figures/plot.svg"]
+
+
 # Columns
 
 
@@ -220,6 +241,28 @@ def test_a_group_keeps_its_stored_color_when_another_group_is_empty():
 def test_the_palette_of_a_missing_column_is_refused():
     with pytest.raises(KeyError, match="color='d' is not a column"):
         palette(with_column([1, 2]), "d")
+
+
+def test_a_list_of_colors_is_in_the_order_of_all_groups_or_of_those_in_use():
+    samples = with_column(pd.Categorical(["c", "a"], categories=["c", "b", "a"]))
+    assert palette(samples, "c", given=["red", "lime", "blue"]) == {"c": "#ff0000", "a": "#0000ff"}
+    assert palette(samples, "c", given=["red", "lime"]) == {"c": "#ff0000", "a": "#00ff00"}
+
+
+def test_given_colors_go_before_stored_ones():
+    samples = with_column(list("ab"), c_colors=["red", "lime"])
+    assert palette(samples, "c", given={"a": "0.5", "b": "blue"}) == {"a": "#808080", "b": "#0000ff"}
+    assert samples.uns["c_colors"] == ["red", "lime"]
+
+
+def test_numbers_that_name_groups_may_have_colors_by_number():
+    assert palette(with_column(pd.Categorical([1, 2])), "c", given={1: "red", 2: "lime"})["2"] == "#00ff00"
+
+
+def test_a_colormap_of_too_few_colors_is_refused():
+    with pytest.raises(ValueError, match="palette='tab10' has 10 colors, but 'c' has 11 groups; pass a scale"):
+        palette(with_column(list("abcdefghijk")), "c", given="tab10")
+    assert len(set(palette(with_column(list("abcdefghijk")), "c", given="turbo").values())) == 11
 
 
 # Legend entries

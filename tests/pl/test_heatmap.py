@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
 from anndata import AnnData
 from matplotlib.colors import to_hex
 
@@ -156,3 +157,68 @@ def test_long_names_take_no_room_of_the_matrix(n_genes, overlaps):
         assert whole.x0 <= box.x0
         assert box.x1 <= whole.x1
         assert whole.y0 <= box.y0
+
+
+# Groups of samples
+
+
+def test_groups_are_the_means_of_their_samples(samples):
+    samples.obs["label"] = (
+        samples.obs["label"].cat.add_categories("unused").cat.reorder_categories(["b", "unused", "a"])
+    )
+    samples.uns["label_colors"] = np.array(["#112233", "#000000", "#445566"], dtype=object)
+    ax = sg.pl.heatmap(samples, ["g3", "g0"], groupby="label")
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["b", "a"]
+    X = samples[:, ["g3", "g0"]].X.T
+    z = (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)
+    truth = np.stack([z[:, ::2].mean(axis=1), z[:, 1::2].mean(axis=1)], axis=1)
+    np.testing.assert_allclose(drawn(ax), truth)
+    assert ax.images[0].get_clim() == (-np.abs(truth).max(), np.abs(truth).max())
+    assert [to_hex(color) for color in np.asarray(ax.images[1].get_array())[0]] == ["#112233", "#445566"]
+    assert ax.get_legend() is None  # names stand below
+    plain = sg.pl.heatmap(samples, ["g3", "g0"], groupby="label", standardize=False)
+    np.testing.assert_allclose(drawn(plain), np.stack([X[:, ::2].mean(axis=1), X[:, 1::2].mean(axis=1)], axis=1))
+
+
+def test_groups_of_several_columns_are_the_combinations_that_exist(samples):
+    samples.obs["site"] = pd.Categorical(["x", "y", None, "x", "x", "y", "z", "x"])
+    ax = sg.pl.heatmap(samples, ["g1"], groupby=["site", "label"], standardize=False)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["x, a", "x, b", "y, a", "z, b"]
+    X = samples[:, "g1"].X.ravel()
+    np.testing.assert_allclose(drawn(ax)[0], [X[[3, 7]].mean(), X[[0, 4]].mean(), X[[1, 5]].mean(), X[6]])
+    site, label = ([to_hex(color) for color in np.asarray(image.get_array())[0]] for image in ax.images[1:])
+    assert site[0] == site[1]
+    assert len(set(site)) == 3
+    assert label[0] == label[2] != label[1] == label[3]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["site", "label", "g1"]
+
+
+def test_cell_types_of_samples_are_drawn_as_scanpy_aggregates_them():
+    adata = sg.datasets.synthetic_counts(n_samples=2, n_cells=30, n_genes=20, n_planted=4)
+    pairs = sc.get.aggregate(adata, ["sample_id", "cell_type"], "mean")
+    pairs.obs["label"] = adata.obs.drop_duplicates("sample_id").set_index("sample_id").loc[
+        pairs.obs["sample_id"].astype(str), "label"
+    ].to_numpy()  # fmt: skip
+    genes = list(adata.var_names[:3])
+    ax = sg.pl.heatmap(pairs, genes, groupby=["cell_type", "label"], layer="mean", standardize=False)
+    groups = pairs.obs.groupby(["cell_type", "label"], observed=True).indices
+    truth = [pairs[rows, genes].layers["mean"].mean(axis=0) for rows in groups.values()]
+    np.testing.assert_allclose(drawn(ax), np.transpose(truth))
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == [", ".join(map(str, names)) for names in groups]
+    with pytest.raises(ValueError, match=r"samples\.X is empty; .*'mean'"):
+        sg.pl.heatmap(pairs, genes, groupby="cell_type")
+
+
+def test_columns_of_groups_have_one_value_in_each(samples):
+    samples.obs["arm"] = samples.obs["label"].map({"a": "late", "b": "early"}).astype("category")
+    ax = sg.pl.heatmap(samples, ["g0"], groupby="label", color=["arm", "label"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["arm", "late", "early"]
+    with pytest.raises(ValueError, match=r"color='site' has several values in 2 of the groups of groupby=\['label'\]"):
+        sg.pl.heatmap(samples, ["g0"], groupby="label", color="site")
+    with pytest.raises(KeyError, match="groupby='stage' is not a column"):
+        sg.pl.heatmap(samples, ["g0"], groupby="stage")
+    with pytest.raises(TypeError, match="groupby=3 is a int"):
+        sg.pl.heatmap(samples, ["g0"], groupby=3)
+    samples.obs["label"] = np.nan
+    with pytest.raises(ValueError, match="No sample has a value"):
+        sg.pl.heatmap(samples, ["g0"], groupby="label")

@@ -20,10 +20,10 @@ MADE_BY = {"mds": "sg.tl.mds(samples)", "umap": "sg.tl.neighbors(samples); sc.tl
 """Calls that make coordinates of samples."""
 
 
-def obs_column(samples: AnnData, key: str) -> pd.Series:
+def obs_column(samples: AnnData, key: str, argument: str = "color") -> pd.Series:
     """Return a column of `.obs`; if it is missing, the message lists the available ones."""
     if key not in samples.obs:
-        raise KeyError(f"color={key!r} is not a column of samples.obs, which has {choices(samples.obs)}.")
+        raise KeyError(f"{argument}={key!r} is not a column of samples.obs, which has {choices(samples.obs)}.")
     return samples.obs[key]
 
 
@@ -83,8 +83,40 @@ def sample_genes(samples: AnnData, genes: list[str], layer: str | None) -> Float
             f"samples.var_names has several genes of the name {choices(double)}; call samples.var_names_make_unique()."
         )
     every = samples.X if layer is None else samples.layers[layer]
+    if every is None:  # as sc.get.aggregate leaves it
+        raise ValueError(
+            f"samples.X is empty; pass one of samples.layers as layer, which has {choices(samples.layers)}."
+        )
     found = every[:, np.concatenate(places)]
     return np.asarray(found.toarray() if sparse.issparse(found) else found, dtype=np.float64).T
+
+
+def grouped(samples: AnnData, values: Floats, by: list[str], more: list[str]) -> tuple[AnnData, Floats]:
+    """Return the groups of samples as the rows of an AnnData, and the (n, G) means of (n, P) values.
+
+    Groups are the combinations of the columns `by` that exist, in the order of these; samples without a value in one of
+    them are left out. `more` are other columns, which have one value for each group.
+    """
+    keys = pd.DataFrame({name: obs_column(samples, name, "groupby").astype("category") for name in by})
+    number = keys.groupby(by, observed=True, sort=True).ngroup().fillna(-1).to_numpy(dtype=np.int64)
+    if not (number >= 0).any():
+        raise ValueError(f"No sample has a value in each of the columns groupby={by!r}.")
+    _, number[number >= 0] = np.unique(number[number >= 0], return_inverse=True)
+    first = [int(np.flatnonzero(number == g)[0]) for g in range(number.max() + 1)]
+    obs = keys.iloc[first].copy()
+    for name in more:
+        column = obs_column(samples, name)
+        several = column[number >= 0].groupby(number[number >= 0]).nunique(dropna=False) > 1
+        if several.any():
+            raise ValueError(
+                f"color={name!r} has several values in {int(several.sum())} of the groups of groupby={by!r}; pass "
+                "columns with one value for each group."
+            )
+        obs[name] = column.iloc[first]
+    obs.index = [", ".join(str(value) for value in row) for row in keys.iloc[first].itertuples(index=False)]
+    colors = {f"{name}_colors": kept for name in [*by, *more] if (kept := stored_colors(samples, name)) is not None}
+    means = np.stack([values[:, number == g].mean(axis=1) for g in range(len(first))], axis=1)
+    return AnnData(obs=obs, uns=colors), means
 
 
 def seen(samples: AnnData, key: str) -> str | None:

@@ -1,6 +1,6 @@
 """Colors of the samples beside a matrix, one column of `.obs` after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -10,13 +10,22 @@ from matplotlib.colors import Normalize, to_hex
 from matplotlib.lines import Line2D
 
 from scggml._anndata.drawn import obs_column
-from scggml.pl._figure import MISSING, groups, heading, is_number, marks, palette
+from scggml.pl._colors import MISSING, Palette, groups, is_number, palette
+from scggml.pl._legend import heading, marks
 
 
-def color_table(samples: AnnData, keys: Sequence[str], *, numbers: str) -> tuple[pd.DataFrame, list[Line2D]]:
+def color_table(
+    samples: AnnData,
+    keys: Sequence[str],
+    *,
+    numbers: str,
+    given: Palette | None = None,
+    named: Collection[str] = (),
+) -> tuple[pd.DataFrame, list[Line2D]]:
     """Return hex colors of each sample (row) and key (column), and the entries of the legend with a heading by key.
 
-    `numbers` is the scale of numbers; it must have no color of the matrix.
+    `numbers` is the scale of numbers; it must have no color of the matrix. Groups have the colors that are `given`.
+    Columns that are `named` elsewhere need no legend.
     """
     table = pd.DataFrame(index=samples.obs_names)
     legend: list[Line2D] = []
@@ -26,12 +35,13 @@ def color_table(samples: AnnData, keys: Sequence[str], *, numbers: str) -> tuple
         if is_number(values):
             table[key], colors = _number_colors(values.astype(float), numbers)
         else:
-            colors = palette(samples, key, used=used)
+            colors = palette(samples, key, used=used, given=given)
             used += len(colors)
             table[key] = [colors.get(name, MISSING) for name in groups(values).astype(object)]
         if values.isna().any():
             colors = colors | {"missing": MISSING}
-        legend += [heading(key), *marks(colors, marker="s")]
+        if key not in named:
+            legend += [heading(key), *marks(colors, marker="s")]
     return table, legend
 
 

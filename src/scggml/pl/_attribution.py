@@ -9,11 +9,15 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scggml._anndata.drawn import attributed_cells, attributed_types, attribution_seen
+from scggml._anndata.genes import Component, component_names
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import read_metric
 from scggml._core.metric import shares
 from scggml._docs import documented
-from scggml.pl._figure import FAINT, PLAIN, finish, note, panels
+from scggml.pl._colors import FAINT, PLAIN
+from scggml.pl._figure import note, panels
+from scggml.pl._legend import BELOW, check_loc, draw_legend
+from scggml.pl._output import Title, entitle, finish
 
 STATE, COMPOSITION = PLAIN, FAINT
 
@@ -29,11 +33,14 @@ def attribution(
     adata: AnnData,
     *,
     key: str = "ggml",
-    components: tuple[int, int] = (1, 2),
+    components: tuple[Component, Component] = (1, 2),
     classes: tuple[str, str] | None = None,
+    title: Title = None,
+    legend_loc: str | None = "bottom margin",
+    ncols: int | None = None,
     ax: Axes | Sequence[Axes] | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> list[Axes]:
     """Draw the contributions of cells, in the learned space, and of cell types to the gap between classes.
 
@@ -48,9 +55,16 @@ def attribution(
     key
         %(key_metric)s
     components
-        Which two components to draw, from 1. (A metric of one component is drawn over the excess itself.)
+        Which two components to draw, by number from 1 or by name. (A metric of one component is drawn over the excess
+        itself.)
     classes
         The two classes that the bars compare; None for the mean over all pairs of classes.
+    title
+        %(titles)s
+    legend_loc
+        %(legend_loc_other)s
+    ncols
+        %(ncols)s
     ax
         Axes to draw on: two where cell types are known, else one.
     show
@@ -83,16 +97,34 @@ def attribution(
     ----------
     Okabe and Ito, *Color universal design*, 2008, for the colors.
     """
-    cells = attribution_cells(adata, key, components)
+    drawn = _numbers(adata, key, components)
+    cells = attribution_cells(adata, key, drawn)
     types = attribution_types(adata, key, classes)
-    axes = panels(1 if types is None else 2, ax, _size(types))
-    _draw_cells(axes[0], cells, adata, key, components)
+    check_loc(legend_loc, BELOW)
+    axes = panels(1 if types is None else 2, ax, _size(types), ncols=ncols, title=title)
+    _draw_cells(axes[0], cells, adata, key, drawn)
     if types is not None:
-        _draw_types(axes[1], types)
+        _draw_types(axes[1], types, legend_loc)
     for panel in axes:
         note(panel, attribution_seen(adata, key))
-    finish(axes[0].figure, show=show, save=save)
+    entitle(axes, title)
+    finish(axes[0].figure, show=show, save=save, name="attribution")
     return axes
+
+
+def _numbers(adata: AnnData, key: str, components: tuple[Component, Component]) -> tuple[int, int]:
+    """Return the numbers of the two components; those of a metric of one component are not looked at."""
+    stored = read_metric(adata, key)
+    k = len(stored.components)
+    if k == 1:
+        return 1, 2
+    numbers = {name: i + 1 for i, name in enumerate(component_names(stored))}
+    found = [numbers.get(each, each) if isinstance(each, str) else each for each in components]
+    if len(found) != 2 or not all(isinstance(i, int | np.integer) and 1 <= i <= k for i in found):
+        raise ValueError(
+            f"components={components!r}: the metric {key!r} has components 1 to {k} ({choices(numbers)}); pass two."
+        )
+    return int(found[0]), int(found[1])
 
 
 def attribution_cells(adata: AnnData, key: str, components: tuple[int, int]) -> pd.DataFrame:
@@ -100,8 +132,6 @@ def attribution_cells(adata: AnnData, key: str, components: tuple[int, int]) -> 
     stored = read_metric(adata, key)
     Z, excess = attributed_cells(adata, stored)
     k = len(stored.components)
-    if k > 1 and (len(components) != 2 or not all(1 <= i <= k for i in components)):
-        raise ValueError(f"components={components!r}: the metric {key!r} has components 1 to {k}.")
     y = excess if k == 1 else Z[:, components[1] - 1]
     x = Z[:, 0 if k == 1 else components[0] - 1]
     table = pd.DataFrame({"x": x, "y": y, "excess": excess}, index=excess.index).dropna()
@@ -171,7 +201,7 @@ def _draw_cells(ax: Axes, cells: pd.DataFrame, adata: AnnData, key: str, compone
     bar.ax.tick_params(labelsize="small")
 
 
-def _draw_types(ax: Axes, types: pd.DataFrame) -> None:
+def _draw_types(ax: Axes, types: pd.DataFrame, legend_loc: str | None) -> None:
     places = np.arange(len(types))
     ax.use_sticky_edges = False  # else the longest bar ends at the edge, as if it were cut off
     for sign in (1, -1):  # parts of unlike sign go to either side of 0
@@ -190,15 +220,13 @@ def _draw_types(ax: Axes, types: pd.DataFrame) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     handles, _ = ax.get_legend_handles_labels()
     order = sorted(handles, key=lambda handle: handle.get_label() == "sum")
-    ax.legend(
+    # in letters, so that the distance is that of the labels whatever the height
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 4.2, "frameon": False, "ncols": 3}
+    draw_legend(
+        ax,
         order,
-        ["state", "composition", "sum"],
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.0),
-        borderaxespad=4.2,  # in letters, so that the distance is that of the labels whatever the height
-        frameon=False,
-        fontsize="small",
-        ncols=3,
+        legend_loc,
+        outside=below if legend_loc == BELOW else None,
         columnspacing=1.0,
         handletextpad=0.4,
         handlelength=1.2,

@@ -16,12 +16,10 @@ from scggml._anndata.drawn import seen
 from scggml._anndata.samples import read_distances
 from scggml._docs import documented
 from scggml.pl._annotations import color_table
-from scggml.pl._figure import (
-    column_names,
-    embolden,
-    finish,
-    note,
-)
+from scggml.pl._colors import Palette
+from scggml.pl._figure import column_names, note
+from scggml.pl._legend import RIGHT, check_loc, draw_legend, embolden
+from scggml.pl._output import Title, entitle, finish, titles
 
 Linkage = Literal["average", "complete", "single", "weighted"]
 
@@ -47,8 +45,11 @@ def clustermap(
     linkage_method: Linkage = "average",
     cmap: str = "viridis_r",
     figsize: tuple[float, float] | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    title: Title = None,
+    palette: Palette | None = None,
+    legend_loc: str | None = "right margin",
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> sns.matrix.ClusterGrid:
     """Draw a heatmap of the distances with a dendrogram and the labels of the samples as colors.
 
@@ -69,6 +70,12 @@ def clustermap(
         Colors of the distances; by default close is dark.
     figsize
         Width and height in inches; chosen by the number of samples if None.
+    title
+        %(title)s
+    palette
+        %(palette)s
+    legend_loc
+        %(legend_loc)s
     show
         %(show)s
     save
@@ -76,7 +83,7 @@ def clustermap(
 
     Returns
     -------
-    The `seaborn` grid; the heatmap is its `ax_heatmap`.
+    The `seaborn` grid; the heatmap is its `ax_heatmap`, and the figure its `figure`.
 
     Raises
     ------
@@ -101,7 +108,9 @@ def clustermap(
     D = pd.DataFrame(read_distances(samples, key), index=samples.obs_names, columns=samples.obs_names)
     if len(D) < 2:
         raise ValueError(f"samples has {len(D)} row; at least two samples can be clustered.")
-    colors, legend = color_table(samples, column_names(color), numbers=ANNOTATIONS)
+    titles(title, 1)
+    check_loc(legend_loc)
+    colors, legend = color_table(samples, column_names(color), numbers=ANNOTATIONS, given=palette)
     tree = linkage(squareform(D.to_numpy(), checks=False), linkage_method)
     named = len(D) <= NAMES
     largest, limit = float(D.to_numpy().max()), color_limit(D.to_numpy())
@@ -133,10 +142,13 @@ def clustermap(
         grid.ax_row_colors.tick_params(labelsize="small", length=0)
         grid.ax_col_colors.tick_params(labelright=False, right=False)  # named at the rows already
     _fit_names(grid)
-    if legend:
+    if legend and legend_loc == RIGHT:
         _legend_at_right(grid, legend)
+    else:
+        draw_legend(grid.ax_heatmap, legend, legend_loc)
     note(grid.ax_col_dendrogram, seen(samples, key))
-    finish(grid.figure, show=show, save=save)
+    entitle([grid.ax_col_dendrogram], title)
+    finish(grid.figure, show=show, save=save, name="clustermap")
     return grid
 
 

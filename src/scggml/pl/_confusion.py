@@ -12,7 +12,8 @@ from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import choices
 from scggml._anndata.results import read_entry
 from scggml._docs import documented
-from scggml.pl._figure import finish, panels
+from scggml.pl._figure import panels
+from scggml.pl._output import Title, entitle, finish
 
 
 @documented
@@ -21,9 +22,10 @@ def confusion(
     *,
     method: str | None = None,
     key: str = CROSS_VALIDATION,
+    title: Title = None,
     ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes:
     """Draw the confusion matrix of one method: for each true class, the share of its samples predicted as each class.
 
@@ -35,6 +37,8 @@ def confusion(
         Which method; by default the first one.
     key
         %(key_result)s
+    title
+        %(title)s
     ax
         %(ax)s
     show
@@ -70,7 +74,7 @@ def confusion(
     counts = table.to_numpy(dtype=np.float64)
     shares = counts / counts.sum(axis=1, keepdims=True)
     n = len(table)
-    (ax,) = panels(1, ax, (1.9 + 0.65 * n, 1.5 + 0.6 * n))
+    (ax,) = panels(1, ax, (1.9 + 0.65 * n, 1.5 + 0.6 * n), title=title)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(n, n):
         color = "white" if shares[i, j] > 0.5 else "black"
@@ -83,7 +87,8 @@ def confusion(
     ax.set(xlabel="predicted", ylabel="true", title=str(table.attrs["method"]))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    finish(ax.figure, show=show, save=save)
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="confusion")
     return ax
 
 

@@ -1,6 +1,7 @@
 """Draw how strongly distances between samples follow their covariates."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,10 @@ from matplotlib.transforms import ScaledTranslation
 from scggml._anndata.covariates import read_covariates
 from scggml._anndata.keys import Keys
 from scggml._docs import documented
-from scggml.pl._figure import FAINT, PLAIN, finish, note, panels
+from scggml.pl._colors import FAINT, PLAIN
+from scggml.pl._figure import note, panels
+from scggml.pl._legend import BELOW, check_loc, draw_legend
+from scggml.pl._output import Title, entitle, finish
 
 LEVEL = 0.05
 """Largest false discovery rate of a filled bar."""
@@ -21,7 +25,7 @@ LEVEL = 0.05
 HEIGHT = 0.36
 """Height of a bar, in rows."""
 
-BELOW = 0.5
+DOWN = 0.5
 """Inches from the axes down to the legend."""
 
 KINDS = (("alone", FAINT, "alone"), ("beyond", PLAIN, "beyond the label"))
@@ -36,9 +40,11 @@ def covariates(
     samples: AnnData,
     *,
     key: str = "ggml",
+    title: Title = None,
+    legend_loc: str | None = "bottom margin",
     ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes:
     """Draw the share of the distances that each covariate explains, alone (light) and beyond the label (dark).
 
@@ -53,6 +59,10 @@ def covariates(
         AnnData of samples that `tl.covariates` has written to.
     key
         %(key_distances)s
+    title
+        %(title)s
+    legend_loc
+        %(legend_loc_other)s
     ax
         %(ax)s
     show
@@ -90,7 +100,8 @@ def covariates(
     """
     entry = read_covariates(samples, key)
     table = covariates_table(samples, key)
-    (ax,) = panels(1, ax, (3.5, 1.45 + 0.3 * len(table)))
+    check_loc(legend_loc, BELOW)
+    (ax,) = panels(1, ax, (3.5, 1.45 + 0.3 * len(table)), title=title)
     for row, drawn in enumerate(table.itertuples()):
         for i, (kind, color, _) in enumerate(KINDS):
             parts = {what: getattr(drawn, f"{kind}_{what}") for what in PARTS}
@@ -108,20 +119,26 @@ def covariates(
     ax.grid(axis="x", color="#E5E5E5", linewidth=0.6, zorder=0)
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.legend(
-        handles=_legend(label=bool(table["label"].any()), beyond=bool(table["beyond_share"].notna().any())),
-        loc="upper right",
-        bbox_to_anchor=(1.0, 0.0),
-        bbox_transform=ax.transAxes + ScaledTranslation(0.0, -BELOW, ax.figure.dpi_scale_trans),
-        ncols=2,
-        frameon=False,
+    below: dict[str, Any] = {
+        "loc": "upper right",
+        "bbox_to_anchor": (1.0, 0.0),
+        "bbox_transform": ax.transAxes + ScaledTranslation(0.0, -DOWN, ax.figure.dpi_scale_trans),
+        "ncols": 2,
+        "frameon": False,
+        "borderaxespad": 0.0,
+    }
+    draw_legend(
+        ax,
+        _legend(label=bool(table["label"].any()), beyond=bool(table["beyond_share"].notna().any())),
+        legend_loc,
+        outside=below if legend_loc == BELOW else None,
         fontsize="x-small",
         handlelength=1.4,
         columnspacing=1.2,
-        borderaxespad=0.0,
     )
     note(ax, entry.get("seen"), "the label's share is no evidence")
-    finish(ax.figure, show=show, save=save)
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="covariates")
     return ax
 
 

@@ -11,7 +11,10 @@ from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import choices
 from scggml._anndata.results import read_entry
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, finish, panels
+from scggml.pl._colors import OKABE_ITO
+from scggml.pl._figure import panels
+from scggml.pl._legend import ABOVE, check_loc, draw_legend
+from scggml.pl._output import Title, entitle, finish
 
 LABELS = {
     "balanced_accuracy": "balanced accuracy",
@@ -37,9 +40,11 @@ def cross_validation(
     *,
     key: str = CROSS_VALIDATION,
     metric: str | None = None,
+    title: Title = None,
+    legend_loc: str | None = "top margin",
     ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes:
     """Draw the scores of all methods on held-out donors: a point per repeat, a bar at the mean, and chance.
 
@@ -52,6 +57,10 @@ def cross_validation(
     metric
         Which score to draw; by default the balanced accuracy, or the rank correlation for numbers. Scores of single
         folds are averaged over the folds of a repeat.
+    title
+        %(title)s
+    legend_loc
+        %(legend_loc_other)s
     ax
         %(ax)s
     show
@@ -85,7 +94,8 @@ def cross_validation(
     table = cross_validation_table(adata, key, metric)
     name = str(table.attrs["metric"])
     methods = list(dict.fromkeys(table["method"]))
-    (ax,) = panels(1, ax, (4.6, 0.9 + 0.38 * len(methods)))
+    check_loc(legend_loc, ABOVE)
+    (ax,) = panels(1, ax, (4.6, 0.9 + 0.38 * len(methods)), title=title)
     for row, method in enumerate(methods):
         values = table.loc[table["method"] == method, "value"].to_numpy()
         rows = row + (np.linspace(-SPREAD, SPREAD, len(values)) if len(values) > 1 else np.zeros(1))
@@ -101,9 +111,11 @@ def cross_validation(
     ax.grid(axis="x", color="#E5E5E5", linewidth=0.8, zorder=0)
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
-    if lines:
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize="small")
-    finish(ax.figure, show=show, save=save)
+    draw_legend(
+        ax, ax.get_legend_handles_labels()[0], legend_loc, outside={"ncols": 2} if legend_loc == ABOVE else None
+    )
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="cross_validation")
     return ax
 
 

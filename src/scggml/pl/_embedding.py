@@ -14,19 +14,11 @@ from matplotlib.transforms import Bbox
 from scggml._anndata.drawn import cell_counts, is_mds, key_of, mds_shares, sample_coordinates, sample_values, seen
 from scggml._anndata.graph import warn_of_graph
 from scggml._docs import documented
-from scggml.pl._figure import (
-    OKABE_ITO,
-    beside,
-    column_names,
-    finish,
-    groups,
-    heading,
-    is_number,
-    note,
-    paint,
-    panels,
-    percent,
-)
+from scggml.pl._colors import OKABE_ITO, Palette, groups, is_number
+from scggml.pl._colors import palette as colors_of
+from scggml.pl._figure import column_names, note, paint, panels, percent
+from scggml.pl._legend import beside, check_loc, heading
+from scggml.pl._output import Title, entitle, finish
 
 SMALLEST, LARGEST = 25.0, 220.0
 """Areas of the points of the samples with fewest and most cells, in square points."""
@@ -49,9 +41,13 @@ def embedding(
     color: str | Sequence[str] | None = None,
     components: tuple[int, int] = (1, 2),
     size_by_cells: bool = True,
+    title: Title = None,
+    palette: Palette | None = None,
+    legend_loc: str | None = "right margin",
+    ncols: int | None = None,
     ax: Axes | Sequence[Axes] | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes | list[Axes]:
     """Draw samples as points, by default larger the more cells they have.
 
@@ -71,6 +67,14 @@ def embedding(
         Which two coordinates to draw, from 1.
     size_by_cells
         Let the area of a point grow with the number of cells (`.obs["n_cells"]`).
+    title
+        %(titles)s
+    palette
+        %(palette)s
+    legend_loc
+        %(legend_loc)s
+    ncols
+        %(ncols)s
     ax
         %(ax)s
     show
@@ -114,12 +118,19 @@ def embedding(
     if not colors:
         raise ValueError("color=[] names nothing; pass columns of samples.obs or genes, or None.")
     tables = [embedding_table(samples, basis, name, components) for name in colors]  # what is missing is named here
-    axes = panels(len(colors), ax, SIZE if not several else (SIZE[0] + 1.0, SIZE[1]))
+    for name, table in zip(colors, tables, strict=True):
+        if name is not None and not is_number(table["color"]):
+            colors_of(samples, name, given=palette)  # as are colors
+    check_loc(legend_loc)
+    size = SIZE if not several else (SIZE[0] + 1.0, SIZE[1])
+    axes = panels(len(colors), ax, size, ncols=ncols, title=title)
+    options: dict[str, Any] = {"basis": basis, "components": components, "size_by_cells": size_by_cells}
     for panel, name, table in zip(axes, colors, tables, strict=True):
-        _draw(panel, samples, name, table, basis=basis, components=components, size_by_cells=size_by_cells)
+        _draw(panel, samples, name, table, given=palette, legend_loc=legend_loc, **options)
+    entitle(axes, title)
     if ax is None and not several:
         _widen(axes[0])
-    finish(axes[0].figure, show=show, save=save)
+    finish(axes[0].figure, show=show, save=save, name="embedding")
     return axes if several else axes[0]
 
 
@@ -129,6 +140,8 @@ def _draw(
     color: str | None,
     table: pd.DataFrame,
     *,
+    given: Palette | None,
+    legend_loc: str | None,
     basis: str,
     components: tuple[int, int],
     size_by_cells: bool,
@@ -142,11 +155,11 @@ def _draw(
     if color is None:
         ax.scatter(table["x"], table["y"], c=[OKABE_ITO[0]] * len(table), **style)
     else:
-        entries += paint(ax, samples, color, table, **style)
+        entries += paint(ax, samples, color, table, given=given, **style)
     if counts is not None:
         entries += _size_entries(ax, counts)
     if entries:
-        beside(ax, entries, labelspacing=0.7)  # the largest point is taller than a line
+        beside(ax, entries, loc=legend_loc, labelspacing=0.7)  # the largest point is taller than a line
     scaled = is_mds(samples, basis)
     share = mds_shares(samples) if scaled else None
     for axis, i in zip((ax.xaxis, ax.yaxis), components, strict=True):

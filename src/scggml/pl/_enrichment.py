@@ -17,7 +17,10 @@ from matplotlib.transforms import ScaledTranslation
 from scggml._anndata.genes import read_enrichment
 from scggml._anndata.messages import choices
 from scggml._docs import documented
-from scggml.pl._figure import NUMBERS, embolden, finish, heading, note, panels
+from scggml.pl._colors import NUMBERS
+from scggml.pl._figure import note, panels
+from scggml.pl._legend import RIGHT, check_loc, draw_legend, heading
+from scggml.pl._output import Title, entitle, finish
 
 LONGEST = 48
 """Letters of a term that are shown."""
@@ -37,9 +40,11 @@ def enrichment(
     n_terms: int = 5,
     max_p_adjusted: float = 0.05,
     sources: Sequence[str] | None = None,
+    title: Title = None,
+    legend_loc: str | None = "right margin",
     ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes:
     """Draw the most significant gene sets of each direction of each component, as dots.
 
@@ -55,6 +60,10 @@ def enrichment(
         %(max_p_adjusted_sets)s
     sources
         Such as `["GO:BP"]`; None for all.
+    title
+        %(title)s
+    legend_loc
+        %(legend_loc)s
     ax
         %(ax)s
     show
@@ -97,7 +106,8 @@ def enrichment(
     widest = max(len(term) for term in terms)
     tallest = max(len(direction) for direction in directions)  # names of columns are turned
     size = (2.2 + 0.075 * widest + 0.42 * len(directions), 0.7 + 0.065 * tallest + 0.24 * max(len(terms), 6))
-    (ax,) = panels(1, ax, size)
+    check_loc(legend_loc)
+    (ax,) = panels(1, ax, size, title=title)
     drawn = ax.scatter(
         [directions.index(direction) for direction in table["direction"]],
         [terms.index(term) for term in table["term"]],
@@ -117,21 +127,12 @@ def enrichment(
     ax.tick_params(length=0)
     ax.spines[:].set_color("#BBBBBB")
     entries = _sizes(table["size"].to_numpy())
-    embolden(
-        ax.legend(
-            handles=entries,
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1.0),
-            frameon=False,
-            fontsize=LETTER,
-            borderaxespad=0.0,
-            borderpad=0.2,
-            labelspacing=0.8,
-        )
-    )
-    _draw_bar(ax, drawn, below=len(entries))
+    close = {"borderaxespad": 0.0, "borderpad": 0.2}
+    draw_legend(ax, entries, legend_loc, outside=close, fontsize=LETTER, labelspacing=0.8)
+    _draw_bar(ax, drawn, below=len(entries) if legend_loc == RIGHT else 0)
     note(ax, "training", "")
-    finish(ax.figure, show=show, save=save)
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="enrichment")
     return ax
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from scggml._anndata.drawn import stability_params
@@ -15,7 +14,10 @@ from scggml._anndata.genes import Component, name_of_component, name_of_genes
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import read_ranking
 from scggml._docs import documented
-from scggml.pl._figure import FAINT, PLAIN, finish, note, panels
+from scggml.pl._colors import FAINT, PLAIN
+from scggml.pl._figure import note, panels
+from scggml.pl._legend import beside, check_loc, marks
+from scggml.pl._output import Title, entitle, finish
 
 
 @documented
@@ -27,9 +29,12 @@ def gene_stability(
     n_genes: int = 20,
     alpha: float = 0.05,
     gene_symbols: str | None = None,
+    title: Title = None,
+    legend_loc: str | None = "right margin",
+    ncols: int | None = None,
     ax: Sequence[Axes] | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> list[Axes]:
     """Draw the patterns of the strongest genes with their intervals, and how often each was in the top.
 
@@ -47,6 +52,12 @@ def gene_stability(
         False discovery rate up to which a gene is drawn dark.
     gene_symbols
         %(gene_symbols)s
+    title
+        %(titles)s
+    legend_loc
+        %(legend_loc)s
+    ncols
+        %(ncols)s
     ax
         Two axes to draw on.
     show
@@ -83,7 +94,8 @@ def gene_stability(
         adata, key=key, component=component, n_genes=n_genes, alpha=alpha, gene_symbols=gene_symbols
     )
     params = stability_params(adata, key)
-    axes = panels(2, ax, (3.0, 1.2 + 0.19 * max(len(table), 4)))
+    check_loc(legend_loc)
+    axes = panels(2, ax, (3.0, 1.2 + 0.19 * max(len(table), 4)), ncols=ncols, title=title)
     places = np.arange(len(table))
     colors = np.where(table["significant"], PLAIN, FAINT)
     left, right = axes
@@ -92,7 +104,8 @@ def gene_stability(
     left.scatter(table["pattern"], places, c=colors, s=22, zorder=3, edgecolors="white", linewidths=0.5)
     right.barh(places, table["frequency"], color=colors, height=0.7)
     left.set_yticks(places, table["gene"], fontsize="small")
-    right.set_yticks(places, [""] * len(places))
+    below = ncols == 1 and ax is None  # else names stand at the left already
+    right.set_yticks(places, table["gene"] if below else [""] * len(places), fontsize="small")
     for panel in axes:
         panel.set_ylim(len(table) - 0.4, -0.6)
         panel.spines[["top", "right"]].set_visible(False)
@@ -109,16 +122,10 @@ def gene_stability(
     right.set_xlim(0, 1)
     right.xaxis.set_major_formatter(PercentFormatter(1.0))
     if table["p_adjusted"].notna().any():
-        entries = [(PLAIN, f"FDR ≤ {alpha:g}"), (FAINT, f"FDR > {alpha:g}")]
-        right.legend(
-            handles=[Line2D([], [], marker="o", linestyle="", color=color, label=text) for color, text in entries],
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1.0),
-            frameon=False,
-            fontsize="small",
-        )
+        beside(right, marks({f"FDR ≤ {alpha:g}": PLAIN, f"FDR > {alpha:g}": FAINT}), loc=legend_loc)
     note(right, read_ranking(adata, key).seen, "")
-    finish(left.figure, show=show, save=save)
+    entitle(axes, title)
+    finish(left.figure, show=show, save=save, name="gene_stability")
     return axes
 
 

@@ -11,7 +11,10 @@ from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, P
 
 from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, finish, panels
+from scggml.pl._colors import OKABE_ITO
+from scggml.pl._figure import panels
+from scggml.pl._legend import check_loc, draw_legend
+from scggml.pl._output import Title, entitle, finish
 
 TITLES = {"loss": "objective", "gradient_norm": "gradient norm", "active": "active triplets"}
 
@@ -24,9 +27,12 @@ def history(
     adata: AnnData,
     *,
     key: str = "ggml",
+    title: Title = None,
+    legend_loc: str | None = "best",
+    ncols: int | None = None,
     ax: Sequence[Axes] | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> list[Axes]:
     r"""Draw how a metric was learned.
 
@@ -45,6 +51,12 @@ def history(
         %(adata_metric)s
     key
         %(key_metric)s
+    title
+        %(titles)s
+    legend_loc
+        %(legend_loc_other)s
+    ncols
+        %(ncols)s
     ax
         Axes to draw on: two for canonical variates, three for gradient steps.
     show
@@ -78,15 +90,23 @@ def history(
     Lin, *Canonical variates in Wasserstein metric space*, 2024 (arXiv 2405.15768).
     """
     stored = read_metric(adata, key)
-    axes = _draw_variates(stored, ax) if "eigenvalues" in stored.record["history"] else _draw_steps(stored, ax)
-    finish(axes[0].figure, show=show, save=save)
+    check_loc(legend_loc)
+    variates = "eigenvalues" in stored.record["history"]
+    size = (3.4, 2.7) if variates else (3.2, 2.7)
+    axes = panels(2 if variates else 3, ax, size, ncols=ncols, title=title)
+    if variates:
+        _draw_variates(stored, axes, legend_loc)
+    else:
+        _draw_steps(stored, axes)
+    entitle(axes, title)
+    finish(axes[0].figure, show=show, save=save, name="history")
     return axes
 
 
-def _draw_variates(stored: StoredMetric, ax: Sequence[Axes] | None) -> list[Axes]:
+def _draw_variates(stored: StoredMetric, axes: list[Axes], legend_loc: str | None) -> None:
     """Draw eigenvalues by alternation, and the settings that were tried."""
     values = eigenvalue_table(stored)
-    left, right = axes = panels(2, ax, (3.4, 2.7))
+    left, right = axes
     steps = np.arange(1, len(values) + 1)
     for i, name in enumerate(values):
         left.plot(steps, values[name], marker="o", markersize=4, color=OKABE_ITO[i % len(OKABE_ITO)], label=name)
@@ -96,7 +116,7 @@ def _draw_variates(stored: StoredMetric, ax: Sequence[Axes] | None) -> list[Axes
     low, high = float(values.to_numpy().min()), float(values.to_numpy().max())
     if low > 0 and high > 20 * low:
         left.set_yscale("log")
-    left.legend(frameon=False, fontsize="small")
+    draw_legend(left, left.get_legend_handles_labels()[0], legend_loc, frameon=False)
 
     settings = setting_table(stored)
     places = np.arange(len(settings))
@@ -126,10 +146,9 @@ def _draw_variates(stored: StoredMetric, ax: Sequence[Axes] | None) -> list[Axes
         right.tick_params(axis="y", length=0)
     for panel in axes:
         panel.spines[["top", "right"]].set_visible(False)
-    return axes
 
 
-def _draw_steps(stored: StoredMetric, ax: Sequence[Axes] | None) -> list[Axes]:
+def _draw_steps(stored: StoredMetric, axes: list[Axes]) -> None:
     """Draw objective, gradient and active triplets by pass."""
     table = step_table(stored)
     refined = int(stored.record.get("refined", 0))
@@ -137,7 +156,6 @@ def _draw_steps(stored: StoredMetric, ax: Sequence[Axes] | None) -> list[Axes]:
     kept = None
     if refined or float(getattr(stored.learner.recipe, "tol", 0.0)) > 0:
         kept = first + int(table["loss"].to_numpy()[first:].argmin())
-    axes = panels(3, ax, (3.2, 2.7))
     for panel, column in zip(axes, TITLES, strict=True):
         marker = "o" if len(table) == 1 else None
         panel.plot(table.index, table[column], color=OKABE_ITO[0], linewidth=1.5, marker=marker)
@@ -156,7 +174,6 @@ def _draw_steps(stored: StoredMetric, ax: Sequence[Axes] | None) -> list[Axes]:
         axes[1].yaxis.set_major_locator(_log_ticks(table["gradient_norm"]))
         axes[1].yaxis.set_major_formatter("{x:g}")
         axes[1].yaxis.set_minor_formatter(NullFormatter())
-    return axes
 
 
 def _log_ticks(values: pd.Series) -> Locator:

@@ -14,16 +14,9 @@ from scggml._anndata.ranking import NEITHER, By, check_by, read_ranking
 from scggml._anndata.tested import real_components
 from scggml._core.metric import shares
 from scggml._docs import documented
-from scggml.pl._figure import (
-    FAINT,
-    PLAIN,
-    finish,
-    grid,
-    note,
-    panels,
-    percent,
-    sides,
-)
+from scggml.pl._colors import FAINT, PLAIN
+from scggml.pl._figure import grid, note, panels, percent, sides
+from scggml.pl._output import Title, entitle, finish
 
 
 @documented
@@ -36,9 +29,11 @@ def loadings(
     n_genes: int = 20,
     gene_symbols: str | None = None,
     stability: bool = True,
+    title: Title = None,
+    ncols: int | None = None,
     ax: Axes | Sequence[Axes] | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> list[Axes]:
     """Draw the strongest genes of each component, by the class in which they are higher.
 
@@ -62,6 +57,10 @@ def loadings(
         %(gene_symbols)s
     stability
         Draw the intervals of patterns that `tl.gene_stability` found, where it has run for this metric.
+    title
+        %(titles)s
+    ncols
+        %(ncols)s
     ax
         Axes to draw on, one for each component.
     show
@@ -100,12 +99,13 @@ def loadings(
     stored = read_metric(adata, key)
     drawn = pick_components(adata, stored, components, "no genes to draw")
     counts = [int((table["component"] == component).sum()) for component in drawn]
-    n_columns = grid(len(drawn))[1]
+    n_columns = grid(len(drawn), ncols)[1]
     # Genes have the same room in all rows of panels, each as tall as its panel of most genes.
     tallest = [max(1, *counts[i : i + n_columns]) for i in range(0, len(drawn), n_columns)]
     longest = max((len(name) for name in table["gene"]), default=0)
     width = 3.0 + 0.075 * max(0, longest - 10)  # bars keep their room
-    axes = panels(len(drawn), ax, (width, 0.0), rows=[(1.2 + 0.19 * n, n) for n in tallest])
+    rows = [(1.2 + 0.19 * n, n) for n in tallest]
+    axes = panels(len(drawn), ax, (width, 0.0), rows=rows, ncols=ncols, title=title)
     share = shares(stored.singular_values)
     real = real_components(adata, stored)
     left_out = "" if components is not None or real is None or not real.any() else f"{int((~real).sum())} not real"
@@ -125,7 +125,8 @@ def loadings(
         panel.ticklabel_format(axis="x", scilimits=(-2, 3))
         panel.spines[["top", "right"]].set_visible(False)
         note(panel, ranking.seen, left_out)
-    finish(axes[0].figure, show=show, save=save)
+    entitle(axes, title)
+    finish(axes[0].figure, show=show, save=save, name="loadings")
     return axes
 
 

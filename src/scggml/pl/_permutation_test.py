@@ -10,7 +10,10 @@ from matplotlib.axes import Axes
 from scggml._anndata.keys import PERMUTATION_TEST
 from scggml._anndata.results import read_entry
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, finish, panels
+from scggml.pl._colors import OKABE_ITO
+from scggml.pl._figure import panels
+from scggml.pl._legend import ABOVE, check_loc, draw_legend
+from scggml.pl._output import Title, entitle, finish
 
 BINS = 25
 """Most bins of the histogram."""
@@ -21,9 +24,11 @@ def permutation_test(
     adata: AnnData,
     *,
     key: str = PERMUTATION_TEST,
+    title: Title = None,
+    legend_loc: str | None = "top margin",
     ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes:
     """Draw the scores that permuted labels reach, and the score of the true ones.
 
@@ -33,6 +38,10 @@ def permutation_test(
         AnnData that `tl.permutation_test` has written to.
     key
         %(key_result)s
+    title
+        %(title)s
+    legend_loc
+        %(legend_loc_other)s
     ax
         %(ax)s
     show
@@ -64,7 +73,8 @@ def permutation_test(
     """
     entry = read_entry(adata, key, kind="permutation_test", made_by="permutation_test")
     table = permutation_table(adata, key)
-    (ax,) = panels(1, ax, (4.2, 3.2))
+    check_loc(legend_loc, ABOVE)
+    (ax,) = panels(1, ax, (4.2, 3.2), title=title)
     width = table["right"] - table["left"]
     ax.bar(
         table["left"], table["count"], width=width, align="edge", color=OKABE_ITO[5], edgecolor="white",
@@ -80,8 +90,9 @@ def permutation_test(
     ax.set(xlabel=f"held-out {name}", ylabel="permutations")
     ax.set_ylim(0, table["count"].max() * 1.08)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize="small")
-    finish(ax.figure, show=show, save=save)
+    draw_legend(ax, ax.get_legend_handles_labels()[0], legend_loc)
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="permutation_test")
     return ax
 
 

@@ -11,7 +11,9 @@ from matplotlib.path import Path as Curve
 
 from scggml._anndata.drawn import plan_ends, plan_entries, plan_info
 from scggml._docs import documented
-from scggml.pl._figure import MISSING, PLAIN, distinct, finish, groups, note, panels, spread
+from scggml.pl._colors import MISSING, PLAIN, Palette, chosen, distinct, groups
+from scggml.pl._figure import note, panels, spread
+from scggml.pl._output import Title, entitle, finish
 
 WIDTH = 0.06
 """Width of the bars of the types; the samples are 1 apart."""
@@ -32,9 +34,11 @@ def plan(
     cell_type_key: str,
     *,
     min_mass: float = 0.002,
+    title: Title = None,
+    palette: Palette | None = None,
     ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes:
     """Draw the mass that the optimal plan of two samples moves from cell type to cell type.
 
@@ -49,6 +53,10 @@ def plan(
         Column of `.obs` and `.var` with the types.
     min_mass
         Leave out flows of less mass than this share.
+    title
+        %(title)s
+    palette
+        %(palette)s
     ax
         %(ax)s
     show
@@ -82,13 +90,16 @@ def plan(
     whole = plan_table(plan, cell_type_key)
     table, others = merged(whole)
     names = [name for name in table["type_a"].cat.categories if name != others]
-    colors = dict(zip(names, distinct(len(names)), strict=True))
+    if palette is None:
+        colors = dict(zip(names, distinct(len(names)), strict=True))
+    else:
+        colors = chosen(palette, names, repr(cell_type_key), every=list(whole["type_a"].cat.categories))
     if others is not None:
         names, colors = [*names, others], {**colors, others: MISSING}
     totals = [table.groupby(side, observed=False)["mass"].sum() for side in ("type_a", "type_b")]
     longest = max(len(name) for name in names)
     height = ROW * max(len(names), 6)
-    (ax,) = panels(1, ax, (3.2 + 0.14 * longest, 1.2 + height))
+    (ax,) = panels(1, ax, (3.2 + 0.14 * longest, 1.2 + height), title=title)
     starts = [_starts(total) for total in totals]
     bottom = max(max(start[name] + total[name] for name in names) for start, total in zip(starts, totals, strict=True))
     for x, total, start, side in ((0.0, totals[0], starts[0], "right"), (1.0, totals[1], starts[1], "left")):
@@ -110,7 +121,8 @@ def plan(
     moved = float(whole.loc[whole["type_a"].astype(str) != whole["type_b"].astype(str), "mass"].sum())
     ax.set_xlabel(f"distance {float(info['distance']):.3g}; {moved:.0%} of the mass changes its type", fontsize="small")
     note(ax, plan_info(plan).get("seen"), "", at=0.5)
-    finish(ax.figure, show=show, save=save)
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="plan")
     return ax
 
 

@@ -14,7 +14,10 @@ from scggml._anndata.keys import PREDICTION
 from scggml._anndata.messages import columns
 from scggml._anndata.results import read_entry
 from scggml._docs import documented
-from scggml.pl._figure import MISSING, distinct, finish, groups, is_number, panels
+from scggml.pl._colors import MISSING, Palette, chosen, distinct, groups, is_number
+from scggml.pl._figure import panels
+from scggml.pl._legend import ABOVE, check_loc, draw_legend
+from scggml.pl._output import Title, entitle, finish
 
 UNLIKE = "unlike_reference"
 
@@ -32,9 +35,12 @@ TRUE, WRONG = 1.13, 1.21
 def predictions(
     samples: AnnData,
     *,
+    title: Title = None,
+    palette: Palette | None = None,
+    legend_loc: str | None = "top margin",
     ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes:
     """Draw the class probabilities of each new sample as a bar; samples unlike the reference are marked and pale.
 
@@ -45,6 +51,12 @@ def predictions(
     ----------
     samples
         AnnData of samples from `tl.predict`.
+    title
+        %(title)s
+    palette
+        %(palette)s
+    legend_loc
+        %(legend_loc_other)s
     ax
         %(ax)s
     show
@@ -78,7 +90,8 @@ def predictions(
     Okabe and Ito, *Color universal design*, 2008, and Tol, *Colour schemes*, 2021, for the colors.
     """
     table = predictions_table(samples)
-    colors = _colors(table)
+    colors = _colors(table, palette)
+    check_loc(legend_loc, ABOVE)
     truth = true_classes(samples)
     truth = None if truth is None else truth.loc[table.index]
     strange = table[UNLIKE].to_numpy(dtype=bool)
@@ -87,7 +100,7 @@ def predictions(
     row = min(ROW, max(TALLEST - above, 4.0) / len(table))
     named = row >= THINNEST
     width = max(WIDTH, 0.6 + 0.07 * max(len(name) for name in [*colors, *table.index.astype(str)]))
-    (ax,) = panels(1, ax, (width, min(TALLEST, above + row * len(table))))
+    (ax,) = panels(1, ax, (width, min(TALLEST, above + row * len(table))), title=title)
     _draw_bars(ax, table, colors)
     if truth is not None:
         _draw_truth(ax, table, truth, colors, cross=min(4.0, 0.6 * 72 * row))
@@ -106,17 +119,10 @@ def predictions(
         handles.append(Patch(color="none", label="* unlike the reference" if named else "pale: unlike the reference"))
     if truth is not None and wrong(table, truth).any():
         handles.append(Line2D([], [], linestyle="", marker="x", markersize=4, color="black", label="wrong"))
-    ax.legend(
-        handles=handles,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=n_columns,
-        columnspacing=1.2,
-        handlelength=1.2,
-        frameon=False,
-        fontsize="small",
-    )
-    finish(ax.figure, show=show, save=save)
+    in_columns = {"ncols": n_columns} if legend_loc == ABOVE else None
+    draw_legend(ax, handles, legend_loc, outside=in_columns, columnspacing=1.2, handlelength=1.2)
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="predictions")
     return ax
 
 
@@ -164,8 +170,10 @@ def _columns(classes: list[str], last: str) -> int:
     return int(np.clip(1 + (WIDTH - widest) // width, 1, 2 if len(classes) <= 4 else 6))
 
 
-def _colors(table: pd.DataFrame) -> dict[str, str]:
+def _colors(table: pd.DataFrame, given: Palette | None) -> dict[str, str]:
     classes = [name for name in table.columns if name != UNLIKE]
+    if given is not None:
+        return chosen(given, classes, "the predictions")
     return dict(zip(classes, distinct(len(classes)), strict=True))
 
 

@@ -13,20 +13,11 @@ from scggml._anndata.metric import read_metric
 from scggml._anndata.scores import read_scores
 from scggml._core.checks import check_flag
 from scggml._docs import documented
-from scggml.pl._figure import (
-    FAINT,
-    OKABE_ITO,
-    PLAIN,
-    beside,
-    finish,
-    groups,
-    is_number,
-    note,
-    paint,
-    palette,
-    panels,
-    wrapped,
-)
+from scggml.pl._colors import FAINT, OKABE_ITO, PLAIN, Palette, groups, is_number
+from scggml.pl._colors import palette as colors_of
+from scggml.pl._figure import note, paint, panels, wrapped
+from scggml.pl._legend import beside, check_loc
+from scggml.pl._output import Title, entitle, finish
 
 JITTER = 0.16
 """Half of the width over which the samples of a class are spread."""
@@ -47,9 +38,12 @@ def scores(
     held_out: bool | None = None,
     color: str | None = None,
     paired: bool | None = None,
+    title: Title = None,
+    palette: Palette | None = None,
+    legend_loc: str | None = "right margin",
     ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes:
     """Draw the mean coordinate of the cells of each sample along a component, by class.
 
@@ -71,6 +65,12 @@ def scores(
         Column of `.obs` with one value for each sample: groups, or numbers. By default the label.
     paired
         Join the samples of one donor. None to do so where donors have samples of several classes.
+    title
+        %(title)s
+    palette
+        %(palette)s
+    legend_loc
+        %(legend_loc)s
     ax
         %(ax)s
     show
@@ -114,9 +114,13 @@ def scores(
     label = str(stored.reading.label_key)
     numbers = is_number(table["label"])
     names = [] if numbers else [str(name) for name in table["label"].cat.categories]
+    shown_by = label if color is None else color
+    if not is_number(table["label" if color is None else "color"]):
+        colors_of(adata, shown_by, given=palette)  # what is wrong with them is said before there is a figure
+    check_loc(legend_loc)
     slanted = len(names) > 3 and max(map(len, names)) > LONG
     below = 0.05 * max(map(len, names)) if slanted else 0.0  # inches that slanted names take
-    (ax,) = panels(1, ax, (2.2 + 0.5 * max(len(names), 4), 3.2 + below))
+    (ax,) = panels(1, ax, (2.2 + 0.5 * max(len(names), 4), 3.2 + below), title=title)
     places = table["label"] if numbers else table["label"].cat.codes + jitter(table)
     x = places.to_numpy(dtype=float)
     if paired or (paired is None and not numbers and _is_paired(table)):
@@ -125,13 +129,12 @@ def scores(
             at = at[np.argsort(x[at], kind="stable")]  # from left to right
             ax.plot(x[at], table["score"].iloc[at], color=FAINT, linewidth=0.7, zorder=1)
     if color is None:
-        colors = dict.fromkeys(table["label"], OKABE_ITO[0]) if numbers else palette(adata, label)
+        colors = dict.fromkeys(table["label"], OKABE_ITO[0]) if numbers else colors_of(adata, label, given=palette)
         ax.scatter(x, table["score"], c=[colors[name] for name in table["label"]], **POINT)
     else:
         values = table["color"] if is_number(table["color"]) else groups(table["color"]).astype(object)
-        entries = paint(ax, adata, color, table.assign(x=x, y=table["score"], color=values), **POINT)
-        if entries:
-            beside(ax, entries)
+        entries = paint(ax, adata, color, table.assign(x=x, y=table["score"], color=values), given=palette, **POINT)
+        beside(ax, entries, loc=legend_loc)
     if numbers:
         ax.set_xlabel(label)
     else:
@@ -147,7 +150,8 @@ def scores(
     unit = " (sd of the cells)" if seen == "held out" else ""
     ax.set_ylabel(f"mean {key}{number}{unit}")
     note(ax, seen)
-    finish(ax.figure, show=show, save=save)
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="scores")
     return ax
 
 

@@ -10,7 +10,10 @@ from matplotlib.axes import Axes
 from scggml._anndata.keys import TUNING
 from scggml._anndata.results import read_entry
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, finish, panels
+from scggml.pl._colors import OKABE_ITO
+from scggml.pl._figure import panels
+from scggml.pl._legend import ABOVE, check_loc, draw_legend
+from scggml.pl._output import Title, entitle, finish
 
 MOST = 20
 """Most settings that are drawn."""
@@ -21,9 +24,11 @@ def tuning(
     adata: AnnData,
     *,
     key: str = TUNING,
+    title: Title = None,
+    legend_loc: str | None = "top margin",
     ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes:
     """Draw the inner scores of each setting, how often it was chosen, and the outer score of the whole procedure.
 
@@ -36,6 +41,10 @@ def tuning(
         AnnData that `tl.tune` has written to.
     key
         %(key_result)s
+    title
+        %(title)s
+    legend_loc
+        %(legend_loc_other)s
     ax
         %(ax)s
     show
@@ -68,7 +77,8 @@ def tuning(
     """
     table = tuning_table(adata, key)
     settings = list(dict.fromkeys(table["setting"]))
-    (ax,) = panels(1, ax, (5.4, 1.2 + 0.27 * len(settings)))
+    check_loc(legend_loc, ABOVE)
+    (ax,) = panels(1, ax, (5.4, 1.2 + 0.27 * len(settings)), title=title)
     for row, setting in enumerate(settings):
         part = table[table["setting"] == setting]
         rows = row + np.linspace(-0.2, 0.2, len(part)) if len(part) > 1 else np.array([row])
@@ -89,8 +99,10 @@ def tuning(
     ax.set_axisbelow(True)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, frameon=False, fontsize="small")
-    finish(ax.figure, show=show, save=save)
+    above = {"bbox_to_anchor": (0.4, 1.0), "ncols": 2} if legend_loc == ABOVE else None
+    draw_legend(ax, ax.get_legend_handles_labels()[0], legend_loc, outside=above)
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="tuning")
     return ax
 
 

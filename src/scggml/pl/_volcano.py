@@ -14,16 +14,10 @@ from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import NEITHER, read_ranking
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
-from scggml.pl._figure import (
-    FAINT,
-    PLAIN,
-    beside,
-    finish,
-    note,
-    panels,
-    sides,
-    spread,
-)
+from scggml.pl._colors import FAINT, PLAIN
+from scggml.pl._figure import note, panels, sides, spread
+from scggml.pl._legend import beside, check_loc
+from scggml.pl._output import Title, entitle, finish
 
 STEP = 0.062
 """Least distance of two names of genes, as a share of the height."""
@@ -44,9 +38,11 @@ def volcano(
     n_genes: int = 12,
     alpha: float = 0.05,
     gene_symbols: str | None = None,
+    title: Title = None,
+    legend_loc: str | None = "right margin",
     ax: Axes | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> Axes:
     r"""Draw the excess of genes against their false discovery rate.
 
@@ -69,6 +65,10 @@ def volcano(
         False discovery rate up to which a gene is drawn dark and may be named.
     gene_symbols
         %(gene_symbols)s
+    title
+        %(title)s
+    legend_loc
+        %(legend_loc)s
     ax
         %(ax)s
     show
@@ -107,7 +107,8 @@ def volcano(
     table = volcano_table(adata, key=key, component=component, gene_symbols=gene_symbols)
     number = None if component is None else pick_components(adata, read_metric(adata, key), [component], "no genes")[0]
     ends = _ends(adata, key, number)
-    (ax,) = panels(1, ax, (5.2, 3.4))
+    check_loc(legend_loc)
+    (ax,) = panels(1, ax, (5.2, 3.4), title=title)
     sure, directed = table["p_adjusted"] <= alpha, table["higher_in"] != NEITHER
     for layer, (chosen, paint) in enumerate(((~sure, FAINT), (sure, PLAIN))):
         for filled in (False, True):
@@ -130,9 +131,10 @@ def volcano(
         Line2D([], [], marker="o", linestyle="", markersize=4, color=FAINT, label=f"FDR > {alpha:g}"),
         Line2D([], [], marker="o", linestyle="", markersize=4, mfc="white", mec=PLAIN, label="no clear direction"),
     ]
-    beside(ax, entries)
+    beside(ax, entries, loc=legend_loc)
     note(ax, read_ranking(adata, key).seen, "")
-    finish(ax.figure, show=show, save=save)
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="volcano")
     return ax
 
 

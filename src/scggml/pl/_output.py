@@ -1,0 +1,82 @@
+"""Titles of plots, and how they are shown and written: the habits of scanpy."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import scanpy as sc
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+Title = str | Sequence[str] | None
+"""A title, those of several panels, or None for the usual ones."""
+
+FILES_ONLY = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"})
+"""Backends of matplotlib that show nothing: `plt.show()` warns there."""
+
+GAP = 4.0
+"""Points between a title and what stands below it."""
+
+
+def titles(title: Title, n: int) -> list[str | None]:
+    """Return a title for each of `n` panels, None where the usual one stays."""
+    if title is None:
+        return [None] * n
+    given = [title] if isinstance(title, str) else title
+    if not isinstance(given, Sequence) or not all(isinstance(text, str) for text in given):
+        raise TypeError(f"title={title!r} is a {type(title).__name__}; pass a text, or a list with one for each panel.")
+    if len(given) != n:
+        wanted = "one text" if n == 1 else f"a list of {n} texts"
+        raise ValueError(f"title={title!r} has {len(given)} titles, but this plot has {n} panels; pass {wanted}.")
+    return list(given)
+
+
+def entitle(axes: Sequence[Axes], title: Title) -> None:
+    """Write titles above all that stands above the panels, such as legends and notes."""
+    for ax, text in zip(axes, titles(title, len(axes)), strict=True):
+        if text is not None:
+            ax.set_title(text, pad=GAP + above(ax))
+
+
+def above(ax: Axes) -> float:
+    """Return how far legend and notes reach above the axes, in points."""
+    legend = ax.get_legend()
+    parts = [*ax.texts, *([] if legend is None else [legend])]
+    top = max((part.get_window_extent().y1 for part in parts), default=ax.bbox.y1)
+    return max(0.0, float(top - ax.bbox.y1)) * 72 / ax.figure.figure.dpi
+
+
+def finish(
+    figure: Figure | SubFigure, *, show: bool | None, save: bool | str | Path | None, name: str = "figure"
+) -> None:
+    """Write the figure to a file and show it, if asked to; `name` is that of the file where none is given.
+
+    Either way it stays open: the caller has its axes and may add to them.
+    """
+    if save is not None and save is not False:
+        whole = figure.figure.figure if isinstance(figure, SubFigure) else figure
+        path = target(save, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole.savefig(path, bbox_inches="tight", dpi=200)
+    if can_show() and getattr(sc.settings, "autoshow", True) if show is None else show:
+        plt.show()
+
+
+def target(save: bool | str | Path, name: str) -> Path:
+    """Return the file to write: the one given, else one of the plot's name where scanpy keeps its figures."""
+    # scanpy deprecates saving by its plots, and these settings may go with it; then their defaults hold.
+    folder = Path(getattr(sc.settings, "figdir", "./figures"))
+    if save is True:
+        return folder / f"{name}.{getattr(sc.settings, 'file_format_figs', 'pdf')}"
+    if isinstance(save, str) and re.fullmatch(r"\.\w+", save):
+        return folder / f"{name}{save}"
+    if not isinstance(save, str | Path):
+        raise TypeError(f"save={save!r} is a {type(save).__name__}; pass a path, an ending such as '.pdf', or True.")
+    return Path(save)
+
+
+def can_show() -> bool:
+    """Return whether the backend of matplotlib has a screen or a notebook to show figures on."""
+    return mpl.get_backend().lower() not in FILES_ONLY
