@@ -273,6 +273,22 @@ def compared(embedded) -> AnnData:
 
 
 @pytest.fixture(scope="session")
+def followed(embedded) -> AnnData:
+    """An order of the samples, with genes and without a test of them."""
+    samples = embedded.copy()
+    sg.tl.trajectory(samples, key="ggml", progress=False)
+    return samples
+
+
+@pytest.fixture(scope="session")
+def influenced(learn, make_cohort) -> AnnData:
+    """The metric without each donor."""
+    adata = learn(make_cohort(n_samples=4))
+    sg.tl.influence(adata, **SERIAL)
+    return adata
+
+
+@pytest.fixture(scope="session")
 def evaluated(make_cohort) -> AnnData:
     """Two methods on held-out donors."""
     adata = make_cohort(n_samples=6)

@@ -160,6 +160,14 @@ PLOTS = {
         calls=(Call("learned", panels=2), Call("refined", panels=3)),
         missing=(Missing("learned", OTHER, NO_METRIC),),
     ),
+    "influence": Plot(
+        calls=(Call("influenced", panels=4),),
+        missing=(
+            Missing("influenced", OTHER, NO_METRIC),
+            Missing("learned", {}, ("'ggml_influence'", "adata.uns", "sg.tl.influence(adata, key='ggml')")),
+        ),
+        refused=({"n_names": -1},),
+    ),
     "loadings": Plot(
         calls=(
             Call("learned", panels=2),
@@ -208,6 +216,19 @@ PLOTS = {
         ),
         refused=({"component": 9}, {"color": "sex"}),
     ),
+    "trajectory": Plot(
+        calls=(
+            Call("followed", {"key": "ggml"}),
+            Call("followed", {"key": "ggml", "genes": ["signal", "noise_1"], "color": "age"}),
+        ),
+        missing=(
+            Missing(
+                "followed", {}, ("'ggml_held_out_trajectory'", "samples.uns", "'ggml'", "sg.tl.trajectory(samples")
+            ),
+        ),
+        refused=({"genes": ["other"]}, {"color": "sex"}, {"n_genes": 0}, {"max_p_adjusted": 2.0}),
+        fills=0.8,
+    ),
     "tuning": Plot(
         calls=(Call("tuned"),),
         missing=(
@@ -238,6 +259,7 @@ PALETTES = {
     "plan": Call("coupled", {"cell_type_key": "mode"}),
     "predictions": Call("predicted"),
     "scores": Call("learned"),
+    "trajectory": Call("followed", {"key": "ggml"}),
 }
 """Calls that draw three groups in colors of their own."""
 

@@ -68,31 +68,34 @@ def test_many_samples_are_drawn_as_means_of_neighbors():
 def test_where_no_gene_is_significant_the_strongest_are_drawn_in_gray():
     samples = written(types=False)
     samples.uns["ggml_held_out_trajectory"]["genes"]["p_adjusted"] = 0.5
-    _, lower = sg.pl.trajectory(samples)
-    assert [text.get_text() for text in lower.get_yticklabels()] == ["g1", "g2", "g0"]
-    assert {text.get_color() for text in lower.get_yticklabels()} == {"#A0A0A0"}
+    ax = sg.pl.trajectory(samples)
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["g1", "g2", "g0", "ill", "well"]
+    assert {text.get_color() for text in ax.get_yticklabels()[:3]} == {"#A0A0A0"}
 
 
 def test_samples_stand_at_their_place_by_their_label():
     samples = written()
-    upper, lower = sg.pl.trajectory(samples)
-    points = upper.collections[0].get_offsets()
+    ax = sg.pl.trajectory(samples)
+    points = ax.collections[0].get_offsets()
     place = np.round(samples.obs["ggml_held_out_pseudotime"].to_numpy() * 5)
     np.testing.assert_allclose(points[:, 0], place)
-    assert [text.get_text() for text in upper.get_yticklabels()] == ["ill", "well"]
-    assert set(np.round(points[samples.obs["label"] == "well", 1])) == {1.0}
-    assert "0.90, p = 0.02" in upper.get_title(loc="left")
-    assert "held-out donors" in {text.get_text() for text in upper.texts}
-    assert lower.get_xlim() == upper.get_xlim()
+    heights = dict(zip([text.get_text() for text in ax.get_yticklabels()], ax.get_yticks(), strict=True))
+    level = samples.obs["label"].map(heights).to_numpy(dtype=float)
+    assert np.abs(points[:, 1] - level).max() < 0.4 * abs(heights["ill"] - heights["well"])
+    assert heights["well"] < heights["ill"] < -1  # above the rows
+    assert [text.get_text() for text in ax.texts] == ["Spearman correlation 0.90, p = 0.02", "held-out donors"]
 
 
 def test_without_a_label_samples_stand_by_their_pseudotime():
     samples = written()
     del samples.uns["ggml_held_out_trajectory"]["params"]["label_key"]
     samples.uns["ggml_held_out_trajectory"]["association"] = np.nan
-    upper, _ = sg.pl.trajectory(samples)
-    np.testing.assert_allclose(upper.collections[0].get_offsets()[:, 1], samples.obs["ggml_held_out_pseudotime"])
-    assert upper.get_title(loc="left") == ""
+    ax = sg.pl.trajectory(samples)
+    order = samples.obs["ggml_held_out_pseudotime"].to_numpy()
+    heights = ax.collections[0].get_offsets()[:, 1]
+    assert (np.argsort(-heights) == np.argsort(order)).all()
+    assert [text.get_text() for text in ax.get_yticklabels()][-2:] == ["0", "pseudotime 1"]
+    assert [text.get_text() for text in ax.texts] == ["", "held-out donors"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from scggml._anndata.influence import read_influence
 from scggml._anndata.metric import read_metric
 from scggml._core.checks import check_whole
 from scggml._docs import documented
-from scggml.pl._figure import FAINT, OKABE_ITO, finish, panels, spread
+from scggml.pl._colors import FAINT, OKABE_ITO
+from scggml.pl._figure import panels, spread
+from scggml.pl._output import Title, entitle, finish
 
 PANELS = {
     "similarity": "similarity of the metric\nwithout the donor",
@@ -37,9 +39,11 @@ def influence(
     *,
     key: str = "ggml",
     n_names: int = 5,
+    title: Title = None,
+    ncols: int | None = None,
     ax: Sequence[Axes] | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
 ) -> list[Axes]:
     """Draw the metric without each donor in turn: similarity, separation, fit and strangeness, a point for each donor.
 
@@ -54,6 +58,10 @@ def influence(
         %(key_metric)s
     n_names
         Number of names in a panel at most, those farthest from the others.
+    title
+        %(titles)s
+    ncols
+        %(ncols)s
     ax
         Four axes to draw on.
     show
@@ -90,7 +98,7 @@ def influence(
     entry = read_influence(adata, read_metric(adata, key))
     table = entry["table"]
     named = (table["reason"] != "").to_numpy()
-    axes = panels(len(PANELS), ax, SIZE)
+    axes = panels(len(PANELS), ax, SIZE, ncols=ncols, title=title)
     for panel, (column, label) in zip(axes, PANELS.items(), strict=True):
         values = table[column].to_numpy(dtype=float)
         x = beeswarm(values)
@@ -107,7 +115,8 @@ def influence(
     n = int(named.sum())
     said = "no donor stands out" if n == 0 else f"{n} of {len(table)} donors stand{'s' if n == 1 else ''} out"
     axes[0].set_title(said, fontsize="small", loc="left")
-    finish(axes[0].figure, show=show, save=save)
+    entitle(axes, title)
+    finish(axes[0].figure, show=show, save=save, name="influence")
     return axes
 
 

@@ -1,10 +1,9 @@
 """Draw samples in their order, with the genes and cell types that change along it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -16,7 +15,10 @@ from scggml._anndata.messages import choices
 from scggml._anndata.trajectory import read_trajectory, shares_along
 from scggml._core.checks import check_whole
 from scggml._docs import documented
-from scggml.pl._figure import OKABE_ITO, PLAIN, finish, groups, is_number, note, palette, panels, wrapped
+from scggml.pl._colors import MISSING, OKABE_ITO, PLAIN, Palette, groups, is_number
+from scggml.pl._colors import palette as colors_of
+from scggml.pl._figure import note, panels
+from scggml.pl._output import Title, entitle, finish
 
 CUT = 2.0
 """Standard deviations at which colors end."""
@@ -27,8 +29,11 @@ COLORS = "RdBu_r"
 ROW, LETTER = 0.17, 0.085
 """Inches of a row, and of a letter of its name."""
 
-WIDTH, LEVEL_ROW = 3.4, 0.24
-"""Inches of the axes, and of a level of the label."""
+WIDTH = 3.4
+"""Inches of the axes."""
+
+BELOW, LEVEL, HIGH = 1.6, 1.4, 3.0
+"""Rows from the first one up to the lowest level of the label, of a level, and levels over which numbers stand."""
 
 SMOOTHED = 40
 """Samples above which each column is the mean of so many neighbors that about as many stay apart."""
@@ -50,13 +55,15 @@ def trajectory(
     color: str | None = None,
     max_p_adjusted: float = 0.05,
     layer: str | None = None,
-    ax: Sequence[Axes] | None = None,
-    show: bool = False,
-    save: str | Path | None = None,
-) -> list[Axes]:
+    title: Title = None,
+    palette: Palette | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: bool | str | Path | None = None,
+) -> Axes:
     """Draw samples in the order of a trajectory: above by their label, below genes and cell types along it.
 
-    Each column of the lower panel is a sample (of more than 40, the mean of neighbors), each row a gene or the share of
+    Each column of the lower part is a sample (of more than 40, the mean of neighbors), each row a gene or the share of
     a cell type in standard deviations from its mean. Rows are sorted by their correlation with the order. Names of rows
     that are not significant are gray.
 
@@ -76,8 +83,12 @@ def trajectory(
         False discovery rate up to which a gene or type is drawn as significant.
     layer
         Layer of the samples to draw in place of `.X`.
+    title
+        %(title)s
+    palette
+        %(palette)s
     ax
-        Two axes to draw on.
+        %(ax)s
     show
         %(show)s
     save
@@ -85,7 +96,7 @@ def trajectory(
 
     Returns
     -------
-    Both axes.
+    The axes.
 
     Raises
     ------
@@ -102,8 +113,8 @@ def trajectory(
     ...     adata, metric="euclidean", sample_key="sample_id", label_key="label", progress=False
     ... )
     >>> sg.tl.trajectory(samples, key="euclidean")
-    >>> axes = sg.pl.trajectory(samples, key="euclidean")
-    >>> len(axes[0].collections[0].get_offsets())
+    >>> ax = sg.pl.trajectory(samples, key="euclidean")
+    >>> len(ax.collections[0].get_offsets())
     9
 
     References
@@ -116,86 +127,80 @@ def trajectory(
     order, entry = read_trajectory(samples, key)
     table = trajectory_table(samples, key, genes, n_genes=n_genes, max_p_adjusted=max_p_adjusted, layer=layer)
     label = color if color is not None else entry["params"].get("label_key")
-    n_levels = (
-        4
-        if label is None or is_number(obs_column(samples, label))
-        else len(groups(obs_column(samples, label)).cat.categories)
-    )
-    upper, lower = _axes(ax, table, n_levels)
+    points, ticks = _places(samples, label)
+    colors: list[str] = [OKABE_ITO[0]] * len(order)
+    if label is not None and not is_number(obs_column(samples, label)):
+        by_name = colors_of(samples, label, given=palette)
+        colors = [by_name.get(name, MISSING) for name in groups(obs_column(samples, label)).astype(object)]
+    top = -BELOW - LEVEL * (max(ticks) if ticks else 0) - LEVEL / 2
+    names = LETTER * max(map(len, [*table.index, *ticks.values()]), default=4)
+    (ax,) = panels(1, ax, (names + WIDTH + 1.0, ROW * (len(table) - top) + 0.9), title=title)
     place = np.empty(len(order))
     place[np.argsort(order, kind="stable")] = np.arange(len(order))
-    _draw_samples(upper, samples, label, place, order)
-    _draw_rows(lower, table)
+    _draw_rows(ax, table)
+    _draw_samples(ax, place, order if points is None else points, colors)
+    rows = range(len(table))
+    ax.set_yticks([*rows, *(-BELOW - LEVEL * step for step in ticks)], [*table.index, *ticks.values()])
+    for text, significant in zip(ax.get_yticklabels(), table["significant"], strict=False):
+        text.set_color(PLAIN if significant else "#A0A0A0")
+        text.set_fontweight("bold" if significant else "normal")
+    ax.tick_params(length=0, labelsize="small")
+    ax.set_ylim(len(table) - 0.5, top)
+    ax.annotate(
+        _said(entry), (0.0, 1.0), (0, 2), xycoords="axes fraction", textcoords="offset points", fontsize="small"
+    )
+    note(ax, str(entry.get("seen")))
+    entitle([ax], title)
+    finish(ax.figure, show=show, save=save, name="trajectory")
+    return ax
+
+
+def _said(entry: Mapping[str, Any]) -> str:
+    """Return how strongly the order follows the label, as text."""
     strength, p = float(entry["association"]), float(entry["p_value"])
-    if np.isfinite(strength):
-        said = f"{entry['measure']} {strength:.2f}" + (f", p = {p:.2g}" if np.isfinite(p) else "")
-        upper.set_title(said, fontsize="small", loc="left")
-    note(upper, str(entry.get("seen")))
-    finish(upper.figure, show=show, save=save)
-    return [upper, lower]
+    if not np.isfinite(strength):
+        return ""
+    return f"{entry['measure']} {strength:.2f}" + (f", p = {p:.2g}" if np.isfinite(p) else "")
 
 
-def _axes(ax: Sequence[Axes] | None, table: pd.DataFrame, n_levels: int) -> list[Axes]:
-    """Return the given axes, or two new ones of one width."""
-    if ax is not None:
-        return panels(2, ax, (WIDTH, WIDTH))
-    heights = [max(LEVEL_ROW * (n_levels + 0.6), 0.7), ROW * (len(table) + 0.6)]
-    names = LETTER * max(map(len, table.index), default=4)
-    figure = plt.figure(figsize=(names + WIDTH + 1.0, sum(heights) + 0.9), layout="constrained")
-    places = figure.add_gridspec(2, 1, height_ratios=heights)
-    return [figure.add_subplot(places[0]), figure.add_subplot(places[1])]
+def _places(samples: AnnData, label: str | None) -> tuple[np.ndarray | None, dict[float, str]]:
+    """Return how high each sample stands by its label, in levels, and what is written at which height.
 
-
-def _draw_samples(ax: Axes, samples: AnnData, label: str | None, place: np.ndarray, order: np.ndarray) -> None:
-    """Draw each sample at its place in the order: by its label, or by its pseudotime without one."""
-    n = len(place)
-    style: dict[str, Any] = {
-        "s": 22.0 * min(1.0, CROWD / n) + 3,
-        "linewidths": 0.3,
-        "edgecolors": "white",
-        "alpha": 0.9,
-    }
+    None for pseudotime, which stands for the label where there is none.
+    """
     if label is None:
-        ax.scatter(place, order, c=OKABE_ITO[0], **style)
-        ax.set_ylabel("pseudotime")
-    elif is_number(obs_column(samples, label)):
-        ax.scatter(place, obs_column(samples, label), c=OKABE_ITO[0], **style)
-        ax.set_ylabel(wrapped(label))
-    else:
-        values = groups(obs_column(samples, label))
-        names = list(values.cat.categories)
-        codes = values.cat.codes.to_numpy().astype(float)
-        within = np.random.default_rng(0).uniform(-0.22, 0.22, n) * min(1.0, n / CROWD)
-        colors = palette(samples, label)
-        known = codes >= 0
-        ax.scatter(place[known], (codes + within)[known], c=[colors[name] for name in values[known]], **style)
-        ax.set_yticks(range(len(names)), [wrapped(name, 24) for name in names], fontsize="small")
-        ax.set_ylim(-0.6, len(names) - 0.4)
-    ax.set_xlim(-0.5, n - 0.5)
-    ax.set_xticks([])
-    ax.spines[["top", "right"]].set_visible(False)
+        return None, {0.0: "0", HIGH: "pseudotime 1"}
+    values = obs_column(samples, label)
+    if is_number(values):
+        numbers = values.to_numpy(dtype=float, na_value=np.nan)
+        low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+        span = (high - low) or 1.0
+        return HIGH * (numbers - low) / span, {0.0: f"{low:.4g}", HIGH: f"{label} {high:.4g}"}
+    found = groups(values)
+    names = list(found.cat.categories)
+    codes = found.cat.codes.to_numpy().astype(float)
+    within = np.random.default_rng(0).uniform(-0.22, 0.22, len(codes)) * min(1.0, len(codes) / CROWD)
+    return np.where(codes < 0, np.nan, codes + within), {float(i): name for i, name in enumerate(names)}
+
+
+def _draw_samples(ax: Axes, place: np.ndarray, height: np.ndarray, colors: list[str]) -> None:
+    """Draw each sample above the rows, at its place in the order."""
+    size = 22.0 * min(1.0, CROWD / len(place)) + 3
+    y = -BELOW - LEVEL * height
+    ax.scatter(place, y, s=size, c=colors, linewidths=0.3, edgecolors="white", alpha=0.9)
 
 
 def _draw_rows(ax: Axes, table: pd.DataFrame) -> None:
     """Draw genes and cell types as rows of colors."""
     values = table.drop(columns=["kind", "significant"]).to_numpy(dtype=float)
-    norm = Normalize(-CUT, CUT)
     n_columns = values.shape[1]
-    drawn = ax.imshow(values, aspect="auto", cmap=COLORS, norm=norm, interpolation="nearest")
-    drawn.set_extent((-0.5, n_columns - 0.5, len(table) - 0.5, -0.5))
-    ax.set_yticks(range(len(table)), table.index, fontsize="small")
-    for text, significant in zip(ax.get_yticklabels(), table["significant"], strict=True):
-        text.set_color(PLAIN if significant else "#A0A0A0")
-        text.set_fontweight("bold" if significant else "normal")
-    switch = np.flatnonzero((table["kind"] != table["kind"].shift()).to_numpy())[1:]
-    for row in switch:
+    drawn = ax.imshow(values, aspect="auto", cmap=COLORS, norm=Normalize(-CUT, CUT), interpolation="nearest")
+    for row in np.flatnonzero((table["kind"] != table["kind"].shift()).to_numpy())[1:]:
         ax.axhline(row - 0.5, color="white", linewidth=3)
     ax.set_xticks([])
-    ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set_xlabel(
-        "samples, from first to last" + (" (means of neighbors)" if _window(n_columns) > 1 else ""), fontsize="small"
-    )
+    smoothed = " (means of neighbors)" if _window(n_columns) > 1 else ""
+    ax.set_xlabel(f"samples, from first to last{smoothed}", fontsize="small")
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=min(1.0, 1.2 / (ROW * len(table))), extend="both")
     bar.set_label("sd", fontsize="small")
     bar.ax.tick_params(labelsize="small")
