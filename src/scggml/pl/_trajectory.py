@@ -76,7 +76,7 @@ def trajectory(
     genes
         Genes to draw; by default the most significant ones of the trajectory (where none is, the strongest 10).
     n_genes
-        Number of genes that are drawn at most by default, half of them at either end of the correlation.
+        Number of genes that are drawn at most by default, and of cell types.
     color
         Column of `.obs` that colors the samples; by default the label.
     max_p_adjusted
@@ -221,7 +221,7 @@ def trajectory_table(
     parts = [_rows(chosen, sample_genes(samples, list(chosen.index), layer), order, "gene", max_p_adjusted)]
     shares = shares_along(samples, key)
     if shares is not None:
-        types = entry["cell_types"].set_index("cell_type")
+        types = entry["cell_types"].set_index("cell_type").head(n_genes)
         parts.append(_rows(types, shares[list(types.index)].to_numpy().T, order, "cell type", max_p_adjusted))
     return pd.concat(parts)
 
