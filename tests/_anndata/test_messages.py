@@ -1,9 +1,14 @@
+import inspect
+import io
+import re
 import warnings
 
 import numpy as np
 import pytest
+import scanpy as sc
 from _cells import make_adata
 
+import scggml as sg
 from scggml._anndata.messages import check_adata, check_key_added, choices, columns, find_column, warn
 
 
@@ -71,3 +76,45 @@ def test_a_warning_points_to_the_line_outside_of_the_package():
         ("look at this", UserWarning, __file__),
         ("and at this", FutureWarning, __file__),
     ]
+
+
+@pytest.fixture
+def log():
+    """What scanpy logs, as text; it has its file and its verbosity back afterwards."""
+    before = sc.settings.verbosity, sc.settings.logfile
+    file = io.StringIO()
+    sc.settings.logfile = file
+    yield file
+    sc.settings.verbosity, sc.settings.logfile = before
+
+
+def test_what_is_done_is_logged_through_scanpy_from_info_on(log):
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    sc.settings.verbosity = 1
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    assert log.getvalue() == ""
+    sc.settings.verbosity = 2
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    lines = log.getvalue().splitlines()
+    assert lines[0] == "learning a metric"
+    assert re.fullmatch(
+        r"    Canonical\(ridge=.*shrinkage [01]\.\d\d; 2 components of 4 features from 9 samples", lines[1]
+    )
+    assert re.fullmatch(r"    finished \(\d+:\d\d:\d\d\)", lines[2])
+    sg.tl.distances(adata, progress=False)
+    assert "ggml: 36 pairs of 9 samples, all cells, Exact(" in log.getvalue()
+
+
+@pytest.mark.parametrize("name", [name for name in sg.tl.__all__ if name[0].islower()])
+def test_every_tool_is_logged_and_keeps_its_signature(name):
+    function = getattr(sg.tl, name)
+    assert function.__wrapped__.__name__ == function.__name__ == name
+    assert "%(" not in function.__doc__
+    assert next(iter(inspect.signature(function).parameters)) in ("adata", "samples", "query", "new")
+
+
+def test_nothing_is_logged_where_a_call_fails(log):
+    sc.settings.verbosity = 2
+    with pytest.raises(KeyError):
+        sg.tl.mds(sg.datasets.synthetic(n_noise=3, n_samples=2, n_cells=5))
+    assert log.getvalue().splitlines() == ["computing coordinates of samples by multidimensional scaling"]

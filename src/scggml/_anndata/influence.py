@@ -14,7 +14,7 @@ from scggml._anndata.reading import Reading
 from scggml._anndata.results import write_uns
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Integers
-from scggml._core.explain.influence import FEWEST, centered, outliers, strangeness
+from scggml._core.explain.influence import centered, outliers, strangeness
 from scggml._core.samples import Samples, Target
 
 
@@ -91,8 +91,8 @@ SHARE, FEW_CELLS = 0.1, 10
 
 MANY_CELLS = 5 * FEW_CELLS
 
-LEVEL, MOST_POINTS = 0.01, 2_000
-"""Level of the test of strange samples before learning, and how many cells it compares."""
+LEVEL, MOST_POINTS, DONORS = 0.005, 2_000, 10
+"""Level of the test of strange samples before learning, how many cells it compares, and donors from which on it runs."""
 
 
 def warn_of_outlying(samples: Samples, target: Target, selection: Selection) -> None:
@@ -106,7 +106,7 @@ def warn_of_outlying(samples: Samples, target: Target, selection: Selection) -> 
             f"{len(named)} of {len(sizes)} samples have few cells (the median has {median:g}): {choices(named)}. Their "
             "distances are noisy, and they count as much as others; leave them out with min_cells."
         )
-    if len(np.unique(samples.groups)) < FEWEST:
+    if len(np.unique(samples.groups)) < DONORS:
         return
     rng = np.random.default_rng(0)  # what is compared is no part of what is learned
     strange = strangeness(samples.cohort, samples.groups, rng, most=MOST_POINTS)

@@ -2,14 +2,19 @@
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 from anndata import AnnData
 
 PACKAGE = str(Path(__file__).parents[1])
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 def choices(names: Iterable[Any]) -> str:
@@ -57,3 +62,32 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
         frame = frame.f_back
         level += 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def tell(text: str, *, start: datetime | None = None) -> datetime | None:
+    """Log what is done through scanpy, from `sc.settings.verbosity` 2 (info) on; with `start` the time since then.
+
+    None where scanpy is not loaded: then nobody asked for it.
+    """
+    scanpy = sys.modules.get("scanpy")
+    if scanpy is None or not hasattr(scanpy, "logging"):
+        return None
+    found: datetime = scanpy.logging.info(text) if start is None else scanpy.logging.info(text, time=start)
+    return found
+
+
+def logged(doing: str) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Log the beginning and the end of a public function, and how long it took."""
+
+    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        @wraps(function)
+        def run(*args: Arguments.args, **options: Arguments.kwargs) -> Result:
+            start = tell(doing)
+            result = function(*args, **options)
+            if start is not None:
+                tell("    finished", start=start)
+            return result
+
+        return run
+
+    return decorate

@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy.stats import t as student
 
 from scggml._anndata.genes import Component, component_names, name_columns
-from scggml._anndata.messages import choices
+from scggml._anndata.messages import choices, logged
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
 from scggml._core.explain.enrichment import over_representation
@@ -24,6 +24,7 @@ Scope = Literal["custom", "custom_annotated"]
 
 
 @documented
+@logged("testing gene sets of files")
 def enrich_gmt(
     adata: AnnData,
     gene_sets: str | Path | Mapping[str, Iterable[str]],

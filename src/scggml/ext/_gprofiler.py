@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from anndata import AnnData
 
 from scggml._anndata.genes import Component
-from scggml._anndata.messages import choices
+from scggml._anndata.messages import choices, logged
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
@@ -20,6 +20,7 @@ DomainScope = Literal["known", "annotated", "custom", "custom_annotated"]
 
 
 @documented
+@logged("asking g:Profiler about gene sets")
 def gprofiler(
     adata: AnnData,
     *,

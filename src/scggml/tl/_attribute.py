@@ -18,7 +18,7 @@ from scggml._anndata.contributions import (
 )
 from scggml._anndata.held_out import has_held_out, read_held_out
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import check_adata
+from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.metric import read_metric
 from scggml._anndata.reading import STORED, Stored, read_target, reread, seed_of
 from scggml._anndata.results import write_cells, write_uns
@@ -34,6 +34,7 @@ from scggml._docs import documented
 
 
 @documented
+@logged("dividing the gap between classes among cells and cell types")
 def attribute(
     adata: AnnData,
     *,

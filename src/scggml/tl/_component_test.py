@@ -5,15 +5,16 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
-from scggml._anndata.messages import check_adata
+from scggml._anndata.messages import check_adata, logged, tell
 from scggml._anndata.metric import read_metric
-from scggml._anndata.tested import LEVEL, N_PERM, run_component_test, write_component_test
+from scggml._anndata.tested import LEVEL, N_PERM, run_component_test, verdict, write_component_test
 from scggml._core.checks import check_number, check_whole
 from scggml._core.seeds import as_seed
 from scggml._docs import documented
 
 
 @documented
+@logged("testing the components of a metric under permuted labels")
 def component_test(
     adata: AnnData,
     *,
@@ -97,6 +98,7 @@ def component_test(
     stored = read_metric(adata, key)
     given: dict[str, Any] = {"level": level, "n_jobs": n_jobs, "progress": progress}
     found = run_component_test(adata, stored, n_perm=n_perm, seed=seed, **given)
+    tell(f"    {verdict(found, key)}")
     adata = adata.copy() if copy else adata
     write_component_test(adata, stored, found, n_perm=n_perm, seed=seed)
     return adata if copy else None

@@ -19,7 +19,7 @@ from scggml._anndata.covariates import (
     write_covariates,
 )
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import check_adata, choices, columns, warn
+from scggml._anndata.messages import check_adata, choices, columns, logged, warn
 from scggml._anndata.results import params
 from scggml._anndata.samples import read_distances
 from scggml._core.checks import check_flag, check_whole
@@ -39,6 +39,7 @@ NOTHING = Share(np.nan, np.nan, np.nan, np.nan, np.nan)
 
 
 @documented
+@logged("measuring what distances between samples follow")
 def covariates(
     samples: AnnData,
     keys: Sequence[str] | None = None,

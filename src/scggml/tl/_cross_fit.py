@@ -4,7 +4,7 @@ import numpy as np
 from anndata import AnnData
 
 from scggml._anndata.held_out import HeldOut, write_held_out
-from scggml._anndata.messages import check_adata, warn
+from scggml._anndata.messages import check_adata, logged, tell, warn
 from scggml._anndata.metric import read_metric
 from scggml._anndata.reading import read_target
 from scggml._anndata.results import params
@@ -15,6 +15,7 @@ from scggml._docs import documented
 
 
 @documented
+@logged("learning a metric without some donors")
 def cross_fit(
     adata: AnnData,
     *,
@@ -116,6 +117,7 @@ def cross_fit(
         n_jobs=n_jobs,
         progress=progress,
     )
+    tell(f"    {len(fits.left_out)} metrics, each without one or two of {fits.n_folds} folds of donors")
     found = HeldOut(stored, selection.names, fits)
     everyone = stored.reading.of_everyone().select(adata)
     inside = np.isin(everyone.names, selection.names)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scggml._anndata.evaluation import Evaluation, read_evaluation, read_subject
 from scggml._anndata.keys import CROSS_VALIDATION
-from scggml._anndata.messages import check_adata
+from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, table, write_uns
 from scggml._core.evaluate.classify import ClassifierName
@@ -29,6 +29,7 @@ CONFIDENCE = 0.95
 
 
 @documented
+@logged("cross-validating methods on held-out donors")
 def cross_validate(
     adata: AnnData,
     sample_key: str | None = None,

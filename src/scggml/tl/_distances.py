@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scggml._anndata.features import AUTO, Features, Mask, find_basis, read_features
 from scggml._anndata.held_out import read_held_out
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import check_adata, choices, columns
+from scggml._anndata.messages import check_adata, choices, columns, logged, tell
 from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
 from scggml._anndata.reading import STORED, Reading, Stored, reread, seed_of
 from scggml._anndata.samples import samples_adata, write_distances
@@ -26,6 +26,7 @@ from scggml._docs import documented
 
 
 @documented
+@logged("computing distances between samples")
 def distances(
     adata: AnnData,
     *,
@@ -189,6 +190,7 @@ def distances(
         cost = metric  # type: ignore[assignment]  # one of GROUND_COSTS
         names = features.names
     pairs = all_pairs(cohort.n_samples)
+    tell(f"    {name}: {len(pairs)} pairs of {cohort.n_samples} samples, {summary or 'all cells'}, {engine!r}")
     values = solve_distances(
         cohort,
         cohort.points,
@@ -229,6 +231,7 @@ def _held_out(
     fold, name = found.folds(selection), Keys(stored.key).held_out
     summary = as_summary(stored.reading.summary, selection.sizes, len(stored.components))
     cohort = found.cohort(selection, summary=summary, n_jobs=n_jobs, progress=progress)
+    tell(f"    {name}: {cohort.n_samples} samples, {summary or 'all cells'}, {engine!r}")
     D = found.distances(cohort, fold, engine, n_jobs=n_jobs, progress=f"{name} distances" if progress else None)
     samples = samples_adata(selection, cohort, stored.features, layer=stored.reading.layer, genes=genes, n_jobs=n_jobs)
     entry = {"metric": name, "sample_key": stored.reading.sample_key, "fingerprint": stored.fingerprint}

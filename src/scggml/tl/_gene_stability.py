@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from scggml._anndata.changes import read_changes
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import check_adata, warn
+from scggml._anndata.messages import check_adata, logged, warn
 from scggml._anndata.metric import read_metric
 from scggml._anndata.points import read_points
 from scggml._anndata.ranking import has_ranking, read_ranking, refresh_ranking, write_ranking
@@ -31,6 +31,7 @@ POINTS = 100
 
 
 @documented
+@logged("drawing donors and permuting labels")
 def gene_stability(
     adata: AnnData,
     n_boot: int = 100,

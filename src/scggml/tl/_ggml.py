@@ -12,7 +12,7 @@ from scggml._anndata.disk import at_hand
 from scggml._anndata.features import read_features, warn_of_counts, warn_of_scales
 from scggml._anndata.influence import warn_of_outlying
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import check_adata, warn
+from scggml._anndata.messages import check_adata, logged, tell, warn
 from scggml._anndata.metric import (
     check_free,
     covariate_shifts,
@@ -25,6 +25,7 @@ from scggml._anndata.metric import (
 )
 from scggml._anndata.parts import check_finite, embed_cells
 from scggml._anndata.reading import Reading, read_target
+from scggml._anndata.selection import Selection
 from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_component_test
 from scggml._core.cohort import Cohort
 from scggml._core.evaluate.component_test import ComponentTest, component_test
@@ -43,6 +44,7 @@ from scggml._docs import documented
 
 
 @documented
+@logged("learning a metric")
 def ggml(
     adata: AnnData,
     sample_key: str,
@@ -259,6 +261,7 @@ def ggml(
 
     given: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
     found = learner.learn(samples, target, rng=reading.learning_rng(), **given)
+    _tell(learner, found, selection)
     tested = None
     if automatic:
         learner, found, tested = _real_ones(learner, found, samples, target, reading, **given)
@@ -287,6 +290,13 @@ def ggml(
             "stored. Look at sg.pl.history(adata), then raise max_iter, tol or lr of Triplets."
         )
     return adata if copy else None
+
+
+def _tell(learner: Learner, found: Fit, selection: Selection) -> None:
+    """Log with which method and setting a metric was learned, and from what."""
+    k, d = found.components.shape
+    how = f"{learner.settled(found).recipe!r}, shrinkage {found.shrinkage:.2f}"
+    tell(f"    {how}; {k} components of {d} features from {selection.n_samples} samples")
 
 
 def _real_ones(

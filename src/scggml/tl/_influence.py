@@ -7,7 +7,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._anndata.influence import check_donors, labels_of, read_donors, verdict, write_influence
-from scggml._anndata.messages import check_adata
+from scggml._anndata.messages import check_adata, logged, tell
 from scggml._anndata.metric import read_metric
 from scggml._anndata.points import read_points
 from scggml._anndata.reading import read_target
@@ -28,6 +28,7 @@ ROUNDING = 1e-6
 
 
 @documented
+@logged("learning a metric without each donor in turn")
 def influence(
     adata: AnnData,
     *,
@@ -173,6 +174,7 @@ def influence(
         "verdict": verdict(table, separation, n_genes),
         "params": params(n_genes=n_genes, level=level, seed=seed),
     }
+    tell(f"    {entry['verdict']}")
     adata = adata.copy() if copy else adata
     write_influence(adata, stored, entry)
     return adata if copy else None

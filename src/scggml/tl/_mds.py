@@ -3,6 +3,7 @@
 from anndata import AnnData
 
 from scggml._anndata.keys import MDS, MDS_RECORD
+from scggml._anndata.messages import logged
 from scggml._anndata.results import write_obsm, write_uns
 from scggml._anndata.samples import read_distances
 from scggml._core.checks import check_whole
@@ -11,6 +12,7 @@ from scggml._docs import documented
 
 
 @documented
+@logged("computing coordinates of samples by multidimensional scaling")
 def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = False) -> AnnData | None:
     r"""Compute coordinates of the samples by classical multidimensional scaling (principal coordinates).
 

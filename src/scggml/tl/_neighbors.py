@@ -4,6 +4,7 @@ import numpy as np
 from anndata import AnnData
 
 from scggml._anndata.graph import write_neighbors
+from scggml._anndata.messages import logged
 from scggml._anndata.samples import read_distances
 from scggml._core.checks import check_whole
 from scggml._core.seeds import as_seed
@@ -11,6 +12,7 @@ from scggml._docs import documented
 
 
 @documented
+@logged("computing neighbors of samples")
 def neighbors(
     samples: AnnData,
     *,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scggml._anndata.evaluation import Evaluation, read_evaluation, read_subject
 from scggml._anndata.keys import PERMUTATION_TEST
-from scggml._anndata.messages import check_adata
+from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, write_uns
 from scggml._core.checks import check_whole
@@ -35,6 +35,7 @@ POINTS = 30
 
 
 @documented
+@logged("testing a method under permuted labels")
 def permutation_test(
     adata: AnnData,
     sample_key: str | None = None,

@@ -6,7 +6,7 @@ import numpy as np
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
-from scggml._anndata.messages import check_adata, choices
+from scggml._anndata.messages import check_adata, choices, logged
 from scggml._anndata.metric import read_metric
 from scggml._anndata.reading import STORED, Stored, reread
 from scggml._core.explain.attribution import entry_distances
@@ -16,6 +16,7 @@ from scggml._docs import documented
 
 
 @documented
+@logged("computing the coupling of two samples")
 def plan(
     adata: AnnData,
     sample_a: str,

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from scggml._anndata.features import find_basis
 from scggml._anndata.keys import PREDICTION
-from scggml._anndata.messages import check_adata, choices, warn
+from scggml._anndata.messages import check_adata, choices, logged, warn
 from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._anndata.reading import Stored, read_target, reread, seed_of
 from scggml._anndata.results import params, write_obs, write_obsm, write_uns
@@ -36,6 +36,7 @@ COVERED = 0.9
 
 
 @documented
+@logged("predicting labels of samples")
 def predict(
     adata: AnnData,
     reference: AnnData,

@@ -7,7 +7,7 @@ from anndata import AnnData
 
 from scggml._anndata.features import has_rep, pick, read_features
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import check_adata
+from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.metric import (
     StoredMetric,
     check_free,
@@ -24,6 +24,7 @@ from scggml._docs import documented
 
 
 @documented
+@logged("embedding cells with a stored metric")
 def project(
     adata: AnnData, reference: AnnData, *, key: str = "ggml", layer: str | None = None, copy: bool = False
 ) -> AnnData | None:

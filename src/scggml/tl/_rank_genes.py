@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from anndata import AnnData
 
 from scggml._anndata.changes import read_changes
+from scggml._anndata.messages import logged
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import By, check_by, check_loadings, write_ranking
 from scggml._anndata.results import params
@@ -13,6 +14,7 @@ from scggml._docs import documented
 
 
 @documented
+@logged("ranking genes")
 def rank_genes(
     adata: AnnData,
     *,

@@ -10,7 +10,7 @@ from anndata import AnnData
 from scggml._anndata.covariates import read_groups, record_of
 from scggml._anndata.drawn import sample_genes
 from scggml._anndata.genes import Component
-from scggml._anndata.messages import check_adata, choices, columns
+from scggml._anndata.messages import check_adata, choices, columns, logged, tell
 from scggml._anndata.results import params
 from scggml._anndata.samples import read_distances
 from scggml._anndata.tested import Gate
@@ -46,6 +46,7 @@ FEWEST = 6
 
 
 @documented
+@logged("ordering samples")
 def trajectory(
     samples: AnnData,
     adata: AnnData | None = None,
@@ -240,6 +241,7 @@ def trajectory(
             seed=seed,
         ),
     }
+    tell(f"    {entry['verdict']}")
     samples = samples.copy() if copy else samples
     write_trajectory(samples, key, order, entry if source.seen is None else entry | {"seen": source.seen}, shares)
     if follows.gate is not None and adata is not None:

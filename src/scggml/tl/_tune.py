@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scggml._anndata.evaluation import read_evaluation, read_subject
 from scggml._anndata.keys import TUNING
-from scggml._anndata.messages import check_adata, choices
+from scggml._anndata.messages import check_adata, choices, logged
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, table, write_uns
 from scggml._core.checks import check_whole
@@ -31,6 +31,7 @@ SPACE: dict[str, Sequence[Any]] = {"n_comps": (2, 5, 10), "ridge": (0.03, 0.3), 
 
 
 @documented
+@logged("tuning options in nested folds")
 def tune(
     adata: AnnData,
     sample_key: str | None = None,
