@@ -92,7 +92,7 @@ SHARE, FEW_CELLS = 0.1, 10
 MANY_CELLS = 5 * FEW_CELLS
 
 LEVEL, MOST_POINTS, DONORS = 0.005, 2_000, 10
-"""Level of the test of strange samples before learning, how many cells it compares, and donors from which on it runs."""
+"""Level of the test of strange samples before learning, the cells that it compares, and the fewest donors."""
 
 
 def warn_of_outlying(samples: Samples, target: Target, selection: Selection) -> None:

@@ -76,7 +76,7 @@ def with_work(
         pairs = pairs[np.sort(rng.choice(len(pairs), canonical.max_pairs, replace=False))]
     m, everyone = canonical.max_features, np.arange(samples.n_samples)
     start = euclidean_start(samples.cohort, pairs, solver=solver, n_jobs=n_jobs, max_features=m).for_many()
-    if canonical.is_fixed:  # no setting is decided
+    if draw and canonical.is_fixed:  # no setting is decided
         return replace(samples, work=Work(samples.cohort, start, samples, None, solver, m), positions=everyone)
     small = smaller(samples, rng, n_jobs=n_jobs)
     # Not summarized: the plans are there already.
