@@ -1,9 +1,11 @@
 import numpy as np
 import scanpy as sc
 from anndata import AnnData
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
+from scipy.stats import spearmanr
 
-from scggml._anndata.graph import Nearest, write_neighbors
+from scggml._anndata.graph import Nearest, diffusion, pseudotime, write_neighbors
 
 
 def test_the_nearest_samples_come_with_their_distances_and_the_sample_itself_first():
@@ -26,3 +28,20 @@ def test_the_graph_is_in_the_slots_that_scanpy_reads():
     assert (params["metric"], params["use_rep"], params["random_state"]) == ("tumor_distances", "X", 7)
     sc.tl.leiden(samples, flavor="igraph", n_iterations=2)
     assert samples.obs["leiden"].notna().all()
+
+
+def test_pseudotime_follows_a_line_from_its_root():
+    line = np.sort(np.random.default_rng(0).uniform(0, 10, 40))[:, None]
+    D = cdist(line, line)
+    for root, rising in ((0, True), (39, False)):
+        found = pseudotime(diffusion(D, 10, 0), root)
+        assert found[root] == 0.0
+        assert found.max() == 1.0
+        assert abs(spearmanr(found, line[:, 0]).statistic - (1.0 if rising else -1.0)) < 0.02
+
+
+def test_neighborhoods_grow_until_the_graph_is_in_one_piece():
+    points = np.concatenate([np.random.default_rng(0).normal(size=(10, 2)) + shift for shift in (0.0, 8.0)])
+    graph = diffusion(cdist(points, points), 3, 0)
+    assert connected_components(graph.obsp["connectivities"])[0] == 1
+    assert np.isfinite(pseudotime(graph, 0)).all()

@@ -15,6 +15,10 @@ SLOTS = (
     "attribution",
     "excess",
     "enrichment",
+    "pseudotime",
+    "trajectory",
+    "cell_types",
+    "influence",
 )
 
 
@@ -31,6 +35,10 @@ def test_the_default_key_names_the_documented_slots():
         "attribution": "ggml_attribution",
         "excess": "ggml_excess",
         "enrichment": "ggml_enrichment",
+        "pseudotime": "ggml_pseudotime",
+        "trajectory": "ggml_trajectory",
+        "cell_types": "ggml_cell_types",
+        "influence": "ggml_influence",
     }
 
 

@@ -908,3 +908,19 @@ def test_a_bar_shows_the_summaries_of_several_samples(summary, keep, shown, monk
     assert disabled != shown
     if shown:
         assert (bar.total, bar.n, bar.desc, bar.unit, bar.leave) == (3, 3, "coresets", "sample", False)
+
+
+def test_folds_split_the_cells_of_each_sample_and_keep_their_weights():
+    adata = make_adata()
+    selection = chosen(adata, weights_key="weight")
+    found = selection.folds(2, np.random.default_rng(0))
+    for rest, own in found:
+        assert sorted([*rest.rows, *own.rows]) == sorted(selection.rows)
+        for part in (rest, own):
+            assert list(part.names) == list(selection.names)
+            np.testing.assert_allclose(np.add.reduceat(part.weights, part.offsets[:-1]), 1.0)
+            whole = dict(zip(selection.rows, selection.weights, strict=True))
+            for start, stop in zip(part.offsets[:-1], part.offsets[1:], strict=True):
+                original = np.array([whole[row] for row in part.rows[start:stop]])
+                np.testing.assert_allclose(part.weights[start:stop], original / original.sum())
+    assert set(found[0][1].rows).isdisjoint(found[1][1].rows)

@@ -190,6 +190,13 @@ def test_samples_with_few_cells_are_ordered_and_not_tested(cells, samples):
     assert mine.obsm[f"{KEY}_cell_types"].iloc[3].isna().all()
 
 
+def test_where_few_samples_have_enough_cells_nothing_is_tested(cells, samples):
+    sg.tl.trajectory(samples, cells, n_folds=61, **QUIET)
+    found = samples.uns[FOUND]
+    assert found["genes"]["p_value"].isna().all()
+    assert "at least 6 samples with a cell in each of n_folds" in found["verdict"]
+
+
 def test_the_results_survive_a_file(samples, tmp_path):
     samples.write_h5ad(tmp_path / "samples.h5ad")
     back = ad.read_h5ad(tmp_path / "samples.h5ad")

@@ -269,8 +269,16 @@ def _fixed(adata: AnnData, reading: Reading, names: Names, cost: Any, n_jobs: in
 
 
 def diffusion_order(distances: Floats, root: int, n_neighbors: int, seed: int) -> Floats:
-    """Return (P,) diffusion pseudotime of distances, from a sample."""
-    return pseudotime(diffusion(distances, n_neighbors, seed), root)
+    """Return (P,) diffusion pseudotime of distances from a sample, 0 to 1.
+
+    Samples that no walk reaches, as they are too far from all others, come last, by their distance.
+    """
+    order = pseudotime(diffusion(distances, n_neighbors, seed), root)
+    far = ~np.isfinite(order)
+    if far.any():
+        order[far] = order[~far].max() + distances[root, far] / distances[root].max()
+        order /= order.max()
+    return order
 
 
 def along_diffusion(of_cells: Order, root: int, n_neighbors: int, seed: int) -> Order:

@@ -198,8 +198,10 @@ def trajectory(
     follows = _follow(adata, source, study, order, n_perm=n_perm, seed=seed, n_jobs=n_jobs, progress=progress)
     tables = {"genes": _described(samples, study, order)}
     n_tested, shares = 0, None
-    if by_cells is not None and selection is not None and source.seen != "training":
-        tested = np.flatnonzero(selection.sizes >= n_folds)  # others cannot be split
+    tested = (
+        np.flatnonzero(selection.sizes >= n_folds) if selection is not None else np.arange(0)
+    )  # others do not split
+    if by_cells is not None and selection is not None and source.seen != "training" and len(tested) >= FEWEST:
         measure = by_cells
         if number is None:
             start = int(np.searchsorted(tested, begin)) if begin in tested else int(np.argmin(order[tested]))
@@ -420,7 +422,7 @@ def _verdict(follows: _Follows, source: Source, tables: dict[str, pd.DataFrame],
     elif not n_tested:
         said.append(
             "Genes have no p-values, since order and genes come from the same cells; pass adata, with distances of "
-            "sg.tl.distances."
+            f"sg.tl.distances, and at least {FEWEST} samples with a cell in each of n_folds."
         )
     else:
         counts = [

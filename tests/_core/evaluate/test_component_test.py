@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from scggml._core.cohort import from_clouds
+from scggml._core.evaluate import component_test as module
 from scggml._core.evaluate.component_test import ComponentTest, best_of, component_test, movement, removed
+from scggml._core.learn import shared
 from scggml._core.learn.learner import Learner
 from scggml._core.samples import Samples, array_target, blind, mean_profiles
 from scggml._core.transport.products import project
@@ -112,3 +114,16 @@ def test_the_best_of_several_statistics_has_an_exact_p_value():
         assert np.mean(np.array(p) <= level) <= level + 3 * np.sqrt(level / 2000)
     best, p_value = best_of(np.vstack([[0.0, 9.0], rng.normal(size=(19, 2))]))
     assert (best.tolist(), p_value) == ([1], 0.1)  # another one is the first in the other column
+
+
+def test_in_large_cohorts_permutations_share_the_plans_of_drawn_pairs(monkeypatch):
+    samples, target = study([[0.0], [1.5]], n=20)
+    truth = run(samples, target)
+    solved = []
+    begin = shared.euclidean_start
+    monkeypatch.setattr(shared, "euclidean_start", lambda c, pairs, **o: solved.append(pairs) or begin(c, pairs, **o))
+    monkeypatch.setattr(module, "MOST_PAIRS", 200)
+    found = run(samples, target)
+    assert [len(pairs) for pairs in solved] == [200] * len(found.p_values)  # once for each component that is tested
+    assert found.n_real == truth.n_real == 1
+    assert found.p_values[0] == truth.p_values[0] == pytest.approx(1 / 40)
