@@ -6,7 +6,7 @@ from anndata import AnnData
 from matplotlib.text import Text
 
 import scggml as sg
-from scggml.pl._enrichment import LARGEST, areas, enrichment_table, shortened
+from scggml.pl._enrichment import LARGEST, MOST, areas, enrichment_table, shortened
 
 ROWS = [
     ("ggml1", "higher in ill", "R", "a", "HALLMARK_HYPOXIA", 1e-6, 10),
@@ -55,6 +55,25 @@ def test_a_term_that_one_direction_brings_in_is_drawn_for_all(adata):
         "synapse organization",
         "third of another source",
     ]
+
+
+@pytest.mark.parametrize(("n_directions", "n_terms", "shown"), [(8, 5, 5), (9, 5, 4), (40, 5, 1), (50, 1, 1)])
+def test_more_sets_than_fit_a_page_are_fewer_of_each_direction(adata, n_directions, n_terms, shown):
+    rows = [
+        (f"ggml{i}", "higher in ill", "R", f"{i}-{j}", f"set {i}-{j}", 10.0 ** -(9 - j), 4)
+        for i in range(n_directions)
+        for j in range(6)
+    ]
+    adata.uns["ggml_enrichment"]["table"] = pd.DataFrame(rows, columns=adata.uns["ggml_enrichment"]["table"].columns)
+    table = table_of(adata, n_terms=n_terms)
+    most = min(MOST, n_directions * shown)
+    assert table["term"].nunique() == most
+    assert set(table.groupby("direction", observed=True).size()) == {shown}
+    assert set(table["term"]) == {f"set {i}-{j}" for i in range(min(n_directions, most)) for j in range(shown)}
+    ax = sg.pl.enrichment(adata, n_terms=n_terms)
+    said = f"{most} of {n_directions * n_terms} sets" in ax.texts[0].get_text()
+    assert said == (most < n_directions * n_terms)
+    assert ax.figure.get_figheight() <= 12
 
 
 def test_sources_and_the_limit_choose(adata):

@@ -222,3 +222,15 @@ def test_columns_of_groups_have_one_value_in_each(samples):
     samples.obs["label"] = np.nan
     with pytest.raises(ValueError, match="No sample has a value"):
         sg.pl.heatmap(samples, ["g0"], groupby="label")
+
+
+def test_of_many_combinations_the_groups_of_the_first_column_are_named():
+    rng = np.random.default_rng(0)
+    types = [f"type {i:02d}" for i in range(40)]
+    obs = pd.DataFrame({"type": np.repeat(types, 2), "label": ["a", "b"] * 40}, index=[f"r{i}" for i in range(80)])
+    obs = obs.astype("category")[:-1]
+    many = AnnData(rng.normal(size=(79, 2)), obs=obs, var=pd.DataFrame(index=["g0", "g1"]))
+    ax = sg.pl.heatmap(many, ["g0", "g1"], groupby=["type", "label"])
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == types
+    np.testing.assert_allclose(ax.get_xticks(), [*np.arange(39) * 2 + 0.5, 78])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["label", "a", "b"]

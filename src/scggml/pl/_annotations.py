@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from scggml._anndata.drawn import obs_column
 from scggml.pl._colors import MISSING, Palette, groups, is_number, palette
+from scggml.pl._figure import LINE, wrapped
 from scggml.pl._legend import heading, marks
 
 
@@ -41,7 +42,7 @@ def color_table(
         if values.isna().any():
             colors = colors | {"missing": MISSING}
         if key not in named:
-            legend += [heading(key), *marks(colors, marker="s")]
+            legend += [heading(key), *marks({wrapped(name, LINE): color for name, color in colors.items()}, marker="s")]
     return table, legend
 
 

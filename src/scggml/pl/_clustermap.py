@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -18,6 +19,7 @@ from scggml._docs import documented
 from scggml.pl._annotations import color_table
 from scggml.pl._colors import Palette
 from scggml.pl._figure import column_names, note
+from scggml.pl._fit import fit_names, letters
 from scggml.pl._legend import RIGHT, check_loc, draw_legend, embolden
 from scggml.pl._output import Title, entitle, finish, titles
 
@@ -26,8 +28,14 @@ Linkage = Literal["average", "complete", "single", "weighted"]
 NAMES = 60
 """Samples up to which their names are written, where they fit."""
 
-LETTER, LEGIBLE = 8.3, 4.5
+LETTER, LEGIBLE = 8.3, 5.0
 """Size of the letters of names at most, and at least (else they are left out), in points."""
+
+WIDEST, UNNAMED = 9.3, 8.0
+"""Inches of the figure without its legend at most, and where samples are too many for names."""
+
+MATRIX = 5.2
+"""Inches of the heatmap that are left where there are many names."""
 
 MUCH = 1.25
 """How many times as large as the others outliers are at least, else colors reach to them."""
@@ -115,39 +123,44 @@ def clustermap(
     named = len(D) <= NAMES
     largest, limit = float(D.to_numpy().max()), color_limit(D.to_numpy())
     cut = limit < largest
-    side = 4.0 + 0.11 * min(len(D), NAMES)
-    grid = sns.clustermap(
-        D,
-        row_linkage=tree,
-        col_linkage=tree,
-        row_colors=None if colors.empty else colors,
-        col_colors=None if colors.empty else colors,
-        cmap=cmap,
-        vmax=limit,
-        xticklabels=named,
-        yticklabels=named,
-        figsize=(side + 0.5, side) if figsize is None else figsize,
-        dendrogram_ratio=0.14,
-        colors_ratio=0.025,
-        cbar_pos=(0.02, 0.87, 0.03, 0.11),
-        cbar_kws={"label": f"distance\n(largest {largest:.3g})", "extend": "max"} if cut else {"label": "distance"},
-    )
+    # long names of samples take no room of the distances, as far as a page goes
+    side = min(WIDEST, 4.0 + 0.11 * len(D) + 0.055 * max(0, letters(D.index) - 12)) if named else UNNAMED
+    letter = max(LEGIBLE, min(LETTER, 0.8 * 72 * MATRIX / len(D))) if named else LETTER
+    with mpl.rc_context({"xtick.labelsize": letter, "ytick.labelsize": letter}):  # by which seaborn lays out
+        grid = sns.clustermap(
+            D,
+            row_linkage=tree,
+            col_linkage=tree,
+            row_colors=None if colors.empty else colors,
+            col_colors=None if colors.empty else colors,
+            cmap=cmap,
+            vmax=limit,
+            xticklabels=named,
+            yticklabels=named,
+            figsize=(side + 0.5, side) if figsize is None else figsize,
+            dendrogram_ratio=0.14,
+            colors_ratio=0.025,
+            cbar_pos=(0.02, 0.87, 0.03, 0.11),
+            cbar_kws={"label": f"distance\n(largest {largest:.3g})", "extend": "max"} if cut else {"label": "distance"},
+        )
     if cut:
         _cut_trees(grid, limit)
-        grid.ax_cbar.yaxis.label.set_fontsize("small")
+    grid.ax_cbar.yaxis.label.set_fontsize("small")
     grid.ax_heatmap.tick_params(length=2)
     grid.ax_heatmap.set(xlabel="", ylabel="")
     grid.ax_cbar.tick_params(labelsize="small")
     if legend:
         grid.ax_row_colors.tick_params(labelsize="small", length=0)
         grid.ax_col_colors.tick_params(labelright=False, right=False)  # named at the rows already
-    _fit_names(grid)
+    _fit_names(grid, letter)
     if legend and legend_loc == RIGHT:
         _legend_at_right(grid, legend)
     else:
         draw_legend(grid.ax_heatmap, legend, legend_loc)
     note(grid.ax_col_dendrogram, seen(samples, key))
     entitle([grid.ax_col_dendrogram], title)
+    below, above = _beyond(grid)
+    _resize(grid, up=above, down=below)
     finish(grid.figure, show=show, save=save, name="clustermap")
     return grid
 
@@ -177,15 +190,17 @@ def _cut_trees(grid: sns.matrix.ClusterGrid, limit: float) -> None:
         grid.ax_col_dendrogram.set_ylim(0.0, 1.05 * end)
 
 
-def _fit_names(grid: sns.matrix.ClusterGrid) -> None:
-    """Write the names of samples as large as their rows and columns allow, or not at all."""
+def _fit_names(grid: sns.matrix.ClusterGrid, largest: float) -> None:
+    """Write the names of samples as large as their rows and columns allow, up to a size, or not at all."""
     grid.figure.canvas.draw()
     box = grid.ax_heatmap.get_window_extent()
     for axis, inches in ((grid.ax_heatmap.xaxis, box.width), (grid.ax_heatmap.yaxis, box.height)):
         room = 0.8 * 72 * inches / grid.figure.dpi / len(grid.data2d)
         if room < LEGIBLE:
             axis.set_ticks([])
-        axis.set_tick_params(labelsize=min(LETTER, room))
+        axis.set_tick_params(labelsize=min(largest, room))
+    if grid.ax_row_colors is not None:
+        fit_names(grid.ax_row_colors, "x")
 
 
 def _legend_at_right(grid: sns.matrix.ClusterGrid, entries: list[Line2D]) -> None:
@@ -197,9 +212,26 @@ def _legend_at_right(grid: sns.matrix.ClusterGrid, entries: list[Line2D]) -> Non
     grid.figure.canvas.draw()
     inches = grid.figure.dpi_scale_trans.inverted()
     names = grid.ax_heatmap.get_tightbbox().transformed(inches).x1
+    width = grid.figure.get_figwidth()
+    _resize(grid, right=max(0.0, names + legend.get_window_extent().transformed(inches).width + 0.2 - width))
+
+
+def _beyond(grid: sns.matrix.ClusterGrid) -> tuple[float, float]:
+    """Return how far names reach out of the figure below, and title and note above, in inches."""
+    grid.figure.canvas.draw()
+    above = (grid.ax_col_dendrogram.title, *grid.ax_col_dendrogram.texts)
+    below = [ax.get_tightbbox().y0 for ax in (grid.ax_heatmap, grid.ax_row_colors) if ax is not None]
+    over = max(text.get_window_extent().y1 for text in above) - grid.figure.bbox.y1
+    inches = [0.05 + float(pixels) / grid.figure.dpi for pixels in (-min(below), over)]
+    return inches[0] if inches[0] > 0.05 else 0.0, inches[1] if inches[1] > 0.05 else 0.0
+
+
+def _resize(grid: sns.matrix.ClusterGrid, *, right: float = 0.0, up: float = 0.0, down: float = 0.0) -> None:
+    """Make the figure wider and taller; everything keeps its place and size in inches."""
     width, height = grid.figure.get_size_inches()
-    wider = max(width, names + legend.get_window_extent().transformed(inches).width + 0.2)
-    for axes in grid.figure.axes:  # everything keeps its place and size in inches
+    wider, taller = width / (width + right), height / (height + up + down)
+    raised = down / (height + up + down)
+    for axes in grid.figure.axes:
         box = axes.get_position()
-        axes.set_position((box.x0 * width / wider, box.y0, box.width * width / wider, box.height))
-    grid.figure.set_size_inches(wider, height)
+        axes.set_position((box.x0 * wider, raised + box.y0 * taller, box.width * wider, box.height * taller))
+    grid.figure.set_size_inches(width + right, height + up + down)

@@ -12,8 +12,19 @@ from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import choices
 from scggml._anndata.results import read_entry
 from scggml._docs import documented
-from scggml.pl._figure import panels
+from scggml.pl._colors import FAINT
+from scggml.pl._figure import panels, wrapped
+from scggml.pl._fit import LARGEST, fit_names, letters
 from scggml.pl._output import Title, entitle, finish
+
+CELL = 0.6
+"""Side of a cell, in inches, where classes are few."""
+
+WIDE = 0.075
+"""Inches of a letter of a name."""
+
+LINE, SHORT = 24, 9
+"""Letters of a line of a name, and of the longest line that fits below a cell."""
 
 
 @documented
@@ -74,17 +85,27 @@ def confusion(
     counts = table.to_numpy(dtype=np.float64)
     shares = counts / counts.sum(axis=1, keepdims=True)
     n = len(table)
-    (ax,) = panels(1, ax, (1.9 + 0.65 * n, 1.5 + 0.6 * n), title=title)
+    names = [wrapped(str(name), LINE) for name in table.index]
+    longest = letters(names)
+    slanted = n > 2 or longest > SHORT
+    side = float(np.clip((LARGEST - 4.0) / n, 0.2, CELL))
+    below = 0.75 * WIDE * longest if slanted else 0.0  # at 45 degrees
+    given = ax is not None
+    heading = wrapped(str(table.attrs["method"]), max(LINE - 8, int(side * n / WIDE / 1.3)))
+    size = (1.1 + max(WIDE * longest, below) + side * n, 1.3 + 0.18 * heading.count("\n") + below + side * n)
+    (ax,) = panels(1, ax, size, title=title)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(n, n):
-        color = "white" if shares[i, j] > 0.5 else "black"
-        text = f"{shares[i, j]:.0%}\n({counts[i, j]:.3g})"
-        ax.text(j, i, text, ha="center", va="center", fontsize="small", color=color)
-    ax.set_xticks(range(n), list(table.columns))
-    if n > 2:
+        color = "white" if shares[i, j] > 0.5 else "black" if counts[i, j] else FAINT
+        text = f"{shares[i, j]:.0%}\n({counts[i, j]:.3g})" if side > 0.45 else f"{100 * shares[i, j]:.0f}"
+        ax.text(j, i, text, ha="center", va="center", fontsize="small" if side > 0.55 else 5.5, color=color)
+    ax.set_xticks(range(n), names, fontsize="small")
+    if slanted:
         plt.setp(ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(n), list(table.index))
-    ax.set(xlabel="predicted", ylabel="true", title=str(table.attrs["method"]))
+    ax.set_yticks(range(n), names, fontsize="small")
+    if given:
+        fit_names(ax)
+    ax.set(xlabel="predicted", ylabel="true", title=heading)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     entitle([ax], title)

@@ -16,6 +16,7 @@ from scggml._anndata.keys import Keys
 from scggml._docs import documented
 from scggml.pl._colors import FAINT, PLAIN
 from scggml.pl._figure import note, panels
+from scggml.pl._fit import LETTER, fit_names, letters
 from scggml.pl._legend import BELOW, check_loc, draw_legend
 from scggml.pl._output import Title, entitle, finish
 
@@ -101,7 +102,8 @@ def covariates(
     entry = read_covariates(samples, key)
     table = covariates_table(samples, key)
     check_loc(legend_loc, BELOW)
-    (ax,) = panels(1, ax, (3.5, 1.45 + 0.3 * len(table)), title=title)
+    given, width = ax is not None, 3.5 + LETTER * max(0, letters(table["name"]) - 20)
+    (ax,) = panels(1, ax, (width, 1.45 + 0.3 * len(table)), title=title)
     for row, drawn in enumerate(table.itertuples()):
         for i, (kind, color, _) in enumerate(KINDS):
             parts = {what: getattr(drawn, f"{kind}_{what}") for what in PARTS}
@@ -137,6 +139,8 @@ def covariates(
         columnspacing=1.2,
     )
     note(ax, entry.get("seen"), "the label's share is no evidence")
+    if given:
+        fit_names(ax)
     entitle([ax], title)
     finish(ax.figure, show=show, save=save, name="covariates")
     return ax

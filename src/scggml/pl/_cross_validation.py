@@ -13,6 +13,7 @@ from scggml._anndata.results import read_entry
 from scggml._docs import documented
 from scggml.pl._colors import OKABE_ITO
 from scggml.pl._figure import panels
+from scggml.pl._fit import letters
 from scggml.pl._legend import ABOVE, check_loc, draw_legend
 from scggml.pl._output import Title, entitle, finish
 
@@ -95,7 +96,7 @@ def cross_validation(
     name = str(table.attrs["metric"])
     methods = list(dict.fromkeys(table["method"]))
     check_loc(legend_loc, ABOVE)
-    (ax,) = panels(1, ax, (4.6, 0.9 + 0.38 * len(methods)), title=title)
+    (ax,) = panels(1, ax, (4.6 + 0.075 * max(0, letters(methods) - 18), 0.9 + 0.38 * len(methods)), title=title)
     for row, method in enumerate(methods):
         values = table.loc[table["method"] == method, "value"].to_numpy()
         rows = row + (np.linspace(-SPREAD, SPREAD, len(values)) if len(values) > 1 else np.zeros(1))

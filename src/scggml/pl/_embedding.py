@@ -9,7 +9,6 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.transforms import Bbox
 
 from scggml._anndata.drawn import cell_counts, is_mds, key_of, mds_shares, sample_coordinates, sample_values, seen
 from scggml._anndata.graph import warn_of_graph
@@ -17,6 +16,7 @@ from scggml._docs import documented
 from scggml.pl._colors import OKABE_ITO, Palette, groups, is_number
 from scggml.pl._colors import palette as colors_of
 from scggml.pl._figure import column_names, note, paint, panels, percent
+from scggml.pl._fit import grow
 from scggml.pl._legend import beside, check_loc, heading
 from scggml.pl._output import Title, entitle, finish
 
@@ -129,7 +129,9 @@ def embedding(
         _draw(panel, samples, name, table, given=palette, legend_loc=legend_loc, **options)
     entitle(axes, title)
     if ax is None and not several:
-        _widen(axes[0])
+        grow(axes[0], SIZE, AXES)
+    elif ax is None:
+        _heighten(axes)
     finish(axes[0].figure, show=show, save=save, name="embedding")
     return axes if several else axes[0]
 
@@ -197,17 +199,14 @@ def drawing_order(table: pd.DataFrame, *, by_area: bool) -> np.ndarray:
     return np.lexsort((-table["area"].to_numpy() if by_area else np.zeros(n), -size))
 
 
-def _widen(ax: Axes) -> None:
-    """Make the figure as wide and tall as legend and color bar need, so that the axes keep their size."""
-    figure = ax.figure.figure
-    legend = ax.get_legend()
-    box = Bbox.unit() if legend is None else legend.get_window_extent()
-    beside, tall = float(box.width) / figure.dpi, float(box.height) / figure.dpi
-    height = max(SIZE[1], tall + 0.6)
-    figure.set_size_inches(SIZE[0] + beside, height)  # first more than enough
-    figure.draw_without_rendering()
-    too_wide = ax.get_position().width * (SIZE[0] + beside) - AXES
-    figure.set_size_inches(max(SIZE[0], SIZE[0] + beside - too_wide), height)
+def _heighten(axes: list[Axes]) -> None:
+    """Make the rows of panels as tall as their tallest legend, which would be cut."""
+    figure = axes[0].figure.figure
+    legends = [legend for ax in axes if (legend := ax.get_legend()) is not None]
+    tall = max((legend.get_window_extent().height / figure.dpi for legend in legends), default=0.0)
+    grid = axes[0].get_subplotspec()
+    n_rows = 1 if grid is None else grid.get_gridspec().nrows
+    figure.set_size_inches(figure.get_figwidth(), n_rows * max(SIZE[1], tall + 0.6))
 
 
 def areas(n_cells: np.ndarray, cohort: np.ndarray) -> np.ndarray:

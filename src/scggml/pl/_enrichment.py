@@ -19,6 +19,8 @@ from scggml._anndata.messages import choices
 from scggml._docs import documented
 from scggml.pl._colors import NUMBERS
 from scggml.pl._figure import note, panels
+from scggml.pl._fit import LARGEST as TALLEST
+from scggml.pl._fit import fit_names
 from scggml.pl._legend import RIGHT, check_loc, draw_legend, heading
 from scggml.pl._output import Title, entitle, finish
 
@@ -27,6 +29,9 @@ LONGEST = 48
 
 LARGEST = 150.0
 """Area of the dot of the largest intersection, in square points; a dot fits into its row."""
+
+MOST = 40
+"""Sets that fit a page."""
 
 LETTER = 8.3
 """Size of the letters of legends, in points, on which the places of legend and color bar depend."""
@@ -55,7 +60,8 @@ def enrichment(
     key
         %(key_metric)s
     n_terms
-        Most sets that each direction of a component brings in; each is then drawn wherever it is significant.
+        Most sets that each direction of a component brings in; each is then drawn wherever it is significant. Where
+        they would be more than 40, each direction brings in fewer, as is said above.
     max_p_adjusted
         %(max_p_adjusted_sets)s
     sources
@@ -105,7 +111,9 @@ def enrichment(
     terms, directions = list(dict.fromkeys(table["term"])), list(table["direction"].cat.categories)
     widest = max(len(term) for term in terms)
     tallest = max(len(direction) for direction in directions)  # names of columns are turned
-    size = (2.2 + 0.075 * widest + 0.42 * len(directions), 0.7 + 0.065 * tallest + 0.24 * max(len(terms), 6))
+    row = min(0.24, (TALLEST - 1.0 - 0.065 * tallest) / len(terms))
+    size = (2.2 + 0.075 * widest + 0.42 * len(directions), 0.7 + 0.065 * tallest + row * max(len(terms), 6))
+    given = ax is not None
     check_loc(legend_loc)
     (ax,) = panels(1, ax, size, title=title)
     drawn = ax.scatter(
@@ -130,7 +138,10 @@ def enrichment(
     close = {"borderaxespad": 0.0, "borderpad": 0.2}
     draw_legend(ax, entries, legend_loc, outside=close, fontsize=LETTER, labelspacing=0.8)
     _draw_bar(ax, drawn, below=len(entries) if legend_loc == RIGHT else 0)
-    note(ax, "training", "")
+    left_out = int(table.attrs["n_terms"]) - len(terms)
+    note(ax, "training", f"{len(terms)} of {left_out + len(terms)} sets" if left_out else "")
+    if given or row < 0.2:
+        fit_names(ax)
     entitle([ax], title)
     finish(ax.figure, show=show, save=save, name="enrichment")
     return ax
@@ -164,8 +175,9 @@ def enrichment_table(
             f"of these sources; sources: {choices(full['source'].unique())}). Raise max_p_adjusted, or ask again "
             "with other n_genes."
         )
-    best = kept.groupby(["component", "direction"], sort=False).head(n_terms)
-    chosen = list(dict.fromkeys(zip(best["source"], best["native"], strict=True)))
+    every = _first(kept, n_terms)
+    # The best of each direction are kept as long as they can be.
+    chosen = next((some for n in range(n_terms, 1, -1) if len(some := _first(kept, n)) <= MOST), _first(kept, 1)[:MOST])
     position = {term: i for i, term in enumerate(chosen)}
     rows = [pair in position for pair in zip(kept["source"], kept["native"], strict=True)]
     kept = kept[rows]
@@ -181,7 +193,15 @@ def enrichment_table(
             "log_p": -np.log10(np.maximum(kept["p_adjusted"].to_numpy(), smallest)) + 0.0,
         }
     )
-    return out.assign(order=order).sort_values(["order", "direction"]).drop(columns="order").reset_index(drop=True)
+    out = out.assign(order=order).sort_values(["order", "direction"]).drop(columns="order").reset_index(drop=True)
+    out.attrs["n_terms"] = len(every)
+    return out
+
+
+def _first(table: pd.DataFrame, n: int) -> list[tuple[str, str]]:
+    """Return source and identifier of the `n` most significant sets of each direction, each once."""
+    best = table.groupby(["component", "direction"], sort=False).head(n)
+    return list(dict.fromkeys(zip(best["source"], best["native"], strict=True)))
 
 
 def _directions(table: pd.DataFrame) -> list[str]:

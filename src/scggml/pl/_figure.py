@@ -111,12 +111,12 @@ def panels(
 
 
 def note(
-    ax: Axes, seen: str | None, hint: str = "held out: sg.tl.cross_fit", *, at: float = 1.0, height: float = 1.0
+    ax: Axes, seen: str | None, hint: str = "held out: sg.tl.cross_fit", *, at: float = 1.0, up: float = 2.0
 ) -> None:
     """Say in small letters above the axes whether what is drawn are samples that the metric was learned on.
 
     With a hint below it, such as how to get what holds for other samples; `at` is where it ends, or has its middle
-    (0.5), and `height` where it stands, in heights of the axes. The title of the axes makes room.
+    (0.5), and `up` how many points above the axes. The title of the axes makes room.
     """
     texts = {"training": f"training samples\n{hint}".rstrip(), "held out": "held-out donors"}
     if seen not in texts:
@@ -124,7 +124,7 @@ def note(
     text = texts[str(seen)]
     if ax.get_title():
         ax.set_title(ax.get_title(), pad=NOTE * (1.7 + 1.5 * text.count("\n")) + 4)
-    drawn = ax.annotate(text, (at, height), (0, 2), xycoords="axes fraction", textcoords="offset points", va="bottom")
+    drawn = ax.annotate(text, (at, 1.0), (0, up), xycoords="axes fraction", textcoords="offset points", va="bottom")
     drawn.set(fontsize=NOTE, color="#777777", ha="center" if at == 0.5 else "right")
 
 
@@ -179,7 +179,8 @@ def paint(
     return [heading(key), *marks({wrapped(name, LINE): color for name, color in (colors | missing).items()})]
 
 
-def sides(low: str, high: str) -> str:
-    """Return the label of an axis along which genes are higher in a class at either end."""
-    between = "   |   " if len(low + high) <= SHORT else "\n"
-    return f"← higher in {low}{between}higher in {high} →"
+def sides(low: str, high: str, width: int = 34) -> str:
+    """Return the label of an axis along which genes are higher in a class at either end, in lines of that width."""
+    if len(low + high) <= SHORT:
+        return f"← higher in {low}   |   higher in {high} →"
+    return "\n".join(wrapped(text, width) for text in (f"← higher in {low}", f"higher in {high} →"))

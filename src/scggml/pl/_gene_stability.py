@@ -16,6 +16,7 @@ from scggml._anndata.ranking import read_ranking
 from scggml._docs import documented
 from scggml.pl._colors import FAINT, PLAIN
 from scggml.pl._figure import note, panels
+from scggml.pl._fit import LETTER, fit_names, letters
 from scggml.pl._legend import beside, check_loc, marks
 from scggml.pl._output import Title, entitle, finish
 
@@ -95,7 +96,8 @@ def gene_stability(
     )
     params = stability_params(adata, key)
     check_loc(legend_loc)
-    axes = panels(2, ax, (3.0, 1.2 + 0.19 * max(len(table), 4)), ncols=ncols, title=title)
+    width = 3.0 + LETTER / 2 * max(0, letters(table["gene"]) - 10)  # the panels share the room of names
+    axes = panels(2, ax, (width, 1.2 + 0.19 * max(len(table), 4)), ncols=ncols, title=title)
     places = np.arange(len(table))
     colors = np.where(table["significant"], PLAIN, FAINT)
     left, right = axes
@@ -124,6 +126,8 @@ def gene_stability(
     if table["p_adjusted"].notna().any():
         beside(right, marks({f"FDR ≤ {alpha:g}": PLAIN, f"FDR > {alpha:g}": FAINT}), loc=legend_loc)
     note(right, read_ranking(adata, key).seen, "")
+    if ax is not None:
+        fit_names(left)
     entitle(axes, title)
     finish(left.figure, show=show, save=save, name="gene_stability")
     return axes

@@ -1,6 +1,6 @@
 """Draw the expression of genes in samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from scggml._docs import documented
 from scggml.pl._annotations import color_table
 from scggml.pl._colors import Palette, groups, is_number
 from scggml.pl._figure import column_names, note, panels
+from scggml.pl._fit import LARGEST, fit_names, letters
 from scggml.pl._heatmap_table import group_table, heatmap_table
-from scggml.pl._legend import beside, check_loc
+from scggml.pl._legend import TALL, beside, check_loc
 from scggml.pl._output import Title, entitle, finish
 
 CUT = 2.5
@@ -30,7 +31,7 @@ COLORS = "RdBu_r"
 ROW, COLUMN = 0.17, 0.13
 """Inches of a gene, and of a sample whose name is written."""
 
-LETTER, SMALL = 0.085, 0.06
+LETTER, SMALL = 0.068, 0.06
 """Inches of a letter, and of one of the names of samples."""
 
 LINE = 0.19
@@ -38,6 +39,12 @@ LINE = 0.19
 
 NAMED = 60
 """Most samples whose names are written."""
+
+WIDEST = 6.2
+"""Inches of the matrix of more samples at most."""
+
+MANY = 20
+"""Groups between which lines are thin."""
 
 ANNOTATIONS = "Greens"
 """Scale of numbers of samples, which is none of the expression."""
@@ -79,8 +86,9 @@ def heatmap(
         first one. With `groupby`, columns with one value for each group; by default those of `groupby`.
     groupby
         Columns of `.obs`: draw the mean of each group of samples, or of each combination of several columns, in their
-        order. Rows may be those of `sc.get.aggregate(adata, ["cell_type", "label"], "mean")`, with `layer="mean"`.
-        Samples without a value are left out.
+        order; of more than 60, the groups of the first column are named. Rows may be those of
+        `sc.get.aggregate(adata, ["cell_type", "label"], "mean")`, with `layer="mean"`. Samples without a value are left
+        out.
     layer
         Layer to draw, such as `"fraction"` (share of the cells that express a gene), in place of `.X`.
     standardize
@@ -137,9 +145,14 @@ def heatmap(
         limit = min(CUT, float(np.abs(table.to_numpy()).max())) or CUT  # means differ less than samples
     else:
         table, rows = heatmap_table(samples, genes, columns, **options), samples
-    named = by if len(table.columns) <= NAMED else []
+    every = len(table.columns) <= NAMED
+    ticks = (
+        {float(i): str(name) for i, name in enumerate(table.columns)} if every else _spans(rows, by[0]) if by else {}
+    )
+    named = by if every else by[:1]
     colors, entries = color_table(rows, columns, numbers=ANNOTATIONS, given=palette, named=named)
-    (ax,) = panels(1, ax, _size(table, columns, entries), title=title)
+    given, size = ax is not None, _size(table, columns, entries, ticks)
+    (ax,) = panels(1, ax, size, title=title)
     drawn = ax.imshow(
         table.to_numpy(),
         aspect="auto",
@@ -147,7 +160,7 @@ def heatmap(
         norm=Normalize(-limit, limit) if standardize else None,
         interpolation="nearest",
     )
-    _name(ax, table, columns)
+    _name(ax, table, columns, ticks)
     _draw_strips(ax, colors.loc[table.columns])
     if columns and len(by) != 1:
         _divide(ax, rows, table, columns[0])
@@ -159,6 +172,10 @@ def heatmap(
     # genes are most often those that were found in these samples, which then differ in them by choice
     if is_learned(samples):
         note(ax, "training", "genes that were chosen on them differ by choice")
+    if given or size[1] >= LARGEST:
+        fit_names(ax)
+    if given or (ticks and not every):
+        fit_names(ax, "x")
     entitle([ax], title)
     finish(ax.figure, show=show, save=save, name="heatmap")
     return ax
@@ -169,23 +186,31 @@ def _height(table: pd.DataFrame, columns: Sequence[str]) -> float:
     return ROW * (len(table) + len(columns) + 0.2)
 
 
-def _size(table: pd.DataFrame, columns: Sequence[str], entries: Sequence[Line2D]) -> tuple[float, float]:
+def _spans(rows: AnnData, column: str) -> dict[float, str]:
+    """Return the names of the groups of a column by the middle of the columns that they span."""
+    values = groups(obs_column(rows, column)).astype(str).reset_index(drop=True)
+    return {float(own.index.to_numpy().mean()): str(name) for name, own in values.groupby(values, sort=False)}
+
+
+def _size(
+    table: pd.DataFrame, columns: Sequence[str], entries: Sequence[Line2D], ticks: Mapping[float, str]
+) -> tuple[float, float]:
     """Return the size of the figure in inches: what stands around the matrix does not take of its room."""
     n = len(table.columns)
-    width = COLUMN * n if n <= NAMED else min(COLUMN * n, 6.0)
-    left = LETTER * max(map(len, [*table.index, *columns]))
-    right = 1.0 + (0.4 + LETTER * max(len(str(entry.get_label())) for entry in entries) if entries else 0.0)
-    below = SMALL * max(map(len, table.columns)) if n <= NAMED else 0.1
-    height = max(0.6 + _height(table, columns) + below, 0.3 + LINE * len(entries))
-    return left + max(width, 1.6) + right, height
+    width = COLUMN * n if n <= NAMED else min(COLUMN * n, WIDEST)
+    left = LETTER * letters([*table.index, *columns])
+    texts = [str(entry.get_label()) for entry in entries]
+    right = 1.0 + (1 + (len(entries) - 1) // TALL) * (0.4 + LETTER * letters(texts) if entries else 0.0)
+    below = max(0.1, SMALL * letters(ticks.values()))
+    lines = [sum(text.count("\n") + 1 for text in texts[i : i + TALL]) for i in range(0, len(texts), TALL)]
+    height = max(0.6 + _height(table, columns) + below, 0.3 + LINE * max(lines, default=0))
+    return left + max(width, 1.6) + right, min(height, LARGEST)
 
 
-def _name(ax: Axes, table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Name genes and strips, and the samples if there is room."""
-    n_genes, n = table.shape
-    ax.set_xticks([])
-    if n <= NAMED:
-        ax.set_xticks(range(n), table.columns, rotation=90, fontsize=6)
+def _name(ax: Axes, table: pd.DataFrame, columns: Sequence[str], ticks: Mapping[float, str]) -> None:
+    """Name genes and strips, and the samples or groups for which there is room."""
+    n_genes = len(table)
+    ax.set_xticks(list(ticks), list(ticks.values()), rotation=90, fontsize=6)
     ax.tick_params(length=0)
     places = _places(len(columns))
     ax.set_ylim(n_genes - 0.5, (places[-1] if places else 0.0) - 0.5)
@@ -215,4 +240,4 @@ def _divide(ax: Axes, rows: AnnData, table: pd.DataFrame, column: str) -> None:
         return
     codes = groups(values).cat.codes.loc[table.columns].to_numpy()
     for last in np.flatnonzero(np.diff(codes)):
-        ax.axvline(last + 0.5, color="white", linewidth=1.5)
+        ax.axvline(last + 0.5, color="white", linewidth=1.5 if codes.max() < MANY else 0.4)

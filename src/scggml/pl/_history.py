@@ -13,6 +13,7 @@ from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._docs import documented
 from scggml.pl._colors import OKABE_ITO
 from scggml.pl._figure import panels
+from scggml.pl._fit import LETTER, letters
 from scggml.pl._legend import check_loc, draw_legend
 from scggml.pl._output import Title, entitle, finish
 
@@ -92,7 +93,7 @@ def history(
     stored = read_metric(adata, key)
     check_loc(legend_loc)
     variates = "eigenvalues" in stored.record["history"]
-    size = (3.4, 2.7) if variates else (3.2, 2.7)
+    size = (_width(stored), 2.7) if variates else (3.2, 2.7)
     axes = panels(2 if variates else 3, ax, size, ncols=ncols, title=title)
     if variates:
         _draw_variates(stored, axes, legend_loc)
@@ -101,6 +102,12 @@ def history(
     entitle(axes, title)
     finish(axes[0].figure, show=show, save=save, name="history")
     return axes
+
+
+def _width(stored: StoredMetric) -> float:
+    """Return the inches of a panel that leave room for the names of the settings, which both panels share."""
+    table = setting_table(stored)
+    return 3.4 + LETTER / 2 * max(0, 0 if table["gain"].isna().all() else letters(table["setting"]) - 30)
 
 
 def _draw_variates(stored: StoredMetric, axes: list[Axes], legend_loc: str | None) -> None:
@@ -142,7 +149,7 @@ def _draw_variates(stored: StoredMetric, axes: list[Axes], legend_loc: str | Non
         right.axvline(0, color="black", linewidth=0.8)
         right.set_yticks(places, settings["setting"], fontsize="small")
         right.set_ylim(len(settings) - 0.5, -0.5)
-        right.set_xlabel("gain on held-out training donors", fontsize="small")
+        right.set_xlabel("gain on held-out training donors", fontsize="small", loc="right")  # names may be long
         right.tick_params(axis="y", length=0)
     for panel in axes:
         panel.spines[["top", "right"]].set_visible(False)

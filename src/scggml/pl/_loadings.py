@@ -16,6 +16,7 @@ from scggml._core.metric import shares
 from scggml._docs import documented
 from scggml.pl._colors import FAINT, PLAIN
 from scggml.pl._figure import grid, note, panels, percent, sides
+from scggml.pl._fit import LARGEST, fit_names, letters
 from scggml.pl._output import Title, entitle, finish
 
 
@@ -99,17 +100,21 @@ def loadings(
     stored = read_metric(adata, key)
     drawn = pick_components(adata, stored, components, "no genes to draw")
     counts = [int((table["component"] == component).sum()) for component in drawn]
+    longest = letters(table["gene"])
+    width = 3.0 + 0.075 * max(0, longest - 10)  # bars keep their room
+    ends = [f"{UNITS[by]}\n{sides(low, high)}" for high, low in map(ranking.ends, drawn)]
+    ncols = min(grid(len(drawn))[1], max(1, int(LARGEST // width))) if ncols is None else ncols
     n_columns = grid(len(drawn), ncols)[1]
     # Genes have the same room in all rows of panels, each as tall as its panel of most genes.
     tallest = [max(1, *counts[i : i + n_columns]) for i in range(0, len(drawn), n_columns)]
-    longest = max((len(name) for name in table["gene"]), default=0)
-    width = 3.0 + 0.075 * max(0, longest - 10)  # bars keep their room
-    rows = [(1.2 + 0.19 * n, n) for n in tallest]
+    above = 1.2 + 0.14 * max(0, max(end.count("\n") for end in ends) - 2)
+    row = min(0.19, max(0.1, (LARGEST - above * len(tallest)) / sum(tallest)))
+    rows = [(above + row * n, n) for n in tallest]
     axes = panels(len(drawn), ax, (width, 0.0), rows=rows, ncols=ncols, title=title)
     share = shares(stored.singular_values)
     real = real_components(adata, stored)
     left_out = "" if components is not None or real is None or not real.any() else f"{int((~real).sum())} not real"
-    for i, (panel, component) in enumerate(zip(axes, drawn, strict=True)):
+    for i, (panel, component, end) in enumerate(zip(axes, drawn, ends, strict=True)):
         part = table[table["component"] == component]
         places = np.arange(len(part))
         panel.barh(places, part["length"], color=np.where(part["higher_in"] == NEITHER, FAINT, PLAIN), height=0.75)
@@ -118,13 +123,15 @@ def loadings(
         panel.set_yticks(places, part["gene"], fontsize="small")
         panel.set_ylim(tallest[i // n_columns] - 0.5, -0.5)
         panel.axvline(0, color="black", linewidth=0.8)
-        high, low = ranking.ends(component)
         panel.set_title(f"{key}{component} ({percent(share[component - 1])})")
-        panel.set_xlabel(f"{UNITS[by]}\n{sides(low, high)}", fontsize="small")
+        panel.set_xlabel(end, fontsize="small")
         panel.locator_params(axis="x", nbins=4)
         panel.ticklabel_format(axis="x", scilimits=(-2, 3))
         panel.spines[["top", "right"]].set_visible(False)
         note(panel, ranking.seen, left_out)
+    if ax is not None or row < 0.19:
+        for panel in axes:
+            fit_names(panel)
     entitle(axes, title)
     finish(axes[0].figure, show=show, save=save, name="loadings")
     return axes

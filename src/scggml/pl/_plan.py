@@ -12,7 +12,8 @@ from matplotlib.path import Path as Curve
 from scggml._anndata.drawn import plan_ends, plan_entries, plan_info
 from scggml._docs import documented
 from scggml.pl._colors import MISSING, PLAIN, Palette, chosen, distinct, groups
-from scggml.pl._figure import note, panels, spread
+from scggml.pl._figure import note, panels, spread, wrapped
+from scggml.pl._fit import letters
 from scggml.pl._output import Title, entitle, finish
 
 WIDTH = 0.06
@@ -26,6 +27,9 @@ MOST = 23
 
 ROW, LINE = 0.34, 0.15
 """Height of the figure for each type, and of a line of text, in inches."""
+
+LONG, SHORT = 24, 8
+"""Letters of a line of the name of a sample, and of names between which a note fits."""
 
 
 @documented
@@ -114,13 +118,15 @@ def plan(
     _draw_bands(ax, table, starts, colors, min_mass, others=others)
     ax.set(xlim=(-0.1, 1.1), ylim=(bottom, 0), xticks=[0, 1], yticks=[])
     info = plan_info(plan)
-    ax.set_xticklabels([str(info["sample_a"]), str(info["sample_b"])])
+    ends = [wrapped(str(info[end]), LONG) for end in ("sample_a", "sample_b")]
+    ax.set_xticklabels(ends)
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", length=0)
     ax.spines[:].set_visible(False)
     moved = float(whole.loc[whole["type_a"].astype(str) != whole["type_b"].astype(str), "mass"].sum())
     ax.set_xlabel(f"distance {float(info['distance']):.3g}; {moved:.0%} of the mass changes its type", fontsize="small")
-    note(ax, plan_info(plan).get("seen"), "", at=0.5)
+    above = 16 + 14 * max(name.count("\n") for name in ends)  # the names of the samples
+    note(ax, info.get("seen"), "", at=0.5, up=above if letters(ends) > SHORT else 2)
     entitle([ax], title)
     finish(ax.figure, show=show, save=save, name="plan")
     return ax

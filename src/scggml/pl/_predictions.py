@@ -16,6 +16,7 @@ from scggml._anndata.results import read_entry
 from scggml._docs import documented
 from scggml.pl._colors import MISSING, Palette, chosen, distinct, groups, is_number
 from scggml.pl._figure import panels
+from scggml.pl._fit import LETTER, fit_names, letters
 from scggml.pl._legend import ABOVE, check_loc, draw_legend
 from scggml.pl._output import Title, entitle, finish
 
@@ -99,7 +100,9 @@ def predictions(
     above = 0.8 + 0.17 * -(-(len(colors) + 2) // n_columns)  # the legend, and the axis below
     row = min(ROW, max(TALLEST - above, 4.0) / len(table))
     named = row >= THINNEST
-    width = max(WIDTH, 0.6 + 0.07 * max(len(name) for name in [*colors, *table.index.astype(str)]))
+    left = LETTER * letters(table.index) if named else 0.0
+    width = max(WIDTH, 0.6 + 0.07 * letters(colors), 2.9 + left)
+    given = ax is not None
     (ax,) = panels(1, ax, (width, min(TALLEST, above + row * len(table))), title=title)
     _draw_bars(ax, table, colors)
     if truth is not None:
@@ -121,6 +124,8 @@ def predictions(
         handles.append(Line2D([], [], linestyle="", marker="x", markersize=4, color="black", label="wrong"))
     in_columns = {"ncols": n_columns} if legend_loc == ABOVE else None
     draw_legend(ax, handles, legend_loc, outside=in_columns, columnspacing=1.2, handlelength=1.2)
+    if given:
+        fit_names(ax)
     entitle([ax], title)
     finish(ax.figure, show=show, save=save, name="predictions")
     return ax

@@ -16,6 +16,7 @@ from scggml._docs import documented
 from scggml.pl._colors import FAINT, OKABE_ITO, PLAIN, Palette, groups, is_number
 from scggml.pl._colors import palette as colors_of
 from scggml.pl._figure import note, paint, panels, wrapped
+from scggml.pl._fit import grow
 from scggml.pl._legend import beside, check_loc
 from scggml.pl._output import Title, entitle, finish
 
@@ -120,7 +121,8 @@ def scores(
     check_loc(legend_loc)
     slanted = len(names) > 3 and max(map(len, names)) > LONG
     below = 0.05 * max(map(len, names)) if slanted else 0.0  # inches that slanted names take
-    (ax,) = panels(1, ax, (2.2 + 0.5 * max(len(names), 4), 3.2 + below), title=title)
+    new, size = ax is None, (2.2 + 0.5 * max(len(names), 4), 3.2 + below)
+    (ax,) = panels(1, ax, size, title=title)
     places = table["label"] if numbers else table["label"].cat.codes + jitter(table)
     x = places.to_numpy(dtype=float)
     if paired or (paired is None and not numbers and _is_paired(table)):
@@ -135,6 +137,8 @@ def scores(
         values = table["color"] if is_number(table["color"]) else groups(table["color"]).astype(object)
         entries = paint(ax, adata, color, table.assign(x=x, y=table["score"], color=values), given=palette, **POINT)
         beside(ax, entries, loc=legend_loc)
+        if new:
+            grow(ax, size, size[0] - 0.7)
     if numbers:
         ax.set_xlabel(label)
     else:

@@ -12,6 +12,7 @@ from scggml._anndata.results import read_entry
 from scggml._docs import documented
 from scggml.pl._colors import OKABE_ITO
 from scggml.pl._figure import panels
+from scggml.pl._fit import LETTER, fit_names, letters
 from scggml.pl._legend import ABOVE, check_loc, draw_legend
 from scggml.pl._output import Title, entitle, finish
 
@@ -78,7 +79,8 @@ def tuning(
     table = tuning_table(adata, key)
     settings = list(dict.fromkeys(table["setting"]))
     check_loc(legend_loc, ABOVE)
-    (ax,) = panels(1, ax, (5.4, 1.2 + 0.27 * len(settings)), title=title)
+    given = ax is not None
+    (ax,) = panels(1, ax, (5.4 + LETTER * max(0, letters(settings) - 36), 1.2 + 0.27 * len(settings)), title=title)
     for row, setting in enumerate(settings):
         part = table[table["setting"] == setting]
         rows = row + np.linspace(-0.2, 0.2, len(part)) if len(part) > 1 else np.array([row])
@@ -101,6 +103,8 @@ def tuning(
     ax.spines[["top", "right", "left"]].set_visible(False)
     above = {"bbox_to_anchor": (0.4, 1.0), "ncols": 2} if legend_loc == ABOVE else None
     draw_legend(ax, ax.get_legend_handles_labels()[0], legend_loc, outside=above)
+    if given:
+        fit_names(ax)
     entitle([ax], title)
     finish(ax.figure, show=show, save=save, name="tuning")
     return ax

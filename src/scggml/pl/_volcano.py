@@ -16,17 +16,18 @@ from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
 from scggml.pl._colors import FAINT, PLAIN
 from scggml.pl._figure import note, panels, sides, spread
+from scggml.pl._fit import LINE, letters, shortened
 from scggml.pl._legend import beside, check_loc
 from scggml.pl._output import Title, entitle, finish
 
 STEP = 0.062
 """Least distance of two names of genes, as a share of the height."""
 
-FITTING = int(1 / STEP)
-"""Most names at either side."""
+SIZE, LETTER = 6.9, 0.056
+"""Size of the letters of names in points, and the width of one in inches."""
 
-LETTER = 0.022
-"""Width of a letter of a name, as a share of that of the axes."""
+WIDEST = 0.36
+"""Most of the width of the axes that names at either side take."""
 
 
 @documented
@@ -95,7 +96,7 @@ def volcano(
     >>> sg.tl.gene_stability(adata, 0, n_perm=19, n_jobs=1, progress=False)
     >>> ax = sg.pl.volcano(adata)
     >>> ax.get_ylabel()
-    '$-$log$_{10}$ false discovery rate'
+    '$-$log$_{10}$ FDR'
 
     References
     ----------
@@ -108,7 +109,10 @@ def volcano(
     number = None if component is None else pick_components(adata, read_metric(adata, key), [component], "no genes")[0]
     ends = _ends(adata, key, number)
     check_loc(legend_loc)
-    (ax,) = panels(1, ax, (5.2, 3.4), title=title)
+    named = table[(table["p_adjusted"] <= alpha) & (table["excess"] > 0)].nlargest(n_genes, "excess")
+    label = "excess (sd)" if ends is None else f"excess (sd)\n{sides(ends[1], ends[0])}"
+    wide = 2 * 0.052 * max(0, letters(named["gene"]) - 14)  # inches that long names take at either side
+    (ax,) = panels(1, ax, (min(5.2 + wide, 9.0), 3.4 + 0.16 * max(0, label.count("\n") - 2)), title=title)
     sure, directed = table["p_adjusted"] <= alpha, table["higher_in"] != NEITHER
     for layer, (chosen, paint) in enumerate(((~sure, FAINT), (sure, PLAIN))):
         for filled in (False, True):
@@ -118,11 +122,9 @@ def volcano(
     ax.axhline(-np.log10(alpha), color=FAINT, linewidth=0.8, linestyle="--", zorder=1)
     top = max(float(table["y"].max()), -np.log10(alpha)) if len(table) else 1.0
     ax.set_ylim(-0.04 * top, 1.08 * top)
-    named = table[sure & (table["excess"] > 0)].nlargest(n_genes, "excess")
-    _name(ax, table["x"].to_numpy(), named)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_ylabel("$-$log$_{10}$ false discovery rate")
-    ax.set_xlabel("excess (sd)" if ends is None else f"excess (sd)\n{sides(ends[1], ends[0])}")
+    ax.set_ylabel("$-$log$_{10}$ FDR")
+    ax.set_xlabel(label)
     if ends is not None:
         ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     ax.set_title(key if number is None else f"{key}{number}")
@@ -133,6 +135,7 @@ def volcano(
     ]
     beside(ax, entries, loc=legend_loc)
     note(ax, read_ranking(adata, key).seen, "")
+    _name(ax, table["x"].to_numpy(), named)  # last, as it depends on the room that is left
     entitle([ax], title)
     finish(ax.figure, show=show, save=save, name="volcano")
     return ax
@@ -169,16 +172,22 @@ def _ends(adata: AnnData, key: str, component: int | None) -> tuple[str, str] | 
 def _name(ax: Axes, x: np.ndarray, named: pd.DataFrame) -> None:
     """Write names in a column at either side, as near to the height of their genes as they can be without overlap."""
     low, high = (float(x.min()), float(x.max())) if len(x) else (0.0, 1.0)
+    ax.figure.figure.draw_without_rendering()
+    box = ax.get_window_extent()
+    wide, tall = float(box.width) / ax.figure.figure.dpi, float(box.height) / ax.figure.figure.dpi
+    step = max(STEP, LINE * SIZE / 72 / tall)
+    fitting = int((WIDEST - 0.06) * wide / LETTER)
+    named = named.assign(gene=[shortened(name, fitting) for name in named["gene"]])
     parts = [named[named["x"] >= 0], named[named["x"] < 0]]
-    longest = max((len(name) for name in named["gene"]), default=0)
-    rooms = [min(0.36, LETTER * longest + 0.06) if len(part) else 0.04 for part in parts]
+    room = min(WIDEST, LETTER * letters(named["gene"]) / wide + 0.06)
+    rooms = [room if len(part) else 0.04 for part in parts]
     width = max(high - low, 1e-9) / (1 - sum(rooms))
     ax.set_xlim(low - rooms[1] * width, high + rooms[0] * width)
     bottom, top = ax.get_ylim()
     for part, at, align in zip(parts, (0.99, 0.01), ("right", "left"), strict=True):
-        ordered = part.nlargest(FITTING, "excess").sort_values(["y", "excess"])
+        ordered = part.nlargest(int(1 / step), "excess").sort_values(["y", "excess"])
         wanted = (ordered["y"].to_numpy() - bottom) / (top - bottom)
-        for (_, gene), height in zip(ordered.iterrows(), spread(wanted, STEP, 1.0), strict=True):
+        for (_, gene), height in zip(ordered.iterrows(), spread(wanted, step, 1.0), strict=True):
             ax.annotate(
                 gene["gene"],
                 (gene["x"], gene["y"]),
@@ -186,6 +195,6 @@ def _name(ax: Axes, x: np.ndarray, named: pd.DataFrame) -> None:
                 textcoords="axes fraction",
                 ha=align,
                 va="center",
-                fontsize="x-small",
+                fontsize=SIZE,
                 arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 2},
             )
