@@ -236,6 +236,40 @@ def predicted(crowd: Crowd) -> AnnData:
     return AnnData(np.zeros((n, 1)), obs=obs, obsm={"prediction": p}, uns={"prediction": entry})
 
 
+def followed(crowd: Crowd) -> AnnData:
+    """An order of the samples with genes and cell types along it, some significant."""
+    samples, types = samples_of(crowd), crowd.names("cell type", crowd.types)
+    samples.obs["ggml_held_out_pseudotime"] = crowd.rng.permutation(crowd.samples) / max(crowd.samples - 1, 1)
+    shares = crowd.rng.dirichlet(np.ones(crowd.types), crowd.samples)
+    samples.obsm["ggml_held_out_cell_types"] = pd.DataFrame(shares, samples.obs_names, types)
+    tables = {}
+    for what, names in (("gene", list(samples.var_names)), ("cell_type", types)):
+        n = len(names)
+        rates = {"rho": np.linspace(-1, 1, n), "r2": np.linspace(1, 0, n), "p_adjusted": np.linspace(0, 0.1, n)}
+        tables[what] = pd.DataFrame({what: names} | rates)
+    samples.uns["ggml_held_out_trajectory"] = {
+        "genes": tables["gene"],
+        "cell_types": tables["cell_type"],
+        "association": 0.9,
+        "measure": "share of the variance of ranks",
+        "p_value": 0.005,
+        "seen": "held out",
+        "params": {"label_key": "label"},
+    }
+    return samples
+
+
+def influenced(crowd: Crowd) -> AnnData:
+    """The metric without each donor, some of whom stand out."""
+    adata, n = metric_of(crowd), crowd.samples
+    table = pd.DataFrame({"donor": crowd.names("donor", n)})
+    for name in ("similarity", "separation", "fit", "strangeness"):
+        table[name] = crowd.rng.normal(size=n)
+    table["reason"] = np.where(np.arange(n) < 7, "its cells are unlike those of others", "")
+    adata.uns["ggml_influence"] = {"table": table, "separation": 0.2, "fingerprint": adata.uns["ggml"]["fingerprint"]}
+    return adata
+
+
 DRAWN: dict[str, Callable[[Crowd], Plotted]] = {
     "attribution": lambda c: (attributed(c), {}),
     "clustermap": lambda c: (samples_of(c), {"color": ["label", "age"]}),
@@ -247,11 +281,13 @@ DRAWN: dict[str, Callable[[Crowd], Plotted]] = {
     "gene_stability": lambda c: (metric_of(c), {"component": 1}),
     "heatmap": lambda c: (samples_of(c), {"genes": c.names("gene", min(c.genes, 30)), "color": ["label", "age"]}),
     "history": lambda c: (metric_of(c), {}),
+    "influence": lambda c: (influenced(c), {}),
     "loadings": lambda c: (metric_of(c), {}),
     "permutation_test": lambda c: (permuted(c), {}),
     "plan": lambda c: (coupled(c), {"cell_type_key": "cell_type"}),
     "predictions": lambda c: (predicted(c), {}),
     "scores": lambda c: (metric_of(c), {}),
+    "trajectory": lambda c: (followed(c), {}),
     "tuning": lambda c: (tuned(c), {}),
     "volcano": lambda c: (metric_of(c), {"component": 1}),
 }
