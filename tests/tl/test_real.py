@@ -16,6 +16,7 @@ import scggml as sg
 pytestmark = [
     pytest.mark.real,
     pytest.mark.filterwarnings("ignore:adata.varm.'PCs'. is missing"),  # of a cohort that comes with components alone
+    pytest.mark.filterwarnings("ignore:The cells of", "ignore:.* samples have few cells"),  # as they do have
 ]
 
 QUIET = {"progress": False}

@@ -91,8 +91,11 @@ SHARE, FEW_CELLS = 0.1, 10
 
 MANY_CELLS = 5 * FEW_CELLS
 
-LEVEL, MOST_POINTS, DONORS = 0.005, 2_000, 10
-"""Level of the test of strange samples before learning, the cells that it compares, and the fewest donors."""
+LEVEL, MOST_POINTS, DONORS, CELLS = 0.002, 2_000, 10, 20
+"""Level of the test of strange samples before learning, the cells that it compares, and the fewest donors and cells.
+
+Few cells of a sample are far from others by chance, and more so in few dimensions.
+"""
 
 
 def warn_of_outlying(samples: Samples, target: Target, selection: Selection) -> None:
@@ -106,7 +109,7 @@ def warn_of_outlying(samples: Samples, target: Target, selection: Selection) -> 
             f"{len(named)} of {len(sizes)} samples have few cells (the median has {median:g}): {choices(named)}. Their "
             "distances are noisy, and they count as much as others; leave them out with min_cells."
         )
-    if len(np.unique(samples.groups)) < DONORS:
+    if len(np.unique(samples.groups)) < DONORS or median < CELLS:
         return
     rng = np.random.default_rng(0)  # what is compared is no part of what is learned
     strange = strangeness(samples.cohort, samples.groups, rng, most=MOST_POINTS)
