@@ -58,6 +58,7 @@ FLOORS = {
     "scggml._anndata.covariates": 28,
     "scggml._anndata.scores": 28,
     "scggml._anndata.influence": 26,
+    "scggml._anndata.study": 28,
     "scggml._anndata.trajectory": 29,
     "scggml.datasets": 30,
     "scggml.ext": 30,

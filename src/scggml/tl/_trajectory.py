@@ -13,18 +13,17 @@ from scggml._anndata.genes import Component
 from scggml._anndata.messages import check_adata, choices, columns, logged, tell
 from scggml._anndata.results import params
 from scggml._anndata.samples import read_distances
+from scggml._anndata.study import Study, read_label
 from scggml._anndata.tested import Gate
 from scggml._anndata.trajectory import (
     HELD_OUT,
     Source,
-    Study,
     Values,
     along_diffusion,
     diffusion_order,
     expression_of,
     first_sample,
     read_folds,
-    read_label,
     source_of_distances,
     source_of_scores,
     write_trajectory,
