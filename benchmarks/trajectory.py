@@ -79,6 +79,7 @@ def main() -> None:
     """Print and keep the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10, help="cohorts of each planted design")
+    parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
     parser.add_argument("--nothing", type=int, default=100, help="cohorts without an order")
     parser.add_argument("--n-jobs", type=int, default=2)
     add_csv_option(parser)
@@ -86,7 +87,7 @@ def main() -> None:
     heading("Order of the samples of four levels")
     calls = [
         (design, seed)
-        for design in DESIGNS
+        for design in options.designs
         for seed in range(options.nothing if design == "nothing" else options.seeds)
     ]
     found = joblib.Parallel(options.n_jobs)(joblib.delayed(look)(*call) for call in calls)

@@ -188,6 +188,20 @@ def test_state_and_composition(numbers):
         assert float(row["type, held out"]) > float(row["type, training"])
 
 
+def test_order(numbers):
+    (row,) = numbers("trajectory.py", "--designs", "15 per level, 1.2", "--seeds", "1", "--n-jobs", "1")["order"]
+    assert float(row["rho"]) > 0.9
+    assert float(row["recall"]) > 0.6
+    assert 0 <= float(row["false"]) <= 0.25
+
+
+def test_donors_that_are_named(numbers):
+    rows = numbers("influence.py", "--samples", "8", "--seeds", "1", "--n-jobs", "1")["donors"]
+    assert [row["kind"] for row in rows] == ["clean", "shifted", "alone", "other label"]
+    assert [row["cohorts"] for row in rows] == ["2", "1", "1", "1"]
+    assert rows[1]["donor named"] == "1"
+
+
 def test_two_versions_do_the_same_job_in_turn(monkeypatch):
     """This version beside itself: the metrics are equal, and the ratio is that of the seconds."""
     monkeypatch.syspath_prepend(BENCHMARKS)
