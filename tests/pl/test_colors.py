@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from _colors import BLINDNESS, lab, least_distance
 
-from scggml.pl._figure import FAINT, PLAIN, distinct
+from scggml.pl._colors import FAINT, PLAIN, distinct
 
 BOUNDS = ((8, 15.0), (14, 10.0), (23, 8.0))
 """Number of classes, and how far apart any two of their colors are at least in CIELAB, see `pl._figure`."""

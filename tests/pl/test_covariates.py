@@ -7,8 +7,8 @@ from anndata import AnnData
 from matplotlib.colors import to_hex
 
 import scggml as sg
+from scggml.pl._colors import FAINT, PLAIN
 from scggml.pl._covariates import covariates_table
-from scggml.pl._figure import FAINT, PLAIN
 
 NAMES = ["label", "batch", "age", "sex", "one"]
 WHITE = "#ffffff"

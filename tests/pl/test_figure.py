@@ -4,7 +4,11 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from scggml.pl._figure import OKABE_ITO, finish, grid, groups, is_number, marks, note, obs_column, palette, panels
+from scggml._anndata.drawn import obs_column
+from scggml.pl._colors import OKABE_ITO, groups, is_number, palette
+from scggml.pl._figure import grid, note, panels
+from scggml.pl._legend import marks
+from scggml.pl._output import finish
 
 
 def with_column(values, **uns):

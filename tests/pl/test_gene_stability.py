@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 import scggml as sg
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import refresh_ranking
-from scggml.pl._figure import FAINT, PLAIN
+from scggml.pl._colors import FAINT, PLAIN
 from scggml.pl._gene_stability import stability_table
 from scggml.pl._loadings import loadings_table
 

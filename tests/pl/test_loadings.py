@@ -7,7 +7,7 @@ from _metrics import rank_by_hand
 from matplotlib.colors import to_hex
 
 import scggml as sg
-from scggml.pl._figure import FAINT, PLAIN
+from scggml.pl._colors import FAINT, PLAIN
 from scggml.pl._loadings import loadings_table
 
 # The components of the fixture: (3, -2, 0, 1, -4) with squared length 30 and (0.5, 1, -0.25, 0, 0) with 1.3125, which

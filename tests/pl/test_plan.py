@@ -7,7 +7,8 @@ from matplotlib.patches import PathPatch, Rectangle
 from scipy.sparse import csr_matrix
 
 import scggml as sg
-from scggml.pl._figure import MISSING, distinct, spread
+from scggml.pl._colors import MISSING, distinct
+from scggml.pl._figure import spread
 from scggml.pl._plan import MOST, WIDTH, merged, plan_table
 
 

@@ -5,7 +5,7 @@ from anndata import AnnData
 from matplotlib.colors import to_hex
 
 import scggml as sg
-from scggml.pl._figure import MISSING
+from scggml.pl._colors import MISSING
 from scggml.pl._predictions import predictions_table, true_classes, wrong
 
 P = np.array([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1], [0.45, 0.55]])

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 import scggml as sg
-from scggml.pl._figure import FAINT, OKABE_ITO, PLAIN
+from scggml.pl._colors import FAINT, OKABE_ITO, PLAIN
 
 QUIET = {"n_jobs": 1, "progress": False}
 

@@ -197,6 +197,35 @@ def test_where_few_samples_have_enough_cells_nothing_is_tested(cells, samples):
     assert "at least 6 samples with a cell in each of n_folds" in found["verdict"]
 
 
+def test_a_label_of_one_value_is_none(cells, samples):
+    samples.obs["site"] = "here"
+    sg.tl.trajectory(samples, cells, label_key="site", n_perm=19, **QUIET)
+    found = samples.uns[FOUND]
+    assert np.isnan(found["association"])
+    assert "There is no label" in found["verdict"]
+    assert "p_label" not in found["genes"]
+
+
+def test_donors_of_the_metric_must_be_in_the_samples(cells):
+    cells.obs["donor"] = cells.obs["sample_id"].astype(str)
+    sg.tl.ggml(cells, "sample_id", "label", use_rep="X_pca", groups_key="donor", n_comps=2, **QUIET)
+    sg.tl.cross_fit(cells, n_splits=3, **QUIET)
+    samples = sg.tl.distances(cells, held_out=True, **QUIET)
+    del samples.obs["donor"]
+    with pytest.raises(KeyError, match="groups_key='donor'"):  # or samples of one donor would count as many
+        sg.tl.trajectory(samples, cells, **QUIET)
+
+
+def test_five_pairs_have_no_smaller_rate_than_their_orders_allow():
+    adata = sg.datasets.synthetic_counts(n_samples=5, n_cells=40, n_genes=60, n_planted=10, log_fold_change=4.0)
+    adata.obs["donor"] = "d" + adata.obs["sample_id"].astype(str).str[-1]
+    sc.pp.log1p(adata)
+    samples = sg.tl.distances(adata, metric="euclidean", sample_key="sample_id", label_key="label", **QUIET)
+    sg.tl.trajectory(samples, adata, key="euclidean", batch_key="donor", groups_key="donor", **QUIET)
+    found = samples.uns["euclidean_trajectory"]
+    assert found["genes"]["p_adjusted"].min() >= 1 / 32
+
+
 def test_the_results_survive_a_file(samples, tmp_path):
     samples.write_h5ad(tmp_path / "samples.h5ad")
     back = ad.read_h5ad(tmp_path / "samples.h5ad")

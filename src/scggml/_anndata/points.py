@@ -15,6 +15,7 @@ from scggml._anndata.reading import read_target
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Integers, Names
 from scggml._core.explain.points import points_of_cells
+from scggml._core.explain.refit import Refit
 from scggml._core.learn.choice import summarize
 from scggml._core.samples import Samples, Target
 from scggml._core.transport.coreset import Coreset
@@ -41,6 +42,18 @@ class ExpressedPoints:
     names: Names
     expression: Any
     deviations: Floats
+
+    def refit(self, stored: StoredMetric, *, rng: np.random.Generator, n_jobs: int | None) -> Refit:
+        """Return what learns the metric again from these points; refits share the work that labels do not enter."""
+        return Refit(
+            stored.learner.with_work(self.samples, rng=rng, n_jobs=n_jobs),
+            self.target,
+            stored.learner,
+            stored.settled,
+            stored.components,
+            self.expression,
+            self.deviations,
+        )
 
 
 def read_points(

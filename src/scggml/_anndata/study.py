@@ -1,4 +1,4 @@
-"""What is known of samples that are ordered: a label that the order may follow, and what counts once."""
+"""Read what is known of samples that are ordered: a label that the order may follow, and what counts once."""
 
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from scggml._core.labelings import permutation_blocks
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """What is known of each sample that an order may follow.
+    """Hold what is known of each sample that an order may follow.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def read_label(samples: AnnData, name: str | None, reading: Reading | None) -> L
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What is known of each sample; those of one donor, label and batch are a unit, which counts once.
+    """Hold what is known of each sample; those of one donor, label and batch are a unit, which counts once.
 
     Parameters
     ----------

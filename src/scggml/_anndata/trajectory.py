@@ -1,4 +1,4 @@
-"""What a trajectory of samples needs: an order by any of their cells, genes by folds of cells, and slots."""
+"""Read what a trajectory of samples needs: an order by any of their cells, genes by folds of cells, and slots."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from scggml._anndata.study import Label
 from scggml._core.cohort import Floats, Names, Points
 from scggml._core.transport.coreset import as_summary
 from scggml._core.transport.exact import Exact
-from scggml._core.transport.pairs import all_pairs, solve_distances, square
+from scggml._core.transport.pairs import distance_matrix
 
 Order = Callable[[Selection], Floats]
 """Gives the order of samples by some of their cells."""
@@ -37,7 +37,7 @@ HELD_OUT = Keys("").held_out
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Where the order of samples comes from, and how to get it again from some of their cells.
+    """Say where the order of samples comes from, and how to get it again from some of their cells.
 
     Parameters
     ----------
@@ -136,9 +136,7 @@ def _learned(stored: StoredMetric, n_jobs: int | None) -> Order:
     def of_cells(part: Selection) -> Floats:
         summary = as_summary(stored.reading.summary, part.sizes, len(stored.components))
         cohort = stored.cohort(part, summary=summary, n_jobs=n_jobs)
-        pairs, solver = all_pairs(cohort.n_samples), stored.learner.engine
-        values = solve_distances(cohort, cohort.points, pairs, stored.cost, solver=solver, n_jobs=n_jobs)
-        return square(values, pairs, cohort.n_samples)
+        return distance_matrix(cohort, stored.cost, solver=stored.learner.engine, n_jobs=n_jobs)
 
     return of_cells
 
@@ -152,9 +150,7 @@ def _fixed(adata: AnnData, reading: Reading, names: Names, cost: Any, n_jobs: in
         summary = as_summary(reading.summary, part.sizes, len(names))
         rng = np.random.default_rng([reading.seed, 1])
         cohort = part.read(features, summary=summary, rng=rng, n_jobs=n_jobs)
-        pairs = all_pairs(cohort.n_samples)
-        values = solve_distances(cohort, cohort.points, pairs, cost, solver=Exact(), n_jobs=n_jobs)
-        return square(values, pairs, cohort.n_samples)
+        return distance_matrix(cohort, cost, solver=Exact(), n_jobs=n_jobs)
 
     return of_cells
 

@@ -1,4 +1,4 @@
-"""Helpers of all plots: panels, names and notes on them; with what they share from the files beside this one."""
+"""Helpers of all plots: panels, and names and notes on them."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -14,52 +14,10 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from scipy.optimize import isotonic_regression
 
-from scggml._anndata.drawn import obs_column
 from scggml._core.checks import check_whole
-from scggml.pl._colors import (
-    FAINT,
-    MISSING,
-    NUMBERS,
-    OKABE_ITO,
-    PLAIN,
-    Palette,
-    distinct,
-    groups,
-    is_number,
-    palette,
-)
-from scggml.pl._legend import beside, embolden, heading, marks
-from scggml.pl._output import Title, entitle, finish, titles
-
-__all__ = [
-    "FAINT",
-    "MISSING",
-    "NUMBERS",
-    "OKABE_ITO",
-    "PLAIN",
-    "Palette",
-    "Title",
-    "beside",
-    "column_names",
-    "distinct",
-    "embolden",
-    "entitle",
-    "finish",
-    "grid",
-    "groups",
-    "heading",
-    "is_number",
-    "marks",
-    "note",
-    "obs_column",
-    "paint",
-    "palette",
-    "panels",
-    "percent",
-    "sides",
-    "spread",
-    "wrapped",
-]
+from scggml.pl._colors import MISSING, NUMBERS, Palette, is_number, palette
+from scggml.pl._legend import heading, marks
+from scggml.pl._output import Title, titles
 
 LINE = 24
 """Letters in a line of a legend."""

@@ -1,4 +1,4 @@
-"""What a heatmap draws: genes x samples or groups of samples, in order."""
+"""Return what a heatmap draws: genes x samples or groups of samples, in order."""
 
 from collections.abc import Iterable, Sequence
 

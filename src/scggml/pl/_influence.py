@@ -13,11 +13,12 @@ from scggml._core.checks import check_whole
 from scggml._docs import documented
 from scggml.pl._colors import FAINT, OKABE_ITO
 from scggml.pl._figure import panels, spread
+from scggml.pl._fit import shortened
 from scggml.pl._output import Title, entitle, finish
 
 PANELS = {
     "similarity": "similarity of the metric\nwithout the donor",
-    "separation": "separation of the others\nwithout the donor",
+    "separation": "separation of the others,\nwho are training samples",
     "fit": "fit of the donor, which the\nmetric has not seen",
     "strangeness": "strangeness of its cells",
 }
@@ -46,6 +47,9 @@ def influence(
     save: bool | str | Path | None = None,
 ) -> list[Axes]:
     """Draw the metric without each donor in turn: similarity, separation, fit and strangeness, a point for each donor.
+
+    Separation is that of the samples that the metric was learned on, so its size is no evidence, only its change; fit
+    is that of a donor that the metric has not seen.
 
     Donors that `tl.influence` names are colored in all panels, and their names are written beside them, at most
     `n_names` in a panel. The line in the panel of separation is that of all donors.
@@ -143,9 +147,8 @@ def _write_names(
     low, high = ax.get_ylim()
     heights = spread((values[own] - low) / (high - low), 0.07, 1.0) * (high - low) + low
     for i, height in zip(own, heights, strict=True):
-        text = names[i] if len(names[i]) <= LETTERS else names[i][: LETTERS - 1] + "…"
         ax.annotate(
-            text,
+            shortened(names[i], LETTERS),
             (x[i], values[i]),
             (1.2, height),
             fontsize=6.5,

@@ -17,7 +17,7 @@ from scggml._core.checks import check_whole
 from scggml._docs import documented
 from scggml.pl._colors import MISSING, OKABE_ITO, PLAIN, Palette, groups, is_number
 from scggml.pl._colors import palette as colors_of
-from scggml.pl._figure import note, panels
+from scggml.pl._figure import LINE, note, panels, wrapped
 from scggml.pl._output import Title, entitle, finish
 
 CUT = 2.0
@@ -78,7 +78,8 @@ def trajectory(
     n_genes
         Number of genes that are drawn at most by default, and of cell types.
     color
-        Column of `.obs` that colors the samples; by default the label.
+        Column of `.obs` by which samples stand and are colored, by default the label. (The correlation that is written
+        is that of the label.)
     max_p_adjusted
         False discovery rate up to which a gene or type is drawn as significant.
     layer
@@ -127,7 +128,7 @@ def trajectory(
     order, entry = read_trajectory(samples, key)
     table = trajectory_table(samples, key, genes, n_genes=n_genes, max_p_adjusted=max_p_adjusted, layer=layer)
     label = color if color is not None else entry["params"].get("label_key")
-    points, ticks = _places(samples, label)
+    heights, ticks = _places(samples, label, order)
     colors: list[str] = [OKABE_ITO[0]] * len(order)
     if label is not None and not is_number(obs_column(samples, label)):
         by_name = colors_of(samples, label, given=palette)
@@ -138,7 +139,7 @@ def trajectory(
     place = np.empty(len(order))
     place[np.argsort(order, kind="stable")] = np.arange(len(order))
     _draw_rows(ax, table)
-    _draw_samples(ax, place, order if points is None else points, colors)
+    _draw_samples(ax, place, heights, colors)
     rows = range(len(table))
     ax.set_yticks([*rows, *(-BELOW - LEVEL * step for step in ticks)], [*table.index, *ticks.values()])
     for text, significant in zip(ax.get_yticklabels(), table["significant"], strict=False):
@@ -160,16 +161,17 @@ def _said(entry: Mapping[str, Any]) -> str:
     strength, p = float(entry["association"]), float(entry["p_value"])
     if not np.isfinite(strength):
         return ""
-    return f"{entry['measure']} {strength:.2f}" + (f", p = {p:.2g}" if np.isfinite(p) else "")
+    name = wrapped(str(entry["params"]["label_key"]), LINE)
+    return f"{name}: {entry['measure']} {strength:.2f}" + (f", p = {p:.2g}" if np.isfinite(p) else "")
 
 
-def _places(samples: AnnData, label: str | None) -> tuple[np.ndarray | None, dict[float, str]]:
-    """Return how high each sample stands by its label, in levels, and what is written at which height.
+def _places(samples: AnnData, label: str | None, order: np.ndarray) -> tuple[np.ndarray, dict[float, str]]:
+    """Return how high each sample stands, in levels, and what is written at which height.
 
-    None for pseudotime, which stands for the label where there is none.
+    Samples stand by their label, without one by pseudotime.
     """
     if label is None:
-        return None, {0.0: "0", HIGH: "pseudotime 1"}
+        return HIGH * order, {0.0: "0", HIGH: "pseudotime 1"}
     values = obs_column(samples, label)
     if is_number(values):
         numbers = values.to_numpy(dtype=float, na_value=np.nan)

@@ -19,7 +19,7 @@ from scggml._core.checks import check_flag
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary, as_summary
 from scggml._core.transport.exact import Exact, SolverName, as_solver
-from scggml._core.transport.pairs import all_pairs, solve_distances, square
+from scggml._core.transport.pairs import distance_matrix
 from scggml._core.transport.plans import GROUND_COSTS, GroundCost
 from scggml._core.transport.solver import Solver
 from scggml._docs import documented
@@ -189,17 +189,9 @@ def distances(
         cohort = selection.read(features, summary=summary, rng=rng_of_summary, n_jobs=n_jobs, progress=bar)
         cost = metric  # type: ignore[assignment]  # one of GROUND_COSTS
         names = features.names
-    pairs = all_pairs(cohort.n_samples)
-    tell(f"    {name}: {len(pairs)} pairs of {cohort.n_samples} samples, {summary or 'all cells'}, {engine!r}")
-    values = solve_distances(
-        cohort,
-        cohort.points,
-        pairs,
-        cost,
-        solver=engine,
-        n_jobs=n_jobs,
-        progress=f"{name} distances" if progress else None,
-    )
+    tell(f"    {name}: {cohort.n_samples} samples, {summary or 'all cells'}, {engine!r}")
+    bar = f"{name} distances" if progress else None
+    D = distance_matrix(cohort, cost, solver=engine, n_jobs=n_jobs, progress=bar)
     given = stored is None or _given(use_rep, layer, mask_var)
     slot = _slot(adata, use_rep if given and not learned else reading.use_rep, stored if learned else None)
     samples = samples_adata(selection, cohort, names, slot=slot, layer=reading.layer, genes=genes, n_jobs=n_jobs)
@@ -212,7 +204,7 @@ def distances(
         if _given(use_rep, layer, mask_var):
             reading = replace(reading, use_rep=use_rep, layer=layer)
         entry |= {"reading": reading.to_params(), "features": names.astype(object)}
-    write_distances(samples, name, square(values, pairs, cohort.n_samples), entry)
+    write_distances(samples, name, D, entry)
     return samples
 
 

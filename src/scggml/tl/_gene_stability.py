@@ -171,16 +171,7 @@ def gene_stability(
             "adata.var_names_make_unique() first."
         )
     options: dict[str, Any] = {"n_jobs": n_jobs, "generator": generator, "progress": progress}
-    shared = stored.learner.with_work(points.samples, rng=generator, n_jobs=n_jobs)
-    refit = Refit(
-        shared,
-        points.target,
-        stored.learner,
-        stored.settled,
-        stored.components,
-        points.expression,
-        points.deviations,
-    )
+    refit = points.refit(stored, rng=generator, n_jobs=n_jobs)
     found: dict[str, Any] = {}
     if n_boot:
         found |= _spread(refit, n_boot, n_top=n_top, level=level, **options)

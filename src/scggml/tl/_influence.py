@@ -15,7 +15,6 @@ from scggml._anndata.results import params
 from scggml._core.checks import check_flag, check_number, check_whole
 from scggml._core.cohort import Floats, Integers, Names
 from scggml._core.explain.influence import FEWEST, centered, of_all, outliers, strangeness, without
-from scggml._core.explain.refit import Refit
 from scggml._core.runner import run_tasks
 from scggml._core.seeds import as_seed
 from scggml._docs import documented
@@ -128,15 +127,7 @@ def influence(
     check_donors(read_target(stored.reading, selection), donors, names, FEWEST)
     points = read_points(adata, stored, POINTS, rng=generator, n_jobs=n_jobs, progress=progress)
     samples, target = points.samples, points.target
-    refit = Refit(
-        stored.settled.with_work(samples, rng=generator, n_jobs=n_jobs),
-        target,
-        stored.learner,
-        stored.settled,
-        stored.components,
-        points.expression,
-        points.deviations,
-    )
+    refit = points.refit(stored, rng=generator, n_jobs=n_jobs)
     seeds = generator.integers(2**63, size=len(names))
     tasks = [(np.flatnonzero(donors == donor), int(seeds[donor])) for donor in range(len(names))]
     found = run_tasks(
@@ -151,7 +142,6 @@ def influence(
     n_genes = min(n_genes, len(points.names))
     top = _strongest(strengths, points.names, n_genes)
     tops = [_strongest(one.strengths, points.names, n_genes) for one in found]
-    first = [own[0] for own, _ in tasks]
     table = pd.DataFrame(
         {
             "donor": names.astype(object),
@@ -162,11 +152,11 @@ def influence(
             "separation": [one.separation for one in found],
             "fit": [one.fit for one in found],
             "strangeness": np.bincount(donors, strange) / np.bincount(donors),
-            "genes_in": pd.Series([", ".join(name for name in own if name not in top) for own in tops], dtype=object),
-            "genes_out": pd.Series([", ".join(name for name in top if name not in own) for own in tops], dtype=object),
+            "genes_in": _difference(tops, [top] * len(tops)),
+            "genes_out": _difference([top] * len(tops), tops),
         }
     )
-    table["reason"] = _reasons(table, target.codes[first], level)
+    table["reason"] = _reasons(table, target.codes[[own[0] for own, _ in tasks]], level)
     entry = {
         "table": table,
         "named": table.loc[table["reason"] != "", "donor"].to_numpy(dtype=object),
@@ -183,6 +173,12 @@ def influence(
 def _strongest(strengths: Floats, names: Names, n: int) -> list[str]:
     """Return the names of the genes that change most."""
     return [str(names[gene]) for gene in np.argsort(-strengths, kind="stable")[:n]]
+
+
+def _difference(some: list[list[str]], others: list[list[str]]) -> pd.Series:
+    """Return the genes of each list that are not in the other one, as text."""
+    listed = [", ".join(name for name in own if name not in other) for own, other in zip(some, others, strict=True)]
+    return pd.Series(listed, dtype=object)
 
 
 def _reasons(table: pd.DataFrame, codes: Integers, level: float) -> pd.Series:

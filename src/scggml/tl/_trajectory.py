@@ -1,6 +1,7 @@
 """Order samples, and find genes and cell types that change along the order."""
 
 from dataclasses import dataclass, replace
+from math import factorial, prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from scggml._anndata.study import Study, read_label
 from scggml._anndata.tested import Gate
 from scggml._anndata.trajectory import (
     HELD_OUT,
+    Folds,
     Source,
     Values,
     along_diffusion,
@@ -29,7 +31,7 @@ from scggml._anndata.trajectory import (
     write_trajectory,
 )
 from scggml._core.checks import check_flag, check_whole
-from scggml._core.cohort import Floats
+from scggml._core.cohort import Floats, Integers
 from scggml._core.explain.trends import association, association_test, basis, both_rates, contrasts, curves, curves_test
 from scggml._core.seeds import as_seed
 from scggml._docs import documented
@@ -146,6 +148,9 @@ def trajectory(
     `samples.obsm["ggml_held_out_cell_types"]`
         (P, n_types) DataFrame: shares of cell types, with `cell_type_key`.
 
+    `adata.uns["ggml_components"]`
+        The test of components, where it ran for the p-value of the order.
+
     P-values are NaN without `adata`, for distances that cannot be computed again (those not of `tl.distances`),
     and on samples that the metric was learned on.
 
@@ -195,11 +200,9 @@ def trajectory(
         order = by_cells(selection)
         order = (order - order.min()) / max(float(np.ptp(order)), 1e-300)
     follows = _follow(adata, source, study, order, n_perm=n_perm, seed=seed, n_jobs=n_jobs, progress=progress)
-    tables = {"genes": _described(samples, study, order)}
-    n_tested, shares = 0, None
-    tested = (
-        np.flatnonzero(selection.sizes >= n_folds) if selection is not None else np.arange(0)
-    )  # others do not split
+    found = _Found({"genes": _described(samples, study, order)})
+    sizes = np.zeros(0, dtype=np.int64) if selection is None else selection.sizes
+    tested = np.flatnonzero(sizes >= n_folds).astype(np.int64)  # others cannot be split
     if by_cells is not None and selection is not None and source.seen != "training" and len(tested) >= FEWEST:
         measure = by_cells
         if number is None:
@@ -216,17 +219,13 @@ def trajectory(
             progress=progress,
         )
         test = _Test(study.take(tested), order[tested], folds.orders, n_perm, seed, follows.p)
-        tables["genes"], n_tested = test.table(folds.genes, "gene"), len(tested)
-        if folds.types is not None and folds.shares is not None:
-            tables["cell_types"] = test.table(folds.types, "cell_type", folds.shares)
-            shares = pd.DataFrame(folds.shares, samples.obs_names[tested], folds.types.names.astype(object))
-            shares = shares.reindex(samples.obs_names)
+        found = _tested(test, folds, samples.obs_names, tested)
     entry = {
-        **tables,
+        **found.tables,
         "association": follows.strength,
         "measure": follows.measure,
         "p_value": follows.p,
-        "verdict": _verdict(follows, source, tables, n_tested),
+        "verdict": _verdict(follows, source, found),
         "params": params(
             key=key,
             component=number,
@@ -244,7 +243,7 @@ def trajectory(
     }
     tell(f"    {entry['verdict']}")
     samples = samples.copy() if copy else samples
-    write_trajectory(samples, key, order, entry if source.seen is None else entry | {"seen": source.seen}, shares)
+    write_trajectory(samples, key, order, entry if source.seen is None else entry | {"seen": source.seen}, found.shares)
     if follows.gate is not None and adata is not None:
         follows.gate.write(adata, "gene")
     return samples if copy else None
@@ -279,24 +278,20 @@ def _study(
     groups_key: str | None,
     batch_key: str | None,
 ) -> Study:
-    """Return label, donor and batch of the samples; by default in the columns of the metric, as far as they are there.
-
-    What is asked for must be there.
-    """
+    """Return label, donor and batch of the samples, by default in the columns of the metric."""
     reading = None if source.stored is None else source.stored.reading
-    names = {"label_key": label_key, "groups_key": groups_key, "batch_key": batch_key}
-    stored = {name: getattr(reading, name, None) for name in names}
-    stored["label_key"] = record_of(samples, key).get("label_key", stored["label_key"])
-    for name, own in stored.items():
-        if names[name] is None and own is not None and str(own) in columns(samples):
-            names[name] = str(own)
-    label = read_label(samples, names["label_key"], reading)
-    if label is not None and not label.known.any():
-        label = None
+    own = record_of(samples, key).get("label_key", None if reading is None else reading.label_key)
+    if label_key is None and own is not None and str(own) in columns(samples):  # new samples may have no label
+        label_key = str(own)
+    label = read_label(samples, label_key, reading)
+    if label is not None and len(np.unique(label.values[label.known])) < 2:
+        label = None  # nothing that an order could follow
+    if reading is not None:
+        groups_key, batch_key = groups_key or reading.groups_key, batch_key or reading.batch_key
     batch = np.zeros(samples.n_obs, dtype=np.int64)
-    if names["batch_key"] is not None:
-        batch = read_groups(samples, names["batch_key"], "batch_key")
-    return Study(label, read_groups(samples, names["groups_key"]), batch)
+    if batch_key is not None:
+        batch = read_groups(samples, batch_key, "batch_key")
+    return Study(label, read_groups(samples, groups_key), batch)
 
 
 def _begin(samples: AnnData, root: str | None, D: Floats, study: Study, *, n_neighbors: int, seed: int) -> int:
@@ -310,7 +305,7 @@ def _begin(samples: AnnData, root: str | None, D: Floats, study: Study, *, n_nei
 
 @dataclass(frozen=True)
 class _Follows:
-    """How strongly an order follows the label, NaN without one; its p-value, and where that comes from."""
+    """Hold how strongly an order follows the label, NaN without one; its p-value, and where that comes from."""
 
     strength: float = np.nan
     p: float = np.nan
@@ -348,6 +343,24 @@ def _follow(
     return _Follows(strength, p, gate, label.name, measure)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """Hold the tables of what was followed, how many samples were tested, and their shares of cell types."""
+
+    tables: dict[str, pd.DataFrame]
+    n_tested: int = 0
+    shares: pd.DataFrame | None = None
+
+
+def _tested(test: "_Test", folds: Folds, names: pd.Index, tested: Integers) -> _Found:
+    """Test genes, and cell types if they were read; samples that were not tested have no shares."""
+    tables, shares = {"genes": test.table(folds.genes, "gene")}, None
+    if folds.types is not None and folds.shares is not None:
+        tables["cell_types"] = test.table(folds.types, "cell_type", folds.shares)
+        shares = pd.DataFrame(folds.shares, names[tested], folds.types.names.astype(object)).reindex(names)
+    return _Found(tables, len(tested), shares)
+
+
 def _described(samples: AnnData, study: Study, order: Floats) -> pd.DataFrame:
     """Return the curves of the genes of samples, without p-values."""
     means = sample_genes(samples, list(samples.var_names), None).T
@@ -382,7 +395,8 @@ class _Test:
             n_perm=self.n_perm,
             rng=np.random.default_rng([self.seed, STREAM, 2]),
         )
-        least = float(np.fmax(rates.min(), self.least))
+        # permutations may miss the true order by chance; there are no more orders than these
+        least = float(np.fmax(max(rates.min(), 1 / prod(factorial(len(block)) for block in blocks)), self.least))
         columns: dict[str, Any] = {"p_value": p}
         if study.label is not None:  # an order has parts of its own, such as composition: the label has not
             known, ordered = study.labelled(), study.label.ordered
@@ -406,7 +420,7 @@ class _Test:
         return out.sort_values(["p_adjusted", "r2"], ascending=[True, False], kind="stable", ignore_index=True)
 
 
-def _verdict(follows: _Follows, source: Source, tables: dict[str, pd.DataFrame], n_tested: int) -> str:
+def _verdict(follows: _Follows, source: Source, found: _Found) -> str:
     """Return in words what was found."""
     if follows.label is None:
         said = ["There is no label to compare the order with."]
@@ -418,7 +432,7 @@ def _verdict(follows: _Follows, source: Source, tables: dict[str, pd.DataFrame],
             "The metric was learned on these samples, so it does so by construction, and nothing is tested; take "
             "held-out distances (sg.tl.cross_fit)."
         )
-    elif not n_tested:
+    elif not found.n_tested:
         said.append(
             "Genes have no p-values, since order and genes come from the same cells; pass adata, with distances of "
             f"sg.tl.distances, and at least {FEWEST} samples with a cell in each of n_folds."
@@ -426,9 +440,11 @@ def _verdict(follows: _Follows, source: Source, tables: dict[str, pd.DataFrame],
     else:
         counts = [
             f"{int((table['p_adjusted'] <= LEVEL).sum())} of {len(table)} {name.replace('_', ' ')}"
-            for name, table in tables.items()
+            for name, table in found.tables.items()
         ]
-        said.append(f"{' and '.join(counts)} change along it (false discovery rate {LEVEL:.0%}, {n_tested} samples).")
+        said.append(
+            f"{' and '.join(counts)} change along it (false discovery rate {LEVEL:.0%}, {found.n_tested} samples)."
+        )
         if follows.p > LEVEL:
             said.append("No rate is below the p-value of the order.")
     return " ".join(said)

@@ -108,3 +108,13 @@ def test_values_are_centered_by_class_where_classes_are_large():
     values, codes = np.array([1.0, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16]), np.repeat([0, 1], 6)
     np.testing.assert_allclose(centered(values, codes), np.tile(np.arange(6) - 2.5, 2))
     np.testing.assert_allclose(centered(values[:8], codes[:8]), values[:8] - 4.5)
+
+
+def test_in_very_many_samples_few_cells_stand_for_all_others():
+    rng = np.random.default_rng(0)
+    cells = [rng.normal(size=(12, 3)) for _ in range(60)]
+    cells[7] = cells[7] + 4.0
+    found = strangeness(cohort_of(cells), np.arange(60), rng, most=100)
+    assert found.shape == (60,)
+    assert np.argmax(found) == 7
+    assert outliers(found, 0.01, side=1)[7]

@@ -1,4 +1,4 @@
-"""How much of a metric hangs on single donors, and which donors are unlike the others."""
+"""Measure how much of a metric hangs on single donors, and which donors are unlike the others."""
 
 from dataclasses import dataclass
 
@@ -117,16 +117,18 @@ def strangeness(cohort: Cohort, groups: Integers, rng: np.random.Generator, *, m
     """
     chosen, owner, weights = _some_points(cohort, most, rng)
     X = np.asarray(cohort.points[chosen], dtype=np.float64)
-    donor = groups[owner]
-    squares = np.einsum("ij,ij->i", X, X)
+    # In a cohort of very many samples these few cells of each are still many: fewer stand for all others.
+    known = np.sort(rng.choice(len(X), most, replace=False)) if len(X) > most else np.arange(len(X))
+    Y, donor = X[known], groups[owner]
+    squares, own_squares = np.einsum("ij,ij->i", Y, Y), np.einsum("ij,ij->i", X, X)
     logs, nearest = np.empty(len(X)), np.empty((len(X), N_NEAREST), dtype=np.int64)
     for group in np.unique(groups):
-        own, other = np.flatnonzero(donor == group), np.flatnonzero(donor != group)
+        own, other = np.flatnonzero(donor == group), np.flatnonzero(donor[known] != group)
         k = min(N_NEAREST, len(other))
-        D = np.maximum(squares[own][:, None] + squares[other] - 2.0 * X[own] @ X[other].T, 0.0)
+        D = np.maximum(own_squares[own][:, None] + squares[other] - 2.0 * X[own] @ Y[other].T, 0.0)
         columns = np.argpartition(D, k - 1, axis=1)[:, :k]
         logs[own] = np.sqrt(np.take_along_axis(D, columns, axis=1)).mean(axis=1)
-        nearest[own] = np.resize(other[columns].T, (N_NEAREST, len(own))).T
+        nearest[own] = np.resize(known[other[columns]].T, (N_NEAREST, len(own))).T
     floor = 1e-6 * float(np.median(logs))  # copies of a cell
     logs = np.log(np.maximum(logs, floor if floor > 0 else 1.0))
     factor = logs - logs[nearest].mean(axis=1)

@@ -1,4 +1,4 @@
-"""How values of samples change along an order, tested so that the order is not made of what it is compared with."""
+"""Test how values of samples change along an order that is not made of what it is compared with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

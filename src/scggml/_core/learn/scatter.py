@@ -138,12 +138,12 @@ class Start:
         number = self.place[pairs[:, 0], pairs[:, 1]]
         if (number < 0).any():
             raise ValueError("A pair of samples was not solved at the start that refits share.")
-        if self.by_pair is not None:
-            d, chosen = self.points.shape[1], self.by_pair[number]
-            return [(weights @ chosen).reshape(d, d) for weights in kinds]
         # Pairs that this refit does not weigh stay at 0, and their plans are skipped.
         by_pair = np.zeros((len(kinds), len(self.plans.pairs)))
         by_pair[:, number] = kinds
+        if self.by_pair is not None:
+            d = self.points.shape[1]
+            return list((by_pair @ self.by_pair).reshape(-1, d, d))
         return _scatters_of(self.points, [(self.plans, list(by_pair))], len(kinds))
 
 

@@ -109,6 +109,20 @@ def solve_plans(
     return transport.plans()
 
 
+def distance_matrix(
+    cohort: Cohort,
+    cost: GroundCost,
+    *,
+    solver: Solver,
+    n_jobs: int | None = None,
+    progress: str | None = None,
+) -> Floats:
+    """Return (P, P) optimal transport costs between all samples, the cells being where the cost is taken."""
+    pairs = all_pairs(cohort.n_samples)
+    values = solve_distances(cohort, cohort.points, pairs, cost, solver=solver, n_jobs=n_jobs, progress=progress)
+    return square(values, pairs, cohort.n_samples)
+
+
 def square(values: Floats, pairs: Integers, n_samples: int) -> Floats:
     """Return (P, P) symmetric matrix with zero diagonal from the values of the pairs."""
     out = np.zeros((n_samples, n_samples))
