@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 import scggml as sg
@@ -43,10 +44,10 @@ def test_donors_that_stand_out_have_their_name_and_color(influenced):
     axes = sg.pl.influence(influenced)
     for ax in axes:
         assert [text.get_text() for text in ax.texts] == ["donor 4"]
-        colors = ax.collections[0].get_facecolors()
-        assert (colors[4] != colors[0]).any()
-        assert (colors[np.arange(12) != 4] == colors[0]).all()
-        assert ax.texts[0].get_color() == NAMED
+        everyone, named = ax.collections
+        np.testing.assert_array_equal(named.get_offsets(), everyone.get_offsets()[[4]])
+        assert to_hex(named.get_facecolors()[0]).upper() == ax.texts[0].get_color() == NAMED
+        assert named.get_zorder() > everyone.get_zorder()
     assert not [text for ax in sg.pl.influence(influenced, n_names=0) for text in ax.texts]
 
 

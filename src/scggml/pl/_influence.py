@@ -30,6 +30,9 @@ SIZE = (2.0, 2.9)
 NAMED = "#D55E00"
 """Color of donors that stand out."""
 
+CROWD = 60
+"""Donors above which points become smaller."""
+
 LETTERS = 18
 """Letters of a name that are written."""
 
@@ -106,7 +109,9 @@ def influence(
     for panel, (column, label) in zip(axes, PANELS.items(), strict=True):
         values = table[column].to_numpy(dtype=float)
         x = beeswarm(values)
-        panel.scatter(x, values, s=16, c=[NAMED if one else OKABE_ITO[0] for one in named], linewidths=0, zorder=2)
+        size = 16.0 * min(1.0, CROWD / len(values)) + 2
+        panel.scatter(x, values, s=size, c=OKABE_ITO[0], linewidths=0, zorder=2)
+        panel.scatter(x[named], values[named], s=size + 6, c=NAMED, linewidths=0, zorder=3)  # on all others
         if column == "separation":
             panel.axhline(float(entry["separation"]), color=FAINT, linewidth=1, zorder=1)
         if column == "fit":

@@ -18,6 +18,7 @@ from scggml._docs import documented
 from scggml.pl._colors import MISSING, OKABE_ITO, PLAIN, Palette, groups, is_number
 from scggml.pl._colors import palette as colors_of
 from scggml.pl._figure import LINE, note, panels, wrapped
+from scggml.pl._fit import fit_names
 from scggml.pl._output import Title, entitle, finish
 
 CUT = 2.0
@@ -31,6 +32,9 @@ ROW, LETTER = 0.17, 0.085
 
 WIDTH = 3.4
 """Inches of the axes."""
+
+LINES = 10.0
+"""Points of a line of what is written above."""
 
 BELOW, LEVEL, HIGH = 1.6, 1.4, 3.0
 """Rows from the first one up to the lowest level of the label, of a level, and levels over which numbers stand."""
@@ -138,7 +142,7 @@ def trajectory(
     (ax,) = panels(1, ax, (names + WIDTH + 1.0, ROW * (len(table) - top) + 0.9), title=title)
     place = np.empty(len(order))
     place[np.argsort(order, kind="stable")] = np.arange(len(order))
-    _draw_rows(ax, table)
+    _draw_rows(ax, table, ROW * (len(table) - top))
     _draw_samples(ax, place, heights, colors)
     rows = range(len(table))
     ax.set_yticks([*rows, *(-BELOW - LEVEL * step for step in ticks)], [*table.index, *ticks.values()])
@@ -147,10 +151,10 @@ def trajectory(
         text.set_fontweight("bold" if significant else "normal")
     ax.tick_params(length=0, labelsize="small")
     ax.set_ylim(len(table) - 0.5, top)
-    ax.annotate(
-        _said(entry), (0.0, 1.0), (0, 2), xycoords="axes fraction", textcoords="offset points", fontsize="small"
-    )
-    note(ax, str(entry.get("seen")))
+    said = _said(entry)
+    ax.annotate(said, (0.0, 1.0), (0, 2), xycoords="axes fraction", textcoords="offset points", fontsize="small")
+    note(ax, str(entry.get("seen")), up=LINES * (said.count("\n") + 1) + 2 if said else 2.0)
+    fit_names(ax)
     entitle([ax], title)
     finish(ax.figure, show=show, save=save, name="trajectory")
     return ax
@@ -192,8 +196,8 @@ def _draw_samples(ax: Axes, place: np.ndarray, height: np.ndarray, colors: list[
     ax.scatter(place, y, s=size, c=colors, linewidths=0.3, edgecolors="white", alpha=0.9)
 
 
-def _draw_rows(ax: Axes, table: pd.DataFrame) -> None:
-    """Draw genes and cell types as rows of colors."""
+def _draw_rows(ax: Axes, table: pd.DataFrame, height: float) -> None:
+    """Draw genes and cell types as rows of colors, on axes of a height in inches."""
     values = table.drop(columns=["kind", "significant"]).to_numpy(dtype=float)
     n_columns = values.shape[1]
     drawn = ax.imshow(values, aspect="auto", cmap=COLORS, norm=Normalize(-CUT, CUT), interpolation="nearest")
@@ -203,7 +207,7 @@ def _draw_rows(ax: Axes, table: pd.DataFrame) -> None:
     ax.spines[:].set_visible(False)
     smoothed = " (means of neighbors)" if _window(n_columns) > 1 else ""
     ax.set_xlabel(f"samples, from first to last{smoothed}", fontsize="small")
-    bar = ax.figure.colorbar(drawn, ax=ax, shrink=min(1.0, 1.2 / (ROW * len(table))), extend="both")
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=min(1.0, 1.2 / height), extend="both")
     bar.set_label("sd", fontsize="small")
     bar.ax.tick_params(labelsize="small")
 
