@@ -31,7 +31,7 @@ PHASES = {
     "coresets s": "scggml._anndata.selection.Selection.read",
     "learning s": "scggml._core.learn.learner.Learner.learn",
     "coordinates s": "scggml.tl._ggml.embed_cells",
-    "pairs s": "scggml.tl._distances.solve_distances",
+    "pairs s": "scggml.tl._distances.distance_matrix",
 }
 """Functions whose time is that of a phase, by the name that the job calls them under."""
 

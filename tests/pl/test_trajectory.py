@@ -103,8 +103,12 @@ def test_without_a_label_samples_stand_by_their_pseudotime():
     ("options", "error", "says"),
     [
         ({"genes": ["g9"]}, KeyError, "'g9' are not in the trajectory of 3 genes"),
-        ({"genes": []}, KeyError, "genes="),
+        ({"genes": []}, ValueError, "pass at least one gene"),
+        ({"genes": "g0"}, TypeError, "genes='g0' is one text; pass a list of names"),
+        ({"genes": 3}, TypeError, "genes=3 is a int; pass a list of names"),
         ({"max_p_adjusted": 2}, ValueError, "max_p_adjusted=2"),
+        ({"max_p_adjusted": -0.1}, ValueError, "max_p_adjusted=-0.1"),
+        ({"max_p_adjusted": "few"}, TypeError, "max_p_adjusted='few'"),
         ({"n_genes": 0}, ValueError, "n_genes=0"),
         ({"color": "sex"}, KeyError, "'sex'"),
         ({"key": "other"}, KeyError, "sg.tl.trajectory"),

@@ -246,6 +246,8 @@ def test_the_results_survive_a_file(samples, tmp_path):
         ({"n_perm": 0}, ValueError, "n_perm=0"),
         ({"n_neighbors": 1}, ValueError, "n_neighbors=1"),
         ({"copy": "yes"}, TypeError, "copy"),
+        ({"cell_type_key": "cell_type"}, ValueError, "cell_type_key='cell_type' is read from the cells: pass adata"),
+        ({"layer": "counts"}, ValueError, "layer='counts' is read from the cells: pass adata"),
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_written(samples, options, error, says):

@@ -116,6 +116,17 @@ def column_names(asked: str | Sequence[str] | None, argument: str = "color") -> 
     return list(names)
 
 
+def gene_names(genes: Sequence[str]) -> list[str]:
+    """Return the names of genes that are asked for, each once."""
+    if isinstance(genes, str) or not isinstance(genes, Iterable):
+        kind = "one text" if isinstance(genes, str) else f"a {type(genes).__name__}"
+        raise TypeError(f"genes={genes!r} is {kind}; pass a list of names, such as ['CD4', 'CD8A'].")
+    names = [str(gene) for gene in genes]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"genes={names[:5]!r}: pass at least one gene, each once.")
+    return names
+
+
 def paint(
     ax: Axes, samples: AnnData, key: str, points: pd.DataFrame, *, given: Palette | None = None, **style: Any
 ) -> list[Line2D]:

@@ -1,6 +1,6 @@
 """Return what a heatmap draws: genes x samples or groups of samples, in order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 
 from scggml._anndata.drawn import grouped, obs_column, sample_genes
 from scggml.pl._colors import groups, is_number
+from scggml.pl._figure import gene_names
 
 
 def heatmap_table(
@@ -39,12 +40,7 @@ def group_table(
 
 def _genes(samples: AnnData, genes: Sequence[str], layer: str | None) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Return names of genes, their (n_genes, P) values, and these in standard deviations from their means."""
-    if isinstance(genes, str) or not isinstance(genes, Iterable):
-        kind = "one text" if isinstance(genes, str) else f"a {type(genes).__name__}"
-        raise TypeError(f"genes={genes!r} is {kind}; pass a list of names, such as ['CD4', 'CD8A'].")
-    names = [str(gene) for gene in genes]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"genes={names[:5]!r}: pass at least one gene, each once.")
+    names = gene_names(genes)
     dense = sample_genes(samples, names, layer)
     scaled = dense - dense.mean(axis=1, keepdims=True)
     spread = scaled.std(axis=1, keepdims=True)

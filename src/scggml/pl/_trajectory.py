@@ -13,11 +13,11 @@ from matplotlib.colors import Normalize
 from scggml._anndata.drawn import obs_column, sample_genes
 from scggml._anndata.messages import choices
 from scggml._anndata.trajectory import read_trajectory, shares_along
-from scggml._core.checks import check_whole
+from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
 from scggml.pl._colors import MISSING, OKABE_ITO, PLAIN, Palette, groups, is_number
 from scggml.pl._colors import palette as colors_of
-from scggml.pl._figure import LINE, note, panels, wrapped
+from scggml.pl._figure import LINE, gene_names, note, panels, wrapped
 from scggml.pl._fit import fit_names
 from scggml.pl._output import Title, entitle, finish
 
@@ -127,8 +127,7 @@ def trajectory(
     Joodaki et al., *PILOT*, Molecular Systems Biology 2024, for genes along the trajectory of patients.
     """
     check_whole("n_genes", n_genes, 1)
-    if not 0 <= max_p_adjusted <= 1:
-        raise ValueError(f"max_p_adjusted={max_p_adjusted!r} must be between 0 and 1.")
+    check_number("max_p_adjusted", max_p_adjusted, "a rate from 0 to 1", 0, np.nextafter(1, 2), open_low=False)
     order, entry = read_trajectory(samples, key)
     table = trajectory_table(samples, key, genes, n_genes=n_genes, max_p_adjusted=max_p_adjusted, layer=layer)
     label = color if color is not None else entry["params"].get("label_key")
@@ -237,9 +236,9 @@ def _chosen(
 ) -> pd.DataFrame:
     """Return the rows of the genes that are drawn."""
     if genes is not None:
-        names = [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
+        names = gene_names(genes)
         missing = [name for name in names if name not in table.index]
-        if missing or not names:
+        if missing:
             raise KeyError(f"genes={names!r}: {choices(missing)} are not in the trajectory of {len(table)} genes.")
         return table.loc[names]
     table = table[table.index.isin(samples.var_names)]

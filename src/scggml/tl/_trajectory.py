@@ -190,6 +190,12 @@ def trajectory(
     source, number = _source(samples, adata, key, component=component, root=root, n_jobs=n_jobs)
     study = _study(samples, key, source, label_key=label_key, groups_key=groups_key, batch_key=batch_key)
     selection, by_cells = source.selection, source.of_cells
+    for name, asked in (("cell_type_key", cell_type_key), ("layer", layer)):
+        if asked is not None and selection is None:
+            raise ValueError(
+                f"{name}={asked!r} is read from the cells: pass adata, and distances of sg.tl.distances, which know "
+                "their cells."
+            )
     if cell_type_key is not None and selection is not None:
         selection.categories(cell_type_key, "cell_type_key")  # what is missing is named before any work
     if number is None:
