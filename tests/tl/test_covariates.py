@@ -135,6 +135,8 @@ def test_default_columns_are_those_that_may_explain():
         leiden=["0", "1"] * 20,
         prediction=["healthy"] * 20 + ["ill"] * 20,
         probability=np.linspace(0, 1, N),
+        ggml_held_out_pseudotime=np.linspace(0, 1, N),
+        dpt_pseudotime=np.linspace(0, 1, N),
         total_counts=np.linspace(1000, 3000, N),
     )
     samples.uns["leiden"] = {"params": {"resolution": 1.0}}

@@ -64,6 +64,7 @@ def default_keys(samples: AnnData, key: str, apart: Sequence[str | None]) -> lis
         skipped |= set(PREDICTED)
     # other packages, too, keep how they made a column of .obs, such as "leiden", under its name
     skipped |= {name for name, entry in samples.uns.items() if isinstance(entry, Mapping)}
+    skipped |= {name for name in samples.obs if str(name).endswith(Keys("").pseudotime)}  # scanpy's, too
     return [name for name in samples.obs if name not in skipped and _may_explain(samples.obs[name])]
 
 
