@@ -61,7 +61,6 @@ def prepare(
     sg.tl.mds(samples, key="ggml_held_out")
     sg.tl.covariates(samples, key="ggml_held_out")
     sg.tl.trajectory(samples, adata, cell_type_key=cell_type_key, **QUIET)
-    sg.tl.influence(adata, **QUIET)
     sg.tl.cross_validate(adata, n_repeats=2, **QUIET)
     sg.tl.permutation_test(adata, n_permutations=20, **QUIET)
     sg.tl.tune(adata, **given, space={"n_comps": [1, 2]}, n_splits=3, **QUIET)
@@ -74,13 +73,18 @@ def prepare(
     new = adata[~adata.obs[sample_key].isin(known.obs[sample_key].unique())].copy()
     predicted = sg.tl.predict(new, known, **QUIET)
     names = [samples.obs_names[samples.obs[label_key] == name][0] for name in samples.obs[label_key].unique()[:2]]
+
+    def influence(**options: Any) -> Any:
+        sg.tl.influence(adata, **QUIET)  # fewer than 6 donors are told here
+        return sg.pl.influence(adata, **options)
+
     calls: dict[str, Callable[..., Any]] = {
         "scores": lambda **o: sg.pl.scores(adata, **o),
         "clustermap": lambda **o: sg.pl.clustermap(samples, key="ggml_held_out", color=label_key, **o),
         "embedding": lambda **o: sg.pl.embedding(samples, color=label_key, **o),
         "covariates": lambda **o: sg.pl.covariates(samples, key="ggml_held_out", **o),
         "trajectory": lambda **o: sg.pl.trajectory(samples, **o),
-        "influence": lambda **o: sg.pl.influence(adata, **o),
+        "influence": influence,
         "loadings": lambda **o: sg.pl.loadings(adata, **o),
         "volcano": lambda **o: sg.pl.volcano(adata, **o),
         "heatmap": lambda **o: sg.pl.heatmap(samples, genes, color=label_key, **o),
