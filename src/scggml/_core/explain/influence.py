@@ -123,12 +123,13 @@ def strangeness(cohort: Cohort, groups: Integers, rng: np.random.Generator, *, m
     squares, own_squares = np.einsum("ij,ij->i", Y, Y), np.einsum("ij,ij->i", X, X)
     logs, nearest = np.empty(len(X)), np.empty((len(X), N_NEAREST), dtype=np.int64)
     for group in np.unique(groups):
-        own, other = np.flatnonzero(donor == group), np.flatnonzero(donor[known] != group)
-        k = min(N_NEAREST, len(other))
-        D = np.maximum(own_squares[own][:, None] + squares[other] - 2.0 * X[own] @ Y[other].T, 0.0)
+        own, same = np.flatnonzero(donor == group), donor[known] == group
+        k = min(N_NEAREST, int((~same).sum()))
+        D = np.maximum(own_squares[own][:, None] + squares - 2.0 * X[own] @ Y.T, 0.0)
+        D[:, same] = np.inf
         columns = np.argpartition(D, k - 1, axis=1)[:, :k]
         logs[own] = np.sqrt(np.take_along_axis(D, columns, axis=1)).mean(axis=1)
-        nearest[own] = np.resize(known[other[columns]].T, (N_NEAREST, len(own))).T
+        nearest[own] = np.resize(known[columns].T, (N_NEAREST, len(own))).T
     floor = 1e-6 * float(np.median(logs))  # copies of a cell
     logs = np.log(np.maximum(logs, floor if floor > 0 else 1.0))
     factor = logs - logs[nearest].mean(axis=1)

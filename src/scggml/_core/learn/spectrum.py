@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, solve_triangular
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from scggml._core.cohort import Cohort, Floats, Points, blocks
@@ -22,6 +22,9 @@ DENSE = 400
 
 TINY = 32
 """Size up to which the plainest routine is the fastest."""
+
+ORTHONORMAL = 1e-10
+"""Error of orthonormal axes up to which the fast way is taken."""
 
 SMALL = 4096
 """Cells or features whose products with each other may be decomposed as a whole."""
@@ -120,9 +123,27 @@ def span(cohort: Cohort, most: int) -> tuple[Floats, Floats]:
     if n > min(most, d):
         axes = _many_principal_axes(cohort, most)
         return axes, np.concatenate([cohort.points[rows] @ axes.T for rows in blocks(cohort.points)])
+    cells = cohort.points.astype(np.float64) - mean_cell(cohort)
+    found = _by_cholesky(cells)
+    if found is not None:
+        return found
     # Dependent cells bring axes on which all cells are 0, which harms nothing.
-    q, r = np.linalg.qr((cohort.points.astype(np.float64) - mean_cell(cohort)).T)
+    q, r = np.linalg.qr(cells.T)
     return np.ascontiguousarray(q.T), np.ascontiguousarray(r.T)
+
+
+def _by_cholesky(cells: Floats) -> tuple[Floats, Floats] | None:
+    """Return orthonormal axes of centred cells and the cells on them, in a third of the time; None if not accurate."""
+    # The last cell is left out: the others give it, since their weighted sum is 0.
+    try:
+        lower = np.linalg.cholesky(cells[:-1] @ cells[:-1].T)
+    except np.linalg.LinAlgError:
+        return None
+    axes = solve_triangular(lower, cells[:-1], lower=True, check_finite=False)
+    probe = np.ones(len(axes))
+    if not np.abs(axes @ (probe @ axes) - probe).max(initial=0.0) <= ORTHONORMAL:
+        return None
+    return axes, np.concatenate([lower, (cells[-1] @ axes.T)[None]])
 
 
 def _many_principal_axes(cohort: Cohort, most: int) -> Floats:
