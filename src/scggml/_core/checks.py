@@ -1,6 +1,9 @@
-"""Numbers that a user passes: right kind, right range, and a message that says both."""
+"""Numbers and arrays that a user passes: right kind, right range, and a message that says both."""
+
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def check_whole(name: str, value: object, low: int, hint: str = "") -> None:
@@ -24,3 +27,36 @@ def check_flag(name: str, value: object) -> None:
     """Raise unless `value` is True or False."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}={value!r} must be True or False.")
+
+
+def as_array(name: str, values: Any, wanted: str, ndim: int | None = None) -> NDArray[Any]:
+    """Return what a user passes as an array of finite real numbers, of that many axes and not empty.
+
+    Values are never taken for others: masked ones, complex ones, texts and truth values are refused, as is an array of
+    objects, which may hold any of these.
+    """
+    if np.ma.isMaskedArray(values) or (isinstance(values, list | tuple) and any(map(np.ma.isMaskedArray, values))):
+        raise TypeError(f"{name} is a masked array; pass {wanted}, such as {name}.filled(value) or without these rows.")
+    if hasattr(values, "toarray"):
+        raise TypeError(f"{name} is sparse ({type(values).__name__}); pass {wanted}, such as {name}.toarray().")
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{name} is no regular array ({error}); pass {wanted}.") from error
+    if not is_real(array.dtype):
+        raise TypeError(f"{name} has dtype {array.dtype}; pass {wanted}, as real numbers.")
+    if (ndim is not None and array.ndim != ndim) or 0 in array.shape:
+        raise ValueError(f"{name} has shape {array.shape}; pass {wanted}.")
+    if not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(np.atleast_1d(array)))
+        place = ", ".join(str(i) for i in bad[0])
+        raise ValueError(
+            f"{name} has {len(bad)} values that are NaN or infinite; the first is {name}[{place}]. Pass {wanted}, all "
+            "of them finite."
+        )
+    return array
+
+
+def is_real(dtype: np.dtype[Any]) -> bool:
+    """Return whether a type holds real numbers: neither complex ones nor truth values, texts or objects."""
+    return dtype.kind in "iuf"
