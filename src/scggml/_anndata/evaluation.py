@@ -10,11 +10,12 @@ from anndata import AnnData
 from scipy import sparse
 
 from scggml._anndata.copies import check_copies
-from scggml._anndata.features import Features, Mask, read_features
+from scggml._anndata.features import Features, Mask, read_features, varies
 from scggml._anndata.metric import StoredMetric, needs_everything, pca_axes, read_metric
 from scggml._anndata.preprocess import Preprocess, Step
 from scggml._anndata.reading import Reading
 from scggml._anndata.selection import Selection
+from scggml._core.checks import as_real
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
 from scggml._core.folds import Fold
 from scggml._core.learn.choice import summarize
@@ -106,6 +107,11 @@ class Evaluation:
             hidden = self.cells[~seen].copy()
             del hidden.obs[self.label_key]
             training, held_out = self._fit(self.cells[seen].copy(), hidden)
+            if not varies(training):
+                raise ValueError(
+                    f"preprocess returned features that are the same for all {len(training)} training cells of a fold; "
+                    "nothing can be learned from them."
+                )
             points = np.empty((len(owner), training.shape[1]), dtype=training.dtype)
             points[seen], points[~seen] = training, held_out
         P = len(self.names)
@@ -131,7 +137,9 @@ class Evaluation:
 
     def _fit(self, training: AnnData, held_out: AnnData) -> tuple[Points, Points]:
         step: Any = self.step
-        first, second = (np.asarray(part) for part in step(training, held_out))
+        first, second = (
+            as_real("preprocess", part, "(cells, features) of both, dense") for part in step(training, held_out)
+        )
         shapes = [(len(part), *part.shape[1:]) for part in (first, second)]
         wanted = [(training.n_obs, *first.shape[1:]), (held_out.n_obs, *first.shape[1:])]
         if first.ndim != 2 or shapes != wanted:
@@ -174,6 +182,7 @@ def read_evaluation(
     covariates = reading.covariates(selection)
     cells = _cells(selection, features)
     _check_finite(cells, features)
+    _check_varied(cells.X, features.slot)
     check_copies(selection, features, groups)
     if isinstance(step, Preprocess):
         cells = step.prepare(cells)
@@ -344,6 +353,20 @@ def _cells(selection: Selection, features: Features) -> AnnData:
     X = block.tocsr() if sparse.issparse(block) else np.asarray(block)
     names = pd.Index(features.names.astype(str))
     return AnnData(X, obs=adata.obs.iloc[rows].copy(), var=pd.DataFrame(index=names))
+
+
+def _check_varied(X: Any, slot: str) -> None:
+    """Raise if there is no feature, or none that tells cells apart: all samples would be the same."""
+    n, d = X.shape
+    if d == 0:
+        raise ValueError(f"{slot} has 0 features for {n} cells; at least one is needed. Pass another layer or use_rep.")
+    if not varies(X):
+        first = X[:1].toarray() if sparse.issparse(X) else np.asarray(X[:1])
+        same = f"{first.flat[0]:g} throughout" if (first == first.flat[0]).all() else "each feature constant"
+        raise ValueError(
+            f"{slot} is the same for all {n} cells that are read ({same}), so nothing tells samples apart. Check what "
+            "it holds, or pass another layer or use_rep."
+        )
 
 
 def _check_finite(cells: AnnData, features: Features) -> None:

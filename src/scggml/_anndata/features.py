@@ -234,6 +234,15 @@ def not_finite(block: Points) -> list[Fault]:
     return [(len(places), int(places[0, 0]), int(places[0, 1]))]
 
 
+def varies(block: Any) -> bool:
+    """Return whether any feature differs between rows, sparse or dense."""
+    if 0 in block.shape:
+        return False
+    if sparse.issparse(block):
+        return bool((block.max(axis=0) != block.min(axis=0)).nnz)
+    return bool((block != block[0]).any())
+
+
 def largest_whole(block: Points) -> float:
     """Return the largest value if all are whole numbers of at least 0, else NaN."""
     if block.size == 0 or not ((block >= 0) & (block == np.rint(block))).all():
