@@ -54,6 +54,7 @@ def test_what_fits_passes(options):
         ({"label_key": 3}, r"^label_key=3 is a int; pass the name of a column of adata\.obs or None\.$"),
         ({"genes": "CD4"}, r"^genes='CD4' is a str; pass a list of names, such as \['CD4'\]\.$"),
         ({"genes": b"CD4"}, "^genes=b'CD4' is a bytes; pass a list of names"),
+        ({"background": [None, 3]}, "^background=None is a NoneType; pass a text in the list"),
         ({"genes": ["CD4", 3]}, "^genes=3 is a int; pass a text in the list"),
         ({"genes": {"CD4": 1}}, "^genes={'CD4': 1} is a dict; pass a list of names"),
         ({"genes": True}, "^genes=True is a bool; pass a list of names"),

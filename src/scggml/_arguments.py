@@ -58,7 +58,7 @@ def rule_for(annotation: Any) -> Rule | None:
     """Return the check of a parameter; None if its annotation allows for more than flags, texts and lists of texts."""
     union = get_origin(annotation) in (Union, UnionType)
     kinds = get_args(annotation) if union else (annotation,)
-    lists = [kind for kind in kinds if get_origin(kind) in LISTS and get_args(kind) == (str,)]
+    lists = [kind for kind in kinds if get_origin(kind) in LISTS and get_args(kind)[0] in (str, str | None)]
     plain = {kind for kind in kinds if kind not in lists}
     if not plain <= {bool, str, NoneType} and plain != {str, Path, NoneType}:
         return None  # numbers, objects and choices are for the function to check
@@ -71,7 +71,8 @@ def rule_for(annotation: Any) -> Rule | None:
         if Path in kinds and isinstance(value, Path):
             return
         if lists:
-            check_names(name, value, or_one=str in kinds)
+            gaps = get_args(lists[0])[0] is not str
+            check_names(name, value, or_one=str in kinds, gaps=gaps)
         elif str in kinds:
             wanted = _text(name, optional=NoneType in kinds)
             raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; pass {wanted}.")
@@ -82,10 +83,10 @@ def rule_for(annotation: Any) -> Rule | None:
     return check
 
 
-def check_names(name: str, values: Any, *, or_one: bool = False) -> None:
+def check_names(name: str, values: Any, *, or_one: bool = False, gaps: bool = False) -> None:
     """Raise unless it is a list of texts; a text itself is none, though it can be read letter by letter.
 
-    `or_one` says in the message that a text would do, too.
+    `or_one` says in the message that a text would do, too; with `gaps` some may be missing.
     """
     of = "columns of adata.obs" if name.endswith("keys") else "names"
     if isinstance(values, str):
@@ -96,10 +97,15 @@ def check_names(name: str, values: Any, *, or_one: bool = False) -> None:
         raise TypeError(f"{name}={shown(values)} is a {type(values).__name__}; pass {one}a list of {of}.")
     if not isinstance(values, Collection):  # what can be read once only is read later
         return
-    wrong = [value for value in values if not isinstance(value, str)]
+    wrong = [value for value in values if not (isinstance(value, str) or (gaps and _is_missing(value)))]
     if wrong:
         one = "the name of a column of adata.obs" if name.endswith("keys") else "a text"
         raise TypeError(f"{name}={shown(wrong[0])} is a {type(wrong[0]).__name__}; pass {one} in the list.")
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is None or NaN."""
+    return value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124
 
 
 def shown(value: object) -> str:

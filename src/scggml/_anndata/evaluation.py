@@ -10,7 +10,19 @@ from anndata import AnnData
 from scipy import sparse
 
 from scggml._anndata.copies import check_copies
-from scggml._anndata.features import Features, Mask, read_features, varies
+from scggml._anndata.features import (
+    PCA_LOADINGS,
+    Features,
+    Mask,
+    check_varied,
+    find_basis,
+    largest_whole,
+    pca_loadings_slot,
+    read_features,
+    varies,
+    warn_of_counts,
+)
+from scggml._anndata.messages import warn
 from scggml._anndata.metric import StoredMetric, needs_everything, pca_axes, read_metric
 from scggml._anndata.preprocess import Preprocess, Step
 from scggml._anndata.reading import Reading
@@ -162,7 +174,7 @@ def read_evaluation(
     *,
     cell_type_key: str | None = None,
     strata_key: str | None = None,
-    technical_keys: Sequence[str] = (),
+    technical_keys: str | Sequence[str] = (),
 ) -> Evaluation:
     """Read the samples of a cohort with all that an evaluation needs; invalid input raises here."""
     technical_keys = (technical_keys,) if isinstance(technical_keys, str) else technical_keys
@@ -182,12 +194,14 @@ def read_evaluation(
     covariates = reading.covariates(selection)
     cells = _cells(selection, features)
     _check_finite(cells, features)
-    _check_varied(cells.X, features.slot)
+    check_varied(cells.X, features.slot)
     check_copies(selection, features, groups)
     if isinstance(step, Preprocess):
         cells = step.prepare(cells)
     elif step is None:
         cells.X = np.ascontiguousarray(cells.X.toarray() if sparse.issparse(cells.X) else cells.X, dtype=features.dtype)
+        if reading.use_rep in (None, "X"):
+            warn_of_counts(features.slot, largest_whole(cells.X))
     return Evaluation(
         cells=cells,
         weights=selection.weights,
@@ -297,9 +311,21 @@ def _stored_features(
         return read_features(adata, layer=stored.reading.layer), step
     genes = None if stored.reading.use_rep in (None, "X") else pca_genes(adata, stored)
     if genes is None:
+        _warn_of_missing_axes(adata, stored)
         return stored.locate(adata), None
     n_comps = len(stored.features)
     return genes, Preprocess(normalize=False, n_top_genes=None, scale=False, n_comps=n_comps)
+
+
+def _warn_of_missing_axes(adata: AnnData, stored: StoredMetric) -> None:
+    """Warn of a PCA that cannot be refitted to training cells since its loadings are missing."""
+    name = str(stored.reading.use_rep)
+    if stored.reading.use_rep is not None and find_basis(adata, name) in PCA_LOADINGS and pca_axes(adata, name) is None:
+        warn(
+            f"adata.varm[{pca_loadings_slot(adata, name)!r}] has no loadings of use_rep={name!r}, so its PCA cannot be "
+            "refitted in each fold: it is taken as it is and has seen the held-out cells. Compute it again "
+            "with sc.pp.pca(adata), or pass preprocess=None to take it so on purpose."
+        )
 
 
 def pca_genes(adata: AnnData, stored: StoredMetric) -> Features | None:
@@ -353,20 +379,6 @@ def _cells(selection: Selection, features: Features) -> AnnData:
     X = block.tocsr() if sparse.issparse(block) else np.asarray(block)
     names = pd.Index(features.names.astype(str))
     return AnnData(X, obs=adata.obs.iloc[rows].copy(), var=pd.DataFrame(index=names))
-
-
-def _check_varied(X: Any, slot: str) -> None:
-    """Raise if there is no feature, or none that tells cells apart: all samples would be the same."""
-    n, d = X.shape
-    if d == 0:
-        raise ValueError(f"{slot} has 0 features for {n} cells; at least one is needed. Pass another layer or use_rep.")
-    if not varies(X):
-        first = X[:1].toarray() if sparse.issparse(X) else np.asarray(X[:1])
-        same = f"{first.flat[0]:g} throughout" if (first == first.flat[0]).all() else "each feature constant"
-        raise ValueError(
-            f"{slot} is the same for all {n} cells that are read ({same}), so nothing tells samples apart. Check what "
-            "it holds, or pass another layer or use_rep."
-        )
 
 
 def _check_finite(cells: AnnData, features: Features) -> None:
