@@ -20,6 +20,8 @@ from collections.abc import Callable
 from inspect import cleandoc
 from typing import Any, TypeVar
 
+from scggml._arguments import hold_to_signature
+
 Documented = TypeVar("Documented", bound=Callable[..., Any])
 
 PLACE = re.compile(r"^( *)%\((\w+)\)s$", re.MULTILINE)
@@ -113,10 +115,15 @@ TEXTS = {
 
 
 def documented(thing: Documented) -> Documented:
-    """Fill the places of shared texts in the docstring of a function or class."""
+    """Fill the places of shared texts in the docstring of a function or class; hold a function to its signature."""
     # `python -OO` strips docstrings, and there is nothing to fill.
-    if thing.__doc__ is None:
-        return thing
+    if thing.__doc__ is not None:
+        thing.__doc__ = _filled(thing)
+    return thing if isinstance(thing, type) else hold_to_signature(thing)
+
+
+def _filled(thing: Callable[..., Any]) -> str:
+    """Return the docstring with its texts."""
 
     def text(place: re.Match[str]) -> str:
         indent, name = place.groups()
@@ -124,9 +131,8 @@ def documented(thing: Documented) -> Documented:
             raise KeyError(f"{thing.__qualname__} asks for the text {name!r}; {__name__}.TEXTS has {sorted(TEXTS)}.")
         return "\n".join(indent + line if line else line for line in cleandoc(TEXTS[name]).splitlines())
 
-    filled = PLACE.sub(text, thing.__doc__)
+    filled = PLACE.sub(text, thing.__doc__ or "")
     # A place beside other words would break the lines around it, so it is no place.
     if "%(" in filled:
         raise ValueError(f"{thing.__qualname__}: %(name)s stands alone on its line, or not at all.")
-    thing.__doc__ = filled
-    return thing
+    return filled

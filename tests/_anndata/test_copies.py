@@ -25,9 +25,9 @@ def make(share, *, n=20, empty=0, seed=0):
     return AnnData(X.reshape(-1, 4).astype(np.float32), obs=obs)
 
 
-def check(adata, groups=(0, 1, 2), **options):
+def check(adata, groups=(0, 1, 2), mask_var=None, **options):
     selection = select(adata, "sample", rng=np.random.default_rng(0), **options)
-    check_copies(selection, read_features(adata), np.array(groups))
+    check_copies(selection, read_features(adata, mask_var=mask_var), np.array(groups))
 
 
 def test_samples_that_share_half_of_their_cells_are_named():
@@ -75,3 +75,52 @@ def test_copies_are_found_in_any_storage_and_any_pieces(kind, tmp_path, monkeypa
         check(adata)
     if kind == "disk":
         adata.file.close()
+
+
+def spoil(adata, row, column, value):
+    adata.X[row, column] = value
+
+
+@pytest.mark.parametrize("value", [1e10, 1e30, -1e38, 1e-30])
+def test_a_cell_far_from_all_others_hides_no_copy(value):
+    adata = make(1.0)
+    spoil(adata, 25, 1, value)
+    with pytest.raises(ValueError, match="share 20 cells"):
+        check(adata)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e10, 0.5])
+@pytest.mark.parametrize("kind", MATRICES)
+def test_a_gene_that_is_not_used_hides_no_copy(value, kind):
+    adata = make(1.0)
+    spoil(adata, slice(0, 20), 3, value)  # in all cells of the first sample
+    adata.X = MATRICES[kind](adata.X)
+    with pytest.raises(ValueError, match="share 20 cells"):
+        check(adata, mask_var=np.array([True, True, True, False]))
+    check(adata)
+
+
+def test_the_order_of_cells_does_not_matter():
+    adata = make(1.0)
+    with pytest.raises(ValueError, match="share 20 cells"):
+        check(adata[np.random.default_rng(1).permutation(adata.n_obs)].copy())
+
+
+@pytest.mark.parametrize("kind", MATRICES)
+def test_zeros_are_equal_however_they_are_stored(kind):
+    adata = make(0.0)
+    adata.X[:, :2] = np.abs(adata.X[:, :2])
+    adata.X[0:20, 2:], adata.X[40:, 2:] = 0.0, -0.0
+    adata.X[40:, :2] = adata.X[:20, :2]
+    adata.X = MATRICES[kind](adata.X)
+    with pytest.raises(ValueError, match="share 20 cells"):
+        check(adata)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32, np.uint8, np.bool_])
+def test_cells_that_differ_in_one_value_are_told_apart(dtype):
+    grid = np.stack(np.meshgrid(*[np.arange(2 if dtype is np.bool_ else 12)] * 4), axis=-1).reshape(-1, 4)
+    marks = _copies._marks_of(grid.astype(dtype), np.random.default_rng(0).integers(2**63, size=4, dtype=np.uint64))
+    assert len(np.unique(marks)) == len(grid)
+    near = np.nextafter(np.float32(1), np.float32([0, 1, 2]))[:, None]
+    assert len(np.unique(_copies._marks_of(near, np.array([7], dtype=np.uint64)))) == 3

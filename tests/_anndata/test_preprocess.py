@@ -5,7 +5,7 @@ from anndata import AnnData
 from scipy import sparse
 
 import scggml as sg
-from scggml._anndata.preprocess import is_counts
+from scggml._anndata.preprocess import scale_of
 
 
 @pytest.fixture
@@ -63,11 +63,97 @@ def test_what_is_no_count_is_not_normalized():
 
 
 @pytest.mark.parametrize(
-    ("values", "truth"), [([[0.0, 3.0]], True), ([[0.0, 0.5]], False), ([[-1.0, 2.0]], False), ([[7, 1]], True)]
+    ("values", "truth"),
+    [
+        ([[0.0, 3.0]], "counts"),
+        ([[7, 1]], "counts"),
+        ([[0.0, 0.5]], "log"),
+        ([[0.0, 0.5, 19.9]], "log"),
+        ([[0.0, 0.5, 20.1]], "linear"),
+        ([[-1.0, 2.0]], "scaled"),
+        ([[-0.5, 200.0]], "scaled"),
+    ],
 )
 @pytest.mark.parametrize("kind", [np.array, sparse.csr_matrix])
-def test_counts_are_recognized(values, truth, kind):
-    assert is_counts(AnnData(kind(np.array(values, dtype=np.float32)))) is truth
+def test_the_scale_of_genes_is_recognized(values, truth, kind):
+    assert scale_of(kind(np.array(values, dtype=np.float32))) == truth
+
+
+def test_one_value_that_is_not_whole_is_seen_wherever_it_is():
+    X = np.random.default_rng(0).poisson(2.0, (300, 50)).astype(np.float32)
+    X[-1, -1] = 2.5
+    assert scale_of(X) == "log"
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_scaling_without_centering_is_recognized_by_its_variances(counts, kind):
+    adata = counts[0].copy()
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    assert scale_of(kind(adata.X.toarray() if sparse.issparse(adata.X) else adata.X)) == "log"
+    sc.pp.scale(adata, zero_center=False)
+    assert scale_of(kind(adata.X.toarray() if sparse.issparse(adata.X) else adata.X)) == "scaled"
+
+
+def features(counts, change, step):
+    parts = [part.copy() for part in counts]
+    for part in parts:
+        part.X = part.X.toarray() if sparse.issparse(part.X) else np.asarray(part.X)
+        change(part)
+    return step(*(step.prepare(part) for part in parts))
+
+
+def per_million(adata):
+    sc.pp.normalize_total(adata, target_sum=1e6)
+
+
+def without_ambient(adata):
+    adata.X = np.maximum(adata.X - np.random.default_rng(0).random(adata.shape), 0).astype(np.float32)
+
+
+def test_counts_per_million_are_logged_like_counts(counts):
+    step = sg.tl.Preprocess(n_top_genes=40, n_comps=6)
+    for mine, truth in zip(features(counts, per_million, step), features(counts, lambda a: None, step), strict=True):
+        np.testing.assert_allclose(mine, truth, atol=1e-2)
+
+
+def test_corrected_counts_are_logged_by_hand_or_by_themselves(counts):
+    step = sg.tl.Preprocess(n_top_genes=40, n_comps=6)
+
+    def by_hand(adata):
+        without_ambient(adata)
+        sc.pp.normalize_total(adata, target_sum=1e4)
+        sc.pp.log1p(adata)
+
+    for mine, truth in zip(features(counts, without_ambient, step), features(counts, by_hand, step), strict=True):
+        np.testing.assert_allclose(mine, truth, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [per_million, without_ambient, lambda adata: None])
+def test_genes_are_not_chosen_on_what_was_not_logged(counts, change):
+    with pytest.raises(ValueError, match=r"chooses genes on logarithms, but values reach \d+.*Pass normalize=True"):
+        features(counts, change, sg.tl.Preprocess(normalize=False, n_top_genes=40))
+    first, _ = features(counts, change, sg.tl.Preprocess(normalize=False, n_top_genes=None, n_comps=6))
+    assert first.shape == (100, 6)
+
+
+def scaled(adata):
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    sc.pp.scale(adata)
+
+
+def test_scaled_genes_are_all_kept_with_a_warning(counts):
+    step = sg.tl.Preprocess(n_top_genes=40, n_comps=None)
+    with pytest.warns(UserWarning, match=r"The genes are scaled .*: all 120 are kept\. Pass the layer"):
+        first, _ = features(counts, scaled, step)
+    every = features(counts, scaled, sg.tl.Preprocess(n_top_genes=None, n_comps=None))[0]
+    np.testing.assert_array_equal(first, every)
+
+
+def test_scaled_genes_are_not_normalized(counts):
+    with pytest.raises(ValueError, match=r"normalize=True\): the genes have negative values .* Pass the layer"):
+        features(counts, scaled, sg.tl.Preprocess(normalize=True))
 
 
 def test_features_that_do_not_vary_stay_finite():
@@ -82,7 +168,7 @@ def test_features_that_do_not_vary_stay_finite():
     ("options", "message"),
     [
         ({"normalize": "log"}, r"Preprocess\(normalize='log'\): choose from"),
-        ({"n_comps": 0}, "n_comps=0 must be at least 1, or None to keep all"),
+        ({"n_comps": 0}, "Preprocess: n_comps=0 must be at least 1, or None to keep all"),
         ({"n_top_genes": 0}, "n_top_genes=0 must be at least 1"),
     ],
 )

@@ -1,7 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 
-from scggml._core.checks import check_number, check_whole
+from scggml._core.checks import as_array, check_number, check_whole
 
 
 @pytest.mark.parametrize("value", [2, 7, 10**12, np.int32(2), np.uint8(3)])
@@ -64,3 +66,32 @@ def test_what_is_not_a_number_within_the_range_is_refused(value, error):
 def test_infinity_is_no_number_even_without_an_upper_end():
     with pytest.raises(ValueError, match=r"^reg=inf must be a number\.$"):
         check_number("reg", np.inf, "a number", 0, open_low=False)
+
+
+@pytest.mark.parametrize(
+    "values", [[[1, 2]], ((1.0, 2),), np.array([[1, 2]], dtype=np.uint8), pd.DataFrame({"a": [1], "b": [2.0]})]
+)
+def test_real_numbers_in_any_form_are_an_array(values):
+    np.testing.assert_array_equal(as_array("X", values, "rows", 2), [[1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "text"),
+    [
+        (np.ma.masked_equal([[1.0, 2]], 2), TypeError, "^X is a masked array; pass rows"),
+        ([np.ma.masked_equal([1.0, 2], 2)], TypeError, "^X is a masked array; pass rows"),
+        (sparse.csr_matrix([[1.0, 0]]), TypeError, r"^X is sparse \(csr_matrix\); pass rows, such as X\.toarray\(\)"),
+        ([["1"]], TypeError, "^X has dtype <U1; pass rows, as real numbers"),
+        ([[True]], TypeError, "^X has dtype bool; pass rows"),
+        ([[1j]], TypeError, "^X has dtype complex128; pass rows"),
+        (np.array([[1]], dtype="m8[s]"), TypeError, "^X has dtype timedelta64"),
+        (np.array([[1, None]]), TypeError, "^X has dtype object; pass rows"),
+        ([1.0], ValueError, r"^X has shape \(1,\); pass rows"),
+        ([[]], ValueError, r"^X has shape \(1, 0\); pass rows"),
+        ([[1], [2, 3]], ValueError, "^X is no regular array .*; pass rows"),
+        ([[0, 1], [np.inf, np.nan]], ValueError, r"^X has 2 values that are NaN or infinite; the first is X\[1, 0\]"),
+    ],
+)
+def test_what_is_no_array_of_real_numbers_is_refused(values, error, text):
+    with pytest.raises(error, match=text):
+        as_array("X", values, "rows", 2)

@@ -140,7 +140,7 @@ def test_seeds():
         ("n_planted", -1, "whole number"),
         ("n_planted", 26, "more than a quarter"),
         ("n_types", 21, "too few for n_types=21"),
-        ("log_fold_change", np.inf, "not finite"),
+        ("log_fold_change", np.inf, "must be a finite number"),
     ],
 )
 def test_bad_values(name, value, match):

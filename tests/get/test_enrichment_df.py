@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
@@ -27,7 +28,6 @@ def adata():
         ({}, "abcdef"),
         ({"component": 1}, "abcd"),
         ({"component": 2}, "ef"),
-        ({"component": 9}, ""),
         ({"direction": "higher in well"}, "d"),
         ({"component": 1, "direction": "higher in ill"}, "abc"),
         ({"source": "REAC"}, "bde"),
@@ -40,6 +40,28 @@ def test_filters(adata, options, terms):
     table = sg.get.enrichment_df(adata, **options)
     assert "".join(table["native"]) == terms
     assert table.index.tolist() == list(range(len(terms)))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"component": 9}, ValueError, "component=9 is not in the table, which has 'ggml1', 'ggml2'"),
+        ({"component": "ggml9"}, ValueError, "component='ggml9' is not in the table"),
+        ({"component": True}, ValueError, "component=True is not in the table"),
+        (
+            {"source": "GO:PB"},
+            ValueError,
+            "source='GO:PB' is no source of the stored gene sets, which has 'GO:BP', 'REAC'",
+        ),
+        ({"max_p_adjusted": np.nan}, ValueError, "max_p_adjusted=nan must be a rate from 0 to 1"),
+        ({"max_p_adjusted": True}, TypeError, "max_p_adjusted=True must be a rate from 0 to 1"),
+        ({"n_terms": -1}, ValueError, "n_terms=-1 must be at least 1, or None"),
+        ({"n_terms": True}, TypeError, "n_terms=True must be a whole number"),
+    ],
+)
+def test_what_is_not_there_is_not_answered_with_nothing(adata, options, error, message):
+    with pytest.raises(error, match=message):
+        sg.get.enrichment_df(adata, **options)
 
 
 def test_the_stored_table_is_left_alone(adata):

@@ -1,6 +1,6 @@
 """Read what plots draw."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from scggml._anndata.keys import MDS, MDS_RECORD, N_CELLS, NEIGHBORS, PREDICTION
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, check_derived, read_metric
 from scggml._anndata.ranking import read_stability
+from scggml._arguments import shown
 from scggml._core.cohort import Floats, Integers
 
 MADE_BY = {"mds": "sg.tl.mds(samples)", "umap": "sg.tl.neighbors(samples); sc.tl.umap(samples)"}
@@ -58,9 +59,12 @@ def sample_coordinates(samples: AnnData, basis: str, components: tuple[int, int]
         hint = f" Compute it with {MADE_BY[name]}." if name in MADE_BY else ""
         raise KeyError(f"basis={basis!r}: no 'X_{name}' in samples.obsm, which holds {choices(samples.obsm)}.{hint}")
     coordinates = np.asarray(samples.obsm[slot])
-    if len(components) != 2 or not all(1 <= i <= coordinates.shape[1] for i in components):
+    two = isinstance(components, Sequence) and len(components) == 2
+    whole = two and all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in components)
+    if not whole or not all(1 <= i <= coordinates.shape[1] for i in components):
         raise ValueError(
-            f"components={components!r}: samples.obsm[{slot!r}] has components 1 to {coordinates.shape[1]}."
+            f"components={shown(components)}: samples.obsm[{slot!r}] has components 1 to {coordinates.shape[1]}; pass "
+            "two of them, such as (1, 2)."
         )
     first, second = (coordinates[:, i - 1] for i in components)
     return pd.DataFrame({"x": first, "y": second}, index=samples.obs_names)

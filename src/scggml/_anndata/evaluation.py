@@ -10,11 +10,24 @@ from anndata import AnnData
 from scipy import sparse
 
 from scggml._anndata.copies import check_copies
-from scggml._anndata.features import Features, Mask, read_features
+from scggml._anndata.features import (
+    PCA_LOADINGS,
+    Features,
+    Mask,
+    check_varied,
+    find_basis,
+    largest_whole,
+    pca_loadings_slot,
+    read_features,
+    varies,
+    warn_of_counts,
+)
+from scggml._anndata.messages import warn
 from scggml._anndata.metric import StoredMetric, needs_everything, pca_axes, read_metric
 from scggml._anndata.preprocess import Preprocess, Step
 from scggml._anndata.reading import Reading
 from scggml._anndata.selection import Selection
+from scggml._core.checks import as_real
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
 from scggml._core.folds import Fold
 from scggml._core.learn.choice import summarize
@@ -106,6 +119,11 @@ class Evaluation:
             hidden = self.cells[~seen].copy()
             del hidden.obs[self.label_key]
             training, held_out = self._fit(self.cells[seen].copy(), hidden)
+            if not varies(training):
+                raise ValueError(
+                    f"preprocess returned features that are the same for all {len(training)} training cells of a fold; "
+                    "nothing can be learned from them."
+                )
             points = np.empty((len(owner), training.shape[1]), dtype=training.dtype)
             points[seen], points[~seen] = training, held_out
         P = len(self.names)
@@ -131,7 +149,9 @@ class Evaluation:
 
     def _fit(self, training: AnnData, held_out: AnnData) -> tuple[Points, Points]:
         step: Any = self.step
-        first, second = (np.asarray(part) for part in step(training, held_out))
+        first, second = (
+            as_real("preprocess", part, "(cells, features) of both, dense") for part in step(training, held_out)
+        )
         shapes = [(len(part), *part.shape[1:]) for part in (first, second)]
         wanted = [(training.n_obs, *first.shape[1:]), (held_out.n_obs, *first.shape[1:])]
         if first.ndim != 2 or shapes != wanted:
@@ -154,7 +174,7 @@ def read_evaluation(
     *,
     cell_type_key: str | None = None,
     strata_key: str | None = None,
-    technical_keys: Sequence[str] = (),
+    technical_keys: str | Sequence[str] = (),
 ) -> Evaluation:
     """Read the samples of a cohort with all that an evaluation needs; invalid input raises here."""
     technical_keys = (technical_keys,) if isinstance(technical_keys, str) else technical_keys
@@ -174,11 +194,14 @@ def read_evaluation(
     covariates = reading.covariates(selection)
     cells = _cells(selection, features)
     _check_finite(cells, features)
+    check_varied(cells.X, features.slot)
     check_copies(selection, features, groups)
     if isinstance(step, Preprocess):
         cells = step.prepare(cells)
     elif step is None:
         cells.X = np.ascontiguousarray(cells.X.toarray() if sparse.issparse(cells.X) else cells.X, dtype=features.dtype)
+        if reading.use_rep in (None, "X"):
+            warn_of_counts(features.slot, largest_whole(cells.X))
     return Evaluation(
         cells=cells,
         weights=selection.weights,
@@ -288,9 +311,21 @@ def _stored_features(
         return read_features(adata, layer=stored.reading.layer), step
     genes = None if stored.reading.use_rep in (None, "X") else pca_genes(adata, stored)
     if genes is None:
+        _warn_of_missing_axes(adata, stored)
         return stored.locate(adata), None
     n_comps = len(stored.features)
     return genes, Preprocess(normalize=False, n_top_genes=None, scale=False, n_comps=n_comps)
+
+
+def _warn_of_missing_axes(adata: AnnData, stored: StoredMetric) -> None:
+    """Warn of a PCA that cannot be refitted to training cells since its loadings are missing."""
+    name = str(stored.reading.use_rep)
+    if stored.reading.use_rep is not None and find_basis(adata, name) in PCA_LOADINGS and pca_axes(adata, name) is None:
+        warn(
+            f"adata.varm[{pca_loadings_slot(adata, name)!r}] has no loadings of use_rep={name!r}, so its PCA cannot be "
+            "refitted in each fold: it is taken as it is and has seen the held-out cells. Compute it again "
+            "with sc.pp.pca(adata), or pass preprocess=None to take it so on purpose."
+        )
 
 
 def pca_genes(adata: AnnData, stored: StoredMetric) -> Features | None:

@@ -234,6 +234,29 @@ def not_finite(block: Points) -> list[Fault]:
     return [(len(places), int(places[0, 0]), int(places[0, 1]))]
 
 
+def varies(block: Any) -> bool:
+    """Return whether any feature differs between rows, sparse or dense."""
+    if 0 in block.shape:
+        return False
+    if sparse.issparse(block):
+        return bool((block.max(axis=0) != block.min(axis=0)).nnz)
+    return bool((block != block[0]).any())
+
+
+def check_varied(X: Any, slot: str) -> None:
+    """Raise if there is no feature, or none that tells cells apart: all samples would be the same."""
+    n, d = X.shape
+    if d == 0:
+        raise ValueError(f"{slot} has 0 features for {n} cells; at least one is needed. Pass another layer or use_rep.")
+    if not varies(X):
+        first = X[:1].toarray() if sparse.issparse(X) else np.asarray(X[:1])
+        same = f"{first.flat[0]:g} throughout" if (first == first.flat[0]).all() else "each feature constant"
+        raise ValueError(
+            f"{slot} is the same for all {n} cells that are read ({same}), so nothing tells samples apart. Check what "
+            "it holds, or pass another layer or use_rep."
+        )
+
+
 def largest_whole(block: Points) -> float:
     """Return the largest value if all are whole numbers of at least 0, else NaN."""
     if block.size == 0 or not ((block >= 0) & (block == np.rint(block))).all():
@@ -254,12 +277,16 @@ def raise_faults(features: Features, faults: list[Fault]) -> None:
     )
 
 
-def warn_of_counts(features: Features, cohort: Cohort, *, genes: bool) -> None:
-    """Warn of genes with whole numbers throughout: the depth of sequencing would rule the distances."""
-    whole = np.nan if cohort.origin is None else cohort.origin.whole
-    if genes and whole > 1:  # 0 and 1 alone are no counts
+def whole_genes(features: Features, cohort: Cohort) -> float:
+    """Return the largest value of genes that are whole numbers throughout; NaN if they are not, or are no genes."""
+    return np.nan if cohort.origin is None or features.slot.startswith("adata.obsm") else cohort.origin.whole
+
+
+def warn_of_counts(slot: str, whole: float) -> None:
+    """Warn of genes with whole numbers throughout, up to `whole`: the depth of sequencing would rule the distances."""
+    if whole > 1:  # 0 and 1 alone are no counts; NaN is no whole number
         warn(
-            f"{features.slot} looks like raw counts (whole numbers up to {whole:g}): distances then follow the depth "
+            f"{slot} looks like raw counts (whole numbers up to {whole:g}): distances then follow the depth "
             "of sequencing. Prepare the genes first: sc.pp.normalize_total(adata); sc.pp.log1p(adata); "
             'sc.pp.pca(adata); then pass use_rep="X_pca".'
         )

@@ -1,6 +1,6 @@
 """The door to the genes of a stored metric: their names and loadings, and gene sets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, check_derived, read_metric, stored_keys
 from scggml._anndata.results import write_uns
 from scggml._anndata.tested import real_components
+from scggml._arguments import shown
 from scggml._core.cohort import Floats, Names
 from scggml._core.metric import shares
 
@@ -78,14 +79,25 @@ def pick_components(
         return [int(i) + 1 for i in np.flatnonzero(chosen)]
     if isinstance(components, str | int | np.integer):
         components = [components]
+    if not isinstance(components, Iterable) or isinstance(components, bytes):
+        raise TypeError(
+            f"components={shown(components)} is a {type(components).__name__}; pass a list of numbers from 1 or of "
+            f"names ({choices(component_names(stored))})."
+        )
+    components = list(components)
     numbers = {name: i + 1 for i, name in enumerate(component_names(stored))}
     found = [numbers.get(each, each) if isinstance(each, str) else each for each in components]
-    if not found or not all(isinstance(i, int | np.integer) and 1 <= i <= len(share) for i in found):
+    if not found or not all(_is_number(i, len(share)) for i in found):
         raise ValueError(
-            f"components={list(components)!r}: the metric {stored.key!r} has components 1 to {len(share)} "
+            f"components={shown(components)}: the metric {stored.key!r} has components 1 to {len(share)} "
             f"({choices(numbers)})."
         )
     return list(dict.fromkeys(int(i) for i in found))
+
+
+def _is_number(number: object, k: int) -> bool:
+    """Return whether it is the number of one of `k` components."""
+    return isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(1 <= number <= k)
 
 
 def component_names(stored: StoredMetric) -> list[str]:
@@ -132,3 +144,27 @@ def read_enrichment(adata: AnnData, key: str) -> pd.DataFrame:
         check_derived(entry, read_metric(adata, key), f"adata.uns[{slot!r}]", call)
     table: pd.DataFrame = entry["table"]
     return table
+
+
+def check_sources(adata: AnnData, key: str, sources: Iterable[str], argument: str) -> None:
+    """Raise unless each source of gene sets is one that the stored table has, or that was asked for."""
+    entry = adata.uns[Keys(key).enrichment]
+    params = entry.get("params", {})
+    there = [str(source) for source in entry["table"]["source"].unique()]
+    asked = [str(source) for name in ("sources", "gene_sets") for source in np.ravel(params.get(name, []))]
+    known = list(dict.fromkeys([*there, *asked]))
+    for source in sources:
+        if source not in known:
+            raise ValueError(f"{argument}={source!r} is no source of the stored gene sets, which has {choices(known)}.")
+
+
+def check_component(adata: AnnData, key: str, table: pd.DataFrame, component: Component) -> str:
+    """Return the name of a component of a stored table; raise if the metric, or the table, has no such."""
+    if key in stored_keys(adata):
+        return name_of_component(adata, read_metric(adata, key), component)
+    name = component if isinstance(component, str) else f"{key}{component}"
+    if name not in set(table["component"]):
+        raise ValueError(
+            f"component={component!r} is not in the table, which has {choices(table['component'].unique())}."
+        )
+    return name

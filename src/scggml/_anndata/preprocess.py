@@ -8,15 +8,29 @@ import numpy as np
 import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from scggml._core.checks import check_whole
+from scggml._anndata.messages import warn
+from scggml._core.checks import check_flag, check_whole
 from scggml._core.cohort import Points
+
+Scale = Literal["counts", "linear", "log", "scaled"]
+"""Whole numbers; other numbers that are too large for logarithms; logarithms; values brought to one variance."""
 
 Step = Callable[[AnnData, AnnData], tuple[Points, Points]]
 """Takes training and held-out cells, returns the features of both; only the former may be fitted to."""
 
 PEEK = 10_000
 """Values that are inspected to distinguish counts from other data."""
+
+HIGHEST_LOG = 20.0
+"""No logarithm of expression is larger: that of 1e6 counts is 20 to base 2."""
+
+UNIT = (2 / 3, 3 / 2)
+"""Within these are the variances of four fifths of the genes where each was brought to 1, even among few cells."""
+
+FEW = 20
+"""Genes from which on their variances tell that they were scaled."""
 
 CLIP = 10.0
 """Standard deviations beyond which scaled values are cut, as is usual with scanpy."""
@@ -36,9 +50,12 @@ class Preprocess:
     Parameters
     ----------
     normalize
-        Normalize and take logarithms; `"auto"` does so for counts, that is for whole numbers of which none is negative.
+        Normalize and take logarithms; `"auto"` does so for counts, that is for whole numbers of which none is negative,
+        and for other numbers that are too large for logarithms (above 20), such as corrected counts or counts per
+        million.
     n_top_genes
-        Highly variable genes to keep where there are more; None keeps all.
+        Highly variable genes to keep where there are more; None keeps all. They are chosen on logarithms: of values
+        that are scaled (negative ones, or variances of 1) all are kept, with a warning.
     scale
         Bring each feature to mean 0 and variance 1 (values beyond 10 are cut).
     n_comps
@@ -65,26 +82,58 @@ class Preprocess:
     n_comps: int | None = 30
 
     def __post_init__(self) -> None:
-        if self.normalize not in (True, False, "auto"):
-            raise ValueError(f"Preprocess(normalize={self.normalize!r}): choose from (True, False, 'auto').")
+        normalize: object = self.normalize
+        if isinstance(normalize, str):
+            if normalize != "auto":
+                raise ValueError(f"Preprocess(normalize={normalize!r}): choose from (True, False, 'auto').")
+        else:
+            check_flag("Preprocess: normalize", normalize)
+        check_flag("Preprocess: scale", self.scale)
         for name in ("n_top_genes", "n_comps"):
             if getattr(self, name) is not None:
-                check_whole(name, getattr(self, name), 1, ", or None to keep all")
+                check_whole(f"Preprocess: {name}", getattr(self, name), 1, ", or None to keep all")
 
     def prepare(self, adata: AnnData) -> AnnData:
-        """Take the steps that each cell takes by itself, on a copy."""
+        """Take the steps that each cell takes by itself, on a copy; cells that do not suit the steps raise."""
         adata = adata.copy()
-        if self.normalize is True or (self.normalize == "auto" and is_counts(adata)):
+        scale = scale_of(adata.X)
+        if self.normalize is True and scale == "scaled":
+            raise ValueError(
+                "Preprocess(normalize=True): the genes have negative values or variances of 1, so they are scaled and "
+                "cannot be normalized. Pass the layer that holds counts, or normalize=False."
+            )
+        if self.normalize is True or (self.normalize == "auto" and scale in ("counts", "linear")):
             if not sparse.issparse(adata.X):
                 adata.X = np.asarray(adata.X, dtype=np.float32)
             sc.pp.normalize_total(adata, target_sum=1e4)
             sc.pp.log1p(adata)
+        elif self._chooses(adata):
+            self._check_logs(adata, scale)
+            if scale == "scaled":
+                warn(
+                    f"The genes are scaled (negative values or variances of 1), and highly variable ones cannot be "
+                    f"chosen by such values: all {adata.n_vars} are kept. Pass the layer that holds counts or "
+                    "logarithms, or Preprocess(n_top_genes=None) to keep all genes without this warning."
+                )
         return adata
+
+    def _chooses(self, adata: AnnData) -> bool:
+        return self.n_top_genes is not None and adata.n_vars > self.n_top_genes
+
+    def _check_logs(self, adata: AnnData, scale: Scale) -> None:
+        if scale in ("counts", "linear"):
+            raise ValueError(
+                f"Preprocess(n_top_genes={self.n_top_genes}) chooses genes on logarithms, but values reach "
+                f"{adata.X.max():g}: they are counts or were not logged. Pass normalize=True (or 'auto'), or take the "
+                "logarithm first: sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
+            )
 
     def __call__(self, training: AnnData, held_out: AnnData) -> tuple[Points, Points]:
         """Return the features (n_cells, d) of both, computed from cells that went through `prepare`."""
         genes = np.ones(training.n_vars, dtype=bool)
-        if self.n_top_genes is not None and training.n_vars > self.n_top_genes:
+        scale = scale_of(training.X) if self._chooses(training) else "scaled"
+        if scale != "scaled":
+            self._check_logs(training, scale)
             found = sc.pp.highly_variable_genes(training, n_top_genes=self.n_top_genes, flavor="seurat", inplace=False)
             genes = found["highly_variable"].to_numpy()
         first, second = (AnnData(dense(part.X[:, genes])) for part in (training, held_out))
@@ -100,11 +149,31 @@ class Preprocess:
         return first.obsm[PCA].astype(np.float32), (second.X - centre) @ axes
 
 
-def is_counts(adata: AnnData) -> bool:
-    """Return whether the first values of `.X` are whole numbers of which none is negative."""
-    values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X).ravel()
-    first = values[:PEEK]
-    return bool(len(first) and (first >= 0).all() and (first == np.round(first)).all())
+def scale_of(X: Any) -> Scale:
+    """Return on which scale genes are: counts, other numbers that were not logged, logarithms, or scaled values."""
+    values = X.data if sparse.issparse(X) else np.asarray(X).ravel()
+    if values.size == 0 or not (values < 0).any():
+        if values.size and is_whole(values[:PEEK]) and is_whole(values):
+            return "counts"
+        if values.size and values.max() > HIGHEST_LOG:
+            return "linear"
+        return "scaled" if _has_unit_variances(X) else "log"
+    return "scaled"
+
+
+def is_whole(values: Any) -> bool:
+    """Return whether all values are whole numbers."""
+    return bool((values == np.rint(values)).all())
+
+
+def _has_unit_variances(X: Any) -> bool:
+    """Return whether the variances of genes are alike and 1, as after scaling without centering."""
+    spread = mean_variance_axis(sparse.csr_matrix(X), axis=0)[1] if sparse.issparse(X) else np.asarray(X).var(axis=0)
+    varying = spread[spread > 0]
+    if len(varying) < FEW:
+        return False
+    low, high = np.quantile(varying, [0.1, 0.9])
+    return bool(UNIT[0] <= low and high <= UNIT[1])
 
 
 def dense(matrix: Any) -> Points:

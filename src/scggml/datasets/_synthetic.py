@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._core.checks import check_number
+from scggml._core.seeds import as_seed
 from scggml._docs import documented
 from scggml.datasets._layout import cell_table, check_sizes
 
@@ -109,6 +110,7 @@ def synthetic(
     sizes = {"n_classes": n_classes, "n_samples": n_samples, "n_modes": n_modes, "n_cells": n_cells}
     check_sizes(1, **sizes)
     check_sizes(0, n_noise=n_noise)
+    generator = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(as_seed(rng))
     check_number("noise_scale", noise_scale, "a positive number; the default is 10", 0, open_low=True)
     means = 10.0 + 5.0 * np.arange(1, n_classes + 1)
     offsets = 1.5 + 3.0 * np.arange(n_samples)
@@ -129,8 +131,8 @@ def synthetic(
         "noise_scale": float(noise_scale),
     }
     if not isinstance(rng, np.random.Generator):
-        truth["seed"] = int(rng)
-    X = _features(means, offsets, (n_modes, n_cells, 1 + n_noise), float(noise_scale), np.random.default_rng(rng))
+        truth["seed"] = as_seed(rng)
+    X = _features(means, offsets, (n_modes, n_cells, 1 + n_noise), float(noise_scale), generator)
     return AnnData(
         X,
         obs=obs,

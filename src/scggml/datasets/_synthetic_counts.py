@@ -8,6 +8,8 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from scggml._core.checks import check_number
+from scggml._core.seeds import as_seed
 from scggml._docs import documented
 from scggml.datasets._layout import cell_table, check_sizes
 
@@ -110,7 +112,7 @@ def synthetic_counts(
     check_sizes(1, **sizes)
     check_sizes(0, n_planted=n_planted)
     _check_genes(n_genes, n_planted, n_types, log_fold_change)
-    generator = np.random.default_rng(rng)
+    generator = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(as_seed(rng))
     genes = _draw_genes(n_genes, n_planted, n_types, log_fold_change, generator)
 
     obs = cell_table(n_classes, n_samples, n_cells)
@@ -134,7 +136,7 @@ def synthetic_counts(
         "log_fold_change": float(log_fold_change),
     }
     if not isinstance(rng, np.random.Generator):
-        truth["seed"] = int(rng)
+        truth["seed"] = as_seed(rng)
     return AnnData(sparse.vstack(counts, format="csr"), obs=obs, var=var, uns={"synthetic": truth})
 
 
@@ -166,9 +168,7 @@ def _check_genes(n_genes: int, n_planted: int, n_types: int, log_fold_change: fl
     if n_genes < 5 * n_types:
         msg = f"n_genes={n_genes} is too few for n_types={n_types}: give at least 5 genes for each type."
         raise ValueError(msg)
-    if not np.isfinite(log_fold_change):
-        msg = f"log_fold_change={log_fold_change!r} is not finite: give a log2 fold change such as 1.5."
-        raise ValueError(msg)
+    check_number("log_fold_change", log_fold_change, "a finite number, such as 1.5", -np.inf, open_low=False)
 
 
 def _draw_genes(n_genes: int, n_planted: int, n_types: int, log_fold_change: float, rng: np.random.Generator) -> _Genes:

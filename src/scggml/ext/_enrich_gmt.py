@@ -17,7 +17,7 @@ from scggml._core.explain.enrichment import over_representation
 from scggml._core.explain.significance import benjamini_hochberg
 from scggml._docs import documented
 from scggml.ext._gmt import GeneSet, read_gene_sets
-from scggml.ext._query import Query, Question, plain_name, read_question, unique, write_answer
+from scggml.ext._query import Query, Question, read_question, universe_of, write_answer
 
 Method = Literal["hypergeometric", "ulm", "gsea"]
 Scope = Literal["custom", "custom_annotated"]
@@ -36,7 +36,7 @@ def enrich_gmt(
     n_genes: int = 100,
     max_p_adjusted: float | None = None,
     gene_symbols: str | None = None,
-    background: Iterable[str] | None = None,
+    background: Iterable[str | None] | None = None,
     domain_scope: Scope = "custom",
     min_size: int = 5,
     max_size: int | None = 500,
@@ -142,18 +142,22 @@ def enrich_gmt(
     """
     _check(method, domain_scope, background, max_p_adjusted)
     check_whole("min_size", min_size, 1)
+    if max_size is not None:
+        check_whole("max_size", max_size, min_size, f" (min_size={min_size}), or None for sets of any size")
+    check_whole("n_perm", n_perm, 1)
+    check_whole("rng", rng, 0, " (the seed)")
     check_number("user_threshold", user_threshold, "a share in (0, 1], such as 0.05", 0, 1 + 1e-12, open_low=True)
     source, sets = read_gene_sets(gene_sets)
     question = read_question(
         adata,
         key,
         by=by,
-        components=None if components is None else list(components),
+        components=components,  # type: ignore[arg-type]  # any iterable
         n_genes=n_genes,
         max_p_adjusted=max_p_adjusted,
         gene_symbols=gene_symbols,
     )
-    universe = question.background if background is None else unique(plain_name(name) for name in background)
+    universe = universe_of(question, background)
     tested = _within(adata, sets, universe, min_size, max_size)
     if method == "hypergeometric":
         annotated = {gene for gene_set in sets for gene in gene_set.genes}

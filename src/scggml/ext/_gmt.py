@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scggml._anndata.messages import choices
+from scggml._arguments import check_names, shown
 from scggml.ext._query import plain_name, unique
 
 
@@ -20,7 +21,14 @@ class GeneSet:
 
 def read_gene_sets(gene_sets: str | Path | Mapping[str, Iterable[str]]) -> tuple[str, list[GeneSet]]:
     """Return the name of the collection and its sets: a GMT file (name, description, genes; tabs between) or a dict."""
+    if not isinstance(gene_sets, str | Path | Mapping):
+        raise TypeError(
+            f"gene_sets={shown(gene_sets)} is a {type(gene_sets).__name__}; pass the path of a GMT file or a dict of "
+            "gene lists."
+        )
     if isinstance(gene_sets, Mapping):
+        for name, genes in gene_sets.items():
+            check_names(f"gene_sets[{name!r}]", genes)
         sets = [GeneSet(str(name), "", unique(plain_name(g) for g in genes)) for name, genes in gene_sets.items()]
         if not sets:
             raise ValueError("gene_sets is empty; at least one set of genes is needed.")

@@ -12,7 +12,7 @@ from scggml._anndata.messages import choices, logged
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
-from scggml.ext._query import Query, Question, plain_name, read_question, unique, write_answer
+from scggml.ext._query import Query, Question, plain_name, read_question, unique, universe_of, write_answer
 from scggml.ext._service import Service, answers_folder
 
 ThresholdMethod = Literal["g_SCS", "bonferroni", "fdr"]
@@ -32,7 +32,7 @@ def gprofiler(
     gene_symbols: str | None = None,
     organism: str = "hsapiens",
     sources: Sequence[str] | None = None,
-    background: Sequence[str] | None = None,
+    background: Sequence[str | None] | None = None,
     domain_scope: DomainScope = "custom",
     ordered: bool = True,
     significance_threshold_method: ThresholdMethod = "g_SCS",
@@ -178,6 +178,8 @@ def gprofiler(
     check_number("wait", wait, "a number of seconds", 0, open_low=False)
     check_number("expires", expires, "a number of days", 0, open_low=False)
     check_whole("attempts", attempts, 1)
+    if sources is not None and not len(sources):
+        raise ValueError("sources=[] asks for nothing; pass names such as ['GO:BP'], or None for all.")
     question = read_question(
         adata,
         key,
@@ -188,7 +190,7 @@ def gprofiler(
         gene_symbols=gene_symbols,
     )
     custom = domain_scope.startswith("custom")
-    universe = question.background if background is None else unique(plain_name(name) for name in background)
+    universe = universe_of(question, background)
     payload = {
         "organism": organism,
         "query": {query.name: query.genes for query in question.queries},
@@ -239,7 +241,7 @@ def gprofiler(
     return adata if copy else None
 
 
-def _check(domain_scope: str, method: str, background: Sequence[str] | None) -> None:
+def _check(domain_scope: str, method: str, background: Sequence[str | None] | None) -> None:
     """Raise for arguments that the service would refuse or, worse, ignore."""
     for name, value, known in (
         ("domain_scope", domain_scope, get_args(DomainScope)),

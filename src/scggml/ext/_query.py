@@ -12,7 +12,7 @@ from anndata import AnnData
 from scggml._anndata.genes import Component, component_names, name_of_genes, pick_components, write_enrichment
 from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._anndata.ranking import NEITHER, By, check_by, read_ranking
-from scggml._core.checks import check_whole
+from scggml._core.checks import check_rate, check_whole
 from scggml._core.cohort import Floats
 
 VERSIONED = re.compile(r"^(ENS[A-Z]*\d{11})\.\d+$")
@@ -108,6 +108,8 @@ def read_question(
 ) -> Question:
     """Return the strongest genes of the components by their direction, as names that services know."""
     check_whole("n_genes", n_genes, 1)
+    if max_p_adjusted is not None:
+        check_rate("max_p_adjusted", max_p_adjusted)
     check_by(by)
     stored = read_metric(adata, key)
     ranking = read_ranking(adata, key)
@@ -146,6 +148,16 @@ def read_question(
     names_of_all = [plain_name(known.get(gene, gene)) for gene in every]
     named = [(higher_in(high), higher_in(low)) for high, low in ends]
     return Question(stored, picked, queries, unique(names_of_all), names_of_all, np.stack(scores, axis=1), named)
+
+
+def universe_of(question: Question, background: Iterable[str | None] | None) -> list[str]:
+    """Return the genes that could have been found: those of the metric, or those that the user names."""
+    if background is None:
+        return question.background
+    given = unique(plain_name(name) for name in background)
+    if not given:
+        raise ValueError("background=[] names no gene; pass the genes that could have been found, or None for all.")
+    return given
 
 
 def higher_in(end: str) -> str:

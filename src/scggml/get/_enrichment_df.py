@@ -3,8 +3,9 @@
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.genes import Component, read_enrichment
+from scggml._anndata.genes import Component, check_component, check_sources, read_enrichment
 from scggml._anndata.messages import choices
+from scggml._core.checks import check_rate, check_whole
 from scggml._docs import documented
 
 
@@ -47,7 +48,7 @@ def enrichment_df(
     KeyError
         No gene sets were computed yet.
     ValueError
-        A direction or source that is not there.
+        A component, direction or source that is not there.
 
     Examples
     --------
@@ -66,12 +67,18 @@ def enrichment_df(
     ----------
     Kolberg et al., *g:Profiler (2023 update)*, Nucleic Acids Research 2023, for the columns.
     """
+    if max_p_adjusted is not None:
+        check_rate("max_p_adjusted", max_p_adjusted)
+    if n_terms is not None:
+        check_whole("n_terms", n_terms, 1, ", or None for all")
     table = read_enrichment(adata, key)
+    if source is not None:
+        check_sources(adata, key, [source], "source")
     if direction is not None and direction not in set(table["direction"]):
         raise ValueError(f"direction={direction!r} is not in the table; it has {choices(table['direction'].unique())}.")
     keep = pd.Series(True, index=table.index)
     for column, value in (
-        ("component", component if component is None or isinstance(component, str) else f"{key}{component}"),
+        ("component", None if component is None else check_component(adata, key, table, component)),
         ("direction", direction),
         ("source", source),
     ):

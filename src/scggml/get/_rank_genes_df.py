@@ -7,6 +7,7 @@ from scggml._anndata.genes import Component, name_of_component, name_of_genes
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import NEITHER, pick_type, read_ranking
+from scggml._core.checks import check_rate, check_whole
 from scggml._docs import documented
 
 
@@ -71,6 +72,7 @@ def rank_genes_df(
     ----------
     Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
     """
+    _check(n_genes, max_p_adjusted=max_p_adjusted, min_frequency=min_frequency)
     stored = read_metric(adata, key)
     ranking = read_ranking(adata, key)
     if cell_type is not None and component is None:
@@ -107,3 +109,12 @@ def rank_genes_df(
         symbols = name_of_genes(adata, gene_symbols)
         table.insert(list(table).index("gene") + 1, "symbol", [symbols.get(gene, gene) for gene in table["gene"]])
     return table if n_genes is None else table.head(n_genes)
+
+
+def _check(n_genes: int | None, **rates: float | None) -> None:
+    """Raise unless filters are numbers within their ranges, or None."""
+    for name, rate in rates.items():
+        if rate is not None:
+            check_rate(name, rate)
+    if n_genes is not None:
+        check_whole("n_genes", n_genes, 1, ", or None for all")

@@ -9,9 +9,10 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scggml._anndata.drawn import attributed_cells, attributed_types, attribution_seen
-from scggml._anndata.genes import Component, component_names
+from scggml._anndata.genes import Component, pick_components
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import read_metric
+from scggml._arguments import check_names, shown
 from scggml._core.metric import shares
 from scggml._docs import documented
 from scggml.pl._colors import FAINT, PLAIN
@@ -98,6 +99,8 @@ def attribution(
     Okabe and Ito, *Color universal design*, 2008, for the colors.
     """
     drawn = _numbers(adata, key, components)
+    if classes is not None:
+        check_names("classes", classes)
     cells = attribution_cells(adata, key, drawn)
     types = attribution_types(adata, key, classes)
     check_loc(legend_loc, BELOW)
@@ -116,15 +119,15 @@ def _numbers(adata: AnnData, key: str, components: tuple[Component, Component]) 
     """Return the numbers of the two components; those of a metric of one component are not looked at."""
     stored = read_metric(adata, key)
     k = len(stored.components)
+    if isinstance(components, str) or not isinstance(components, Sequence) or len(components) != 2:
+        raise TypeError(
+            f"components={shown(components)} is a {type(components).__name__}; pass two of the components of the "
+            f"metric {key!r}, such as (1, 2)."
+        )
     if k == 1:
         return 1, 2
-    numbers = {name: i + 1 for i, name in enumerate(component_names(stored))}
-    found = [numbers.get(each, each) if isinstance(each, str) else each for each in components]
-    if len(found) != 2 or not all(isinstance(i, int | np.integer) and 1 <= i <= k for i in found):
-        raise ValueError(
-            f"components={components!r}: the metric {key!r} has components 1 to {k} ({choices(numbers)}); pass two."
-        )
-    return int(found[0]), int(found[1])
+    first, second = (pick_components(adata, stored, [component], "no cells")[0] for component in components)
+    return first, second
 
 
 def attribution_cells(adata: AnnData, key: str, components: tuple[int, int]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import matplotlib as mpl
 import numpy as np
@@ -15,6 +15,8 @@ from scipy.spatial.distance import squareform
 
 from scggml._anndata.drawn import seen
 from scggml._anndata.samples import read_distances
+from scggml._arguments import shown
+from scggml._core.checks import check_number
 from scggml._docs import documented
 from scggml.pl._annotations import color_table
 from scggml.pl._colors import Palette
@@ -119,6 +121,12 @@ def clustermap(
     titles(title, 1)
     check_loc(legend_loc)
     colors, legend = color_table(samples, column_names(color), numbers=ANNOTATIONS, given=palette)
+    if linkage_method not in get_args(Linkage):
+        raise ValueError(f"linkage_method={shown(linkage_method)} is not known; choose from {get_args(Linkage)}.")
+    if cmap not in mpl.colormaps:
+        raise ValueError(f"cmap={cmap!r} is no color map of matplotlib; choose a name such as 'viridis_r'.")
+    if figsize is not None:
+        _check_size(figsize)
     tree = linkage(squareform(D.to_numpy(), checks=False), linkage_method)
     named = len(D) <= NAMES
     largest, limit = float(D.to_numpy().max()), color_limit(D.to_numpy())
@@ -235,3 +243,11 @@ def _resize(grid: sns.matrix.ClusterGrid, *, right: float = 0.0, up: float = 0.0
         box = axes.get_position()
         axes.set_position((box.x0 * wider, raised + box.y0 * taller, box.width * wider, box.height * taller))
     grid.figure.set_size_inches(width + right, height + up + down)
+
+
+def _check_size(figsize: object) -> None:
+    """Raise unless it is width and height in inches."""
+    if isinstance(figsize, str) or not isinstance(figsize, Sequence | np.ndarray) or len(figsize) != 2:
+        raise TypeError(f"figsize={shown(figsize)} is a {type(figsize).__name__}; pass (width, height) in inches.")
+    for size in figsize:
+        check_number("figsize", size, "(width, height), two positive numbers of inches", 0, open_low=True)

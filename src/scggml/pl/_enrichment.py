@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from scggml._anndata.genes import read_enrichment
+from scggml._anndata.genes import check_sources, read_enrichment
 from scggml._anndata.messages import choices
+from scggml._core.checks import check_rate, check_whole
 from scggml._docs import documented
 from scggml.pl._colors import NUMBERS
 from scggml.pl._figure import note, panels
@@ -164,9 +165,11 @@ def enrichment_table(
     adata: AnnData, *, key: str, n_terms: int, max_p_adjusted: float, sources: Sequence[str] | None
 ) -> pd.DataFrame:
     """Return what is drawn, a row for each dot: `term`, `direction` ("ggml1 higher in cSLE"), `size` and `log_p`."""
-    if n_terms < 1:
-        raise ValueError(f"n_terms={n_terms!r} must be at least 1.")
+    check_whole("n_terms", n_terms, 1)
+    check_rate("max_p_adjusted", max_p_adjusted)
     full = read_enrichment(adata, key)
+    if sources is not None:
+        check_sources(adata, key, sources, "sources")
     table = full if sources is None else full[full["source"].isin(list(sources))]
     kept = table[table["p_adjusted"] <= max_p_adjusted]
     if kept.empty:

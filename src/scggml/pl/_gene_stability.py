@@ -13,6 +13,7 @@ from scggml._anndata.drawn import stability_params
 from scggml._anndata.genes import Component, name_of_component, name_of_genes
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import read_ranking
+from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
 from scggml.pl._colors import FAINT, PLAIN
 from scggml.pl._figure import note, panels
@@ -138,8 +139,8 @@ def stability_table(
 ) -> pd.DataFrame:
     """Return what is drawn, strongest gene first: its pattern, interval, frequency, rate and significance."""
     stored = read_metric(adata, key)
-    if n_genes < 1:
-        raise ValueError(f"n_genes={n_genes!r} must be at least 1.")
+    check_whole("n_genes", n_genes, 1)
+    check_number("alpha", alpha, "a rate in (0, 1], such as 0.05", 0, np.nextafter(1, 2), open_low=True)
     stability_params(adata, key)  # what is missing is named here
     name = key
     if component is not None:

@@ -12,6 +12,7 @@ from scggml._anndata.genes import Component, component_names, name_of_genes, pic
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import NEITHER, By, check_by, read_ranking
 from scggml._anndata.tested import real_components
+from scggml._core.checks import check_whole
 from scggml._core.metric import shares
 from scggml._docs import documented
 from scggml.pl._colors import FAINT, PLAIN
@@ -156,8 +157,7 @@ def loadings_table(
     """
     check_by(by)
     stored, ranking = read_metric(adata, key), read_ranking(adata, key)
-    if n_genes < 1:
-        raise ValueError(f"n_genes={n_genes!r} must be at least 1.")
+    check_whole("n_genes", n_genes, 1)
     if ranking.table[by].isna().all():
         raise ValueError(f'by={by!r}: the metric {key!r} has no loadings on genes; pass by="pattern".')
     names = name_of_genes(adata, gene_symbols)

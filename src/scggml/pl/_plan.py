@@ -10,6 +10,8 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Curve
 
 from scggml._anndata.drawn import plan_ends, plan_entries, plan_info
+from scggml._anndata.messages import check_adata
+from scggml._core.checks import check_number
 from scggml._docs import documented
 from scggml.pl._colors import MISSING, PLAIN, Palette, chosen, distinct, groups
 from scggml.pl._figure import note, panels, spread, wrapped
@@ -91,6 +93,8 @@ def plan(
     ----------
     Peyré and Cuturi, *Computational Optimal Transport*, 2019, chapter 2.
     """
+    check_adata(plan, "plan")
+    check_number("min_mass", min_mass, "a share of the mass from 0 to 1", 0, np.nextafter(1, 2), open_low=False)
     whole = plan_table(plan, cell_type_key)
     table, others = merged(whole)
     names = [name for name in table["type_a"].cat.categories if name != others]

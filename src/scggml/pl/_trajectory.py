@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from scggml._anndata.drawn import obs_column, sample_genes
 from scggml._anndata.messages import choices
 from scggml._anndata.trajectory import read_trajectory, shares_along
-from scggml._core.checks import check_number, check_whole
+from scggml._core.checks import check_rate, check_whole
 from scggml._docs import documented
 from scggml.pl._colors import MISSING, OKABE_ITO, PLAIN, Palette, groups, is_number
 from scggml.pl._colors import palette as colors_of
@@ -127,7 +127,7 @@ def trajectory(
     Joodaki et al., *PILOT*, Molecular Systems Biology 2024, for genes along the trajectory of patients.
     """
     check_whole("n_genes", n_genes, 1)
-    check_number("max_p_adjusted", max_p_adjusted, "a rate from 0 to 1", 0, np.nextafter(1, 2), open_low=False)
+    check_rate("max_p_adjusted", max_p_adjusted)
     order, entry = read_trajectory(samples, key)
     table = trajectory_table(samples, key, genes, n_genes=n_genes, max_p_adjusted=max_p_adjusted, layer=layer)
     label = color if color is not None else entry["params"].get("label_key")

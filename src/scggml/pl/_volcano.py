@@ -103,7 +103,7 @@ def volcano(
     Cui and Churchill, *Statistical tests for differential expression in cDNA microarray experiments*, Genome Biology
     2003, for the plot.
     """
-    check_number("alpha", alpha, "a rate in (0, 1], such as 0.05", 0, 1, open_low=True)
+    check_number("alpha", alpha, "a rate in (0, 1], such as 0.05", 0, np.nextafter(1, 2), open_low=True)
     check_whole("n_genes", n_genes, 1)
     table = volcano_table(adata, key=key, component=component, gene_symbols=gene_symbols)
     number = None if component is None else pick_components(adata, read_metric(adata, key), [component], "no genes")[0]

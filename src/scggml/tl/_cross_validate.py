@@ -48,7 +48,7 @@ def cross_validate(
     covariate_keys: Sequence[str] = (),
     weights_key: str | None = None,
     cell_type_key: str | None = None,
-    technical_keys: Sequence[str] = (),
+    technical_keys: str | Sequence[str] = (),
     split: Split = "stratified",
     n_splits: int = 5,
     n_repeats: int = 5,

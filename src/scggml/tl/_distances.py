@@ -7,7 +7,7 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.features import AUTO, Features, Mask, find_basis, read_features
+from scggml._anndata.features import AUTO, Features, Mask, find_basis, read_features, warn_of_counts, whole_genes
 from scggml._anndata.held_out import read_held_out
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, choices, columns, logged, tell
@@ -15,7 +15,6 @@ from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
 from scggml._anndata.reading import STORED, Reading, Stored, reread, seed_of
 from scggml._anndata.samples import samples_adata, write_distances
 from scggml._anndata.selection import Selection
-from scggml._core.checks import check_flag
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary, as_summary
 from scggml._core.transport.exact import Exact, SolverName, as_solver
@@ -162,8 +161,6 @@ def distances(
     else:
         engine = as_solver(solver)
     n_threads(n_jobs)
-    check_flag("held_out", held_out)
-    check_flag("genes", genes)
     if held_out and metric is not None:
         raise ValueError(
             f"held_out=True goes with the learned metric {key!r}, not with metric={metric!r}; leave metric out."
@@ -187,6 +184,7 @@ def distances(
         rng_of_summary = np.random.default_rng([reading.seed, 1])
         bar = "coresets" if progress else None
         cohort = selection.read(features, summary=summary, rng=rng_of_summary, n_jobs=n_jobs, progress=bar)
+        warn_of_counts(features.slot, whole_genes(features, cohort))
         cost = metric  # type: ignore[assignment]  # one of GROUND_COSTS
         names = features.names
     tell(f"    {name}: {cohort.n_samples} samples, {summary or 'all cells'}, {engine!r}")

@@ -9,7 +9,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scggml._anndata.disk import at_hand
-from scggml._anndata.features import read_features, warn_of_counts, warn_of_scales
+from scggml._anndata.features import read_features, warn_of_counts, warn_of_scales, whole_genes
 from scggml._anndata.influence import warn_of_outlying
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, logged, tell, warn
@@ -255,7 +255,7 @@ def ggml(
         check_finite(near, n_jobs)
     samples = reading.samples(selection, near, everything=needs_everything(learner), n_jobs=n_jobs, progress=progress)
     _check_rank(learner, samples.cohort, features.slot)
-    warn_of_counts(features, samples.cohort, genes=use_rep in (None, "X"))
+    warn_of_counts(features.slot, whole_genes(features, samples.cohort))
     warn_of_scales(features, samples.cohort)
     warn_of_outlying(samples, target, selection)
 

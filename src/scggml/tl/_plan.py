@@ -87,15 +87,16 @@ def plan(
     check_adata(adata)
     stored = read_metric(adata, key)
     engine = stored.learner.engine if isinstance(solver, str) and solver == STORED else as_solver(solver)
-    names = [str(sample_a), str(sample_b)]
+    names = [sample_a, sample_b]
     reading = reread(stored.reading, sample_key=sample_key, weights_key=weights_key)
     selection = reading.select(adata, quiet=True)
     known = list(selection.names)
-    for name in names:
+    for argument, name in zip(("sample_a", "sample_b"), names, strict=True):
         if name not in known:
             left_out = f" with at least {reading.min_cells} cells" if reading.min_cells > 1 else ""
             raise ValueError(
-                f"No sample {name!r}{left_out} in adata.obs[{reading.sample_key!r}], which has {choices(known)}."
+                f"No sample {name!r}{left_out} in adata.obs[{reading.sample_key!r}], which has {choices(known)}; pass "
+                f"one of these as {argument}."
             )
     if names[0] == names[1]:
         raise ValueError(f"sample_a and sample_b are both {names[0]!r}; a plan couples two samples.")

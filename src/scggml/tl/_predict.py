@@ -132,7 +132,12 @@ def predict(
     """
     check_adata(adata)
     check_adata(reference, "reference")
-    check_whole("n_neighbors", n_neighbors, 1)
+    for name, number, least in (
+        ("n_neighbors", n_neighbors, 1),
+        ("n_splits", n_splits, 2),
+        ("n_repeats", n_repeats, 1),
+    ):
+        check_whole(name, number, least)
     stored = read_metric(reference, key)
     # What is not given is read as it was for learning: a metric of coresets, say, is calibrated on coresets.
     reading = reread(stored.reading, groups_key=groups_key, n_cells=n_cells, seed=seed_of(rng))

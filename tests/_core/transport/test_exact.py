@@ -2,6 +2,7 @@ import warnings
 from typing import get_args
 
 import numpy as np
+import ot
 import pytest
 from _oracles import assignment_ot, cost_by_loops, line_ot, lp_ot
 
@@ -83,6 +84,72 @@ def test_cells_without_weight_take_no_part(exact):
     plan = exact.solve(np.insert(a, 2, 0.0), b, padded)
     assert 2 not in plan.source
     assert plan.cost == pytest.approx(exact.solve(a, b, cost).cost, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_small_problems_with_cells_without_weight_are_those_of_pot(exact, seed):
+    rng = np.random.default_rng(seed)
+    n, m = rng.integers(2, 9, 2)
+    a, b, cost = problem(n, m, seed)
+    a[rng.permutation(n)[: n // 2]] = 0.0
+    b[rng.permutation(m)[: m // 2]] = 0.0
+    a, b = a / a.sum(), b / b.sum()
+    plan = exact.solve(a, b, cost)
+    kept = np.ix_(a > 0, b > 0)  # POT itself may read beyond its arrays where a weight is 0
+    assert plan.cost == pytest.approx(ot.emd2(a[a > 0], b[b > 0], np.ascontiguousarray(cost[kept])), rel=1e-9)
+    T = dense(plan, cost.shape)
+    np.testing.assert_allclose(T.sum(axis=1), a, atol=1e-12)
+    np.testing.assert_allclose(T.sum(axis=0), b, atol=1e-12)
+
+
+def test_lists_and_other_types_of_numbers_are_arrays(exact):
+    a, b, cost = [0.5, 0.5], np.array([0.25, 0.75], dtype=np.float32), [[0, 3], [1, 2]]
+    plan = exact.solve(a, b, cost)
+    assert plan.cost == pytest.approx(ot.emd2(np.array(a), b.astype(float), np.array(cost, dtype=float)), rel=1e-12)
+    for column in (np.asfortranarray(cost), np.array(cost, dtype=np.uint8), np.repeat(cost, 2, axis=0)[::2]):
+        assert exact.solve(a, b, column).cost == plan.cost
+
+
+HALF, UNEVEN, COST = [0.5, 0.5], [0.2, 0.3, 0.5], np.arange(6.0).reshape(2, 3)
+FAULTS = {
+    "a sum": ([1.0, 1.0], UNEVEN, COST, ValueError, r"^a sums to 2; pass weights that sum to 1, such as a / a\.sum"),
+    "no mass": ([0.0, 0.0], UNEVEN, COST, ValueError, "^a sums to 0; pass weights that sum to 1"),
+    "negative": (HALF, [0.7, 0.5, -0.2], COST, ValueError, r"^b has negative weights; the first is b\[2\]=-0\.2\."),
+    "NaN weight": ([np.nan, 1.0], UNEVEN, COST, ValueError, r"^a has 1 values that are NaN .* the first is a\[0\]"),
+    "NaN cost": (
+        HALF,
+        UNEVEN,
+        COST * np.array([1, 1, np.nan]),
+        ValueError,
+        r"^cost has 2 values .* the first is cost\[0, 2\]",
+    ),
+    "infinite": (
+        HALF,
+        UNEVEN,
+        COST + np.array([0, np.inf, 0]),
+        ValueError,
+        r"^cost has 2 values .* first is cost\[0, 1\]",
+    ),
+    "turned": (HALF, UNEVEN, COST.T, ValueError, r"^cost has shape \(3, 2\), but a has 2 weights and b has 3; pass a"),
+    "flat": (HALF, UNEVEN, COST.ravel(), ValueError, r"^cost has shape \(6,\); pass an array \(n, m\) of costs"),
+    "column": (np.array([HALF]), UNEVEN, COST, ValueError, r"^a has shape \(1, 2\); pass an array \(n,\) of weights"),
+    "number": (1.0, UNEVEN, COST, ValueError, r"^a has shape \(\); pass an array"),
+    "empty": ([], UNEVEN, COST[:0], ValueError, r"^a has shape \(0,\); pass an array"),
+    "ragged": (HALF, UNEVEN, [[0, 1, 2], [3, 4]], ValueError, "^cost is no regular array"),
+    "text": (HALF, ["0.2", "0.3", "0.5"], COST, TypeError, "^b has dtype <U3; pass an array"),
+    "None": (None, UNEVEN, COST, TypeError, "^a has dtype object; pass an array"),
+    "objects": (HALF, UNEVEN, COST.astype(object), TypeError, "^cost has dtype object; pass an array"),
+    "complex": (HALF, UNEVEN, COST + 1j, TypeError, "^cost has dtype complex128; pass an array .* as real numbers"),
+    "truth": ([True, False], UNEVEN, COST, TypeError, "^a has dtype bool; pass an array"),
+    "masked": (HALF, UNEVEN, np.ma.masked_greater(COST, 4), TypeError, "^cost is a masked array; pass an array"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_no_problem_of_transport_is_refused(exact, name):
+    a, b, cost, error, message = FAULTS[name]
+    with pytest.raises(error, match=message):
+        exact.solve(a, b, cost)
 
 
 @pytest.mark.parametrize("unit", [1e-100, 1e-20, 1e-12, 1e-6, 1e6, 1e20, 1e100])

@@ -5,15 +5,18 @@ from typing import Literal, get_args
 
 import numpy as np
 import ot
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from scggml._core.checks import check_number, check_whole
+from scggml._core.checks import as_array, check_number, check_whole
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.transport.plans import GroundCost, Plan, Transport
 from scggml._core.transport.solver import Solver
 from scggml._core.transport.warm import Warm, solve_matrix, solve_once
 
 Backend = Literal["simplex", "pot"]
+
+SUM = 1e-6
+"""Error of a sum of weights that rounding to single precision explains."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +63,44 @@ class Exact(Solver):
         check_whole("Exact: max_iter", self.max_iter, 1, " pivot; the default is 10_000_000")
         check_number("Exact: cache_size", self.cache_size, "a number of megabytes", 0, open_low=False)
 
-    def solve(self, a: Floats, b: Floats, cost: Floats) -> Plan:
-        """Couple weights `a` (n,) and `b` (m,), each of sum 1, under `cost` (n, m)."""
+    def solve(self, a: ArrayLike, b: ArrayLike, cost: ArrayLike) -> Plan:
+        """Couple weights `a` (n,) and `b` (m,), each of sum 1, under `cost` (n, m).
+
+        Raises
+        ------
+        ValueError
+            Shapes that do not fit, values that are not finite, weights that are negative or do not sum to 1.
+        TypeError
+            Arrays that do not hold real numbers.
+        """
+        first, second = as_weights("a", a), as_weights("b", b)
+        costs = as_array("cost", cost, "an array (n, m) of costs", 2).astype(np.float64, copy=False)
+        if costs.shape != (len(first), len(second)):
+            raise ValueError(
+                f"cost has shape {costs.shape}, but a has {len(first)} weights and b has {len(second)}; pass a cost of "
+                f"shape {(len(first), len(second))}, or the weights in the other order."
+            )
         # Tolerances are absolute: bring the largest cost to 1.
-        unit = float(np.abs(cost).max()) or 1.0
-        return self._pot(a, b, cost / unit, unit) if self.backend == "pot" else self._simplex(a, b, cost / unit, unit)
+        unit = float(np.abs(costs).max()) or 1.0
+        solve = self._pot if self.backend == "pot" else self._simplex
+        return solve(first, second, costs / unit, unit)
 
     def _pot(self, a: Floats, b: Floats, cost: Floats, unit: float) -> Plan:
-        coupling, log = ot.emd(a, b, cost, numItermax=self.max_iter, log=True, center_dual=False, check_marginals=False)
+        rows, columns = np.flatnonzero(a), np.flatnonzero(b)  # POT reads beyond its arrays where a weight is 0
+        coupling, log = ot.emd(
+            a[rows],
+            b[columns],
+            np.ascontiguousarray(cost[np.ix_(rows, columns)]),
+            numItermax=self.max_iter,
+            log=True,
+            center_dual=False,
+            check_marginals=False,
+        )
         source, target = np.nonzero(coupling)
         return Plan(
             cost=float(log["cost"]) * unit,
-            source=source.astype(np.int32),
-            target=target.astype(np.int32),
+            source=rows[source].astype(np.int32),
+            target=columns[target].astype(np.int32),
             mass=coupling[source, target],
             optimal=log["warning"] is None,
         )
@@ -94,6 +122,18 @@ class Exact(Solver):
         if self.backend == "pot":
             return super().transport(cohort, n_jobs=n_jobs)
         return Warm(cohort, max_iter=self.max_iter, cache_size=self.cache_size, n_jobs=n_jobs)
+
+
+def as_weights(name: str, weights: ArrayLike) -> Floats:
+    """Return the weights of the cells of a sample, which are not negative and sum to 1."""
+    found: Floats = as_array(name, weights, "an array (n,) of weights that sum to 1", 1).astype(np.float64, copy=False)
+    if (found < 0).any():
+        i = int(np.flatnonzero(found < 0)[0])
+        raise ValueError(f"{name} has negative weights; the first is {name}[{i}]={found[i]}. Weights are at least 0.")
+    total = float(found.sum())
+    if abs(total - 1) > SUM:
+        raise ValueError(f"{name} sums to {total:.7g}; pass weights that sum to 1, such as {name} / {name}.sum().")
+    return found
 
 
 SolverName = Literal["exact"]

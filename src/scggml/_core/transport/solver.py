@@ -4,7 +4,7 @@ import warnings
 from abc import ABC, abstractmethod
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.threads import in_threads
@@ -21,7 +21,7 @@ class Solver(ABC):
     """Base of all solvers: `solve` is needed, and the rest may be overridden by something faster."""
 
     @abstractmethod
-    def solve(self, a: Floats, b: Floats, cost: Floats) -> Plan:
+    def solve(self, a: ArrayLike, b: ArrayLike, cost: ArrayLike) -> Plan:
         """Couple weights `a` (n,) and `b` (m,), each of sum 1, under `cost` (n, m)."""
 
     def distances(

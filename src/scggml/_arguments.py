@@ -1,0 +1,124 @@
+"""Hold the arguments of public functions to their signature, so that no value is taken for another.
+
+A truth value is no number or text, a text is no list of its letters, and what is neither True nor False switches
+nothing on. Numbers have ranges, which functions check themselves.
+
+>>> @hold_to_signature
+... def draw(*, genes: Sequence[str], save: bool = False):
+...     return list(genes)
+>>> draw(genes="CD4")
+Traceback (most recent call last):
+TypeError: genes='CD4' is a str; pass a list of names, such as ['CD4'].
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache, wraps
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
+
+import numpy as np
+
+Held = TypeVar("Held", bound=Callable[..., Any])
+Rule = Callable[[str, Any], None]
+
+LISTS = (Sequence, Iterable)
+"""What the signature calls a list; any collection with an order is one."""
+
+LONG = 60
+"""Letters of a value that a message shows."""
+
+
+def hold_to_signature(function: Held) -> Held:
+    """Check flags, texts and lists of texts of a function by their annotations, before anything else."""
+
+    @cache  # at the first call: importing stays fast
+    def signature() -> tuple[inspect.Signature, dict[str, Rule]]:
+        found = inspect.signature(function)
+        rules = {name: rule_for(parameter.annotation) for name, parameter in found.parameters.items()}
+        return found, {name: rule for name, rule in rules.items() if rule is not None}
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        form, rules = signature()
+        try:
+            given = form.bind(*args, **options).arguments
+        except TypeError:  # the call itself says it better
+            return function(*args, **options)
+        for name, value in given.items():
+            if name in rules:
+                rules[name](name, value)
+        return function(*args, **options)
+
+    return cast("Held", run)
+
+
+def rule_for(annotation: Any) -> Rule | None:
+    """Return the check of a parameter; None if its annotation allows for more than flags, texts and lists of texts."""
+    union = get_origin(annotation) in (Union, UnionType)
+    kinds = get_args(annotation) if union else (annotation,)
+    lists = [kind for kind in kinds if get_origin(kind) in LISTS and get_args(kind)[0] in (str, str | None)]
+    plain = {kind for kind in kinds if kind not in lists}
+    if not plain <= {bool, str, NoneType} and plain != {str, Path, NoneType}:
+        return None  # numbers, objects and choices are for the function to check
+
+    def check(name: str, value: Any) -> None:
+        if value is None and NoneType in kinds:
+            return
+        if (bool in kinds and isinstance(value, bool | np.bool_)) or (str in kinds and isinstance(value, str)):
+            return
+        if Path in kinds and isinstance(value, Path):
+            return
+        if lists:
+            gaps = get_args(lists[0])[0] is not str
+            check_names(name, value, or_one=str in kinds, gaps=gaps)
+        elif str in kinds:
+            wanted = _text(name, optional=NoneType in kinds)
+            raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; pass {wanted}.")
+        else:
+            none = ", or None" if NoneType in kinds else ""
+            raise TypeError(f"{name}={shown(value)} must be True or False{none}.")
+
+    return check
+
+
+def check_names(name: str, values: Any, *, or_one: bool = False, gaps: bool = False) -> None:
+    """Raise unless it is a list of texts; a text itself is none, though it can be read letter by letter.
+
+    `or_one` says in the message that a text would do, too; with `gaps` some may be missing.
+    """
+    of = "columns of adata.obs" if name.endswith("keys") else "names"
+    if isinstance(values, str):
+        raise TypeError(f"{name}={shown(values)} is a str; pass a list of {of}, such as [{shown(values)}].")
+    number = isinstance(values, np.ndarray) and values.ndim == 0
+    if number or isinstance(values, bytes | Mapping) or not isinstance(values, Iterable):
+        one = "a text or " if or_one else ""
+        raise TypeError(f"{name}={shown(values)} is a {type(values).__name__}; pass {one}a list of {of}.")
+    if not isinstance(values, Collection):  # what can be read once only is read later
+        return
+    wrong = [value for value in values if not (isinstance(value, str) or (gaps and _is_missing(value)))]
+    if wrong:
+        one = "the name of a column of adata.obs" if name.endswith("keys") else "a text"
+        raise TypeError(f"{name}={shown(wrong[0])} is a {type(wrong[0]).__name__}; pass {one} in the list.")
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is None or NaN."""
+    return value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: on one line, and not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= LONG else text[: LONG - 1].rstrip() + "…"
+
+
+def _text(name: str, *, optional: bool) -> str:
+    if name.endswith("_key"):
+        what = "the name of a column of adata.obs"
+    elif name in ("key", "key_added"):
+        what = "a name such as 'ggml'"
+    else:
+        what = "a text"
+    return what + (" or None" if optional else "")
