@@ -12,6 +12,7 @@ from scggml._anndata.covariates import read_groups, record_of
 from scggml._anndata.drawn import sample_genes
 from scggml._anndata.genes import Component
 from scggml._anndata.messages import check_adata, choices, columns, logged, tell
+from scggml._anndata.ownership import check_results
 from scggml._anndata.results import params
 from scggml._anndata.samples import read_distances
 from scggml._anndata.study import Study, read_label
@@ -30,10 +31,11 @@ from scggml._anndata.trajectory import (
     source_of_scores,
     write_trajectory,
 )
-from scggml._core.checks import check_flag, check_whole
+from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers
 from scggml._core.explain.trends import association, association_test, basis, both_rates, contrasts, curves, curves_test
 from scggml._core.seeds import as_seed
+from scggml._core.threads import n_threads
 from scggml._docs import documented
 
 STREAM = 7
@@ -185,7 +187,8 @@ def trajectory(
         raise ValueError(f"samples has {samples.n_obs} rows; an order needs at least {FEWEST} samples.")
     for name, value, least in (("n_neighbors", n_neighbors, 2), ("n_folds", n_folds, 2), ("n_perm", n_perm, 1)):
         check_whole(name, value, least)
-    check_flag("copy", copy)
+    check_results(samples, key, "trajectory", copy=copy)
+    n_threads(n_jobs)
     seed = as_seed(rng)
     source, number = _source(samples, adata, key, component=component, root=root, n_jobs=n_jobs)
     study = _study(samples, key, source, label_key=label_key, groups_key=groups_key, batch_key=batch_key)
