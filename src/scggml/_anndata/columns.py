@@ -21,7 +21,8 @@ def as_flags(column: pd.Series) -> NDArray[np.bool_]:
     text = column[known].astype(str).str.lower()
     other = ~text.isin(TRUE | FALSE | MISSING).to_numpy()
     if other.any():
-        raise ValueError(f"{column[known].iloc[int(other.argmax())]!r}")
+        first = column[known].iloc[int(other.argmax())]
+        raise ValueError(repr(first.item() if isinstance(first, np.generic) else first))
     flags = np.zeros(len(column), dtype=bool)
     flags[known] = text.isin(TRUE).to_numpy()
     return flags

@@ -11,6 +11,9 @@ from typing import Any, ParamSpec, TypeVar
 import pandas as pd
 from anndata import AnnData
 
+LONGEST = 200
+"""Bytes of a key: names of slots, which are longer, are names of files in zarr."""
+
 PACKAGE = str(Path(__file__).parents[1])
 
 Arguments = ParamSpec("Arguments")
@@ -72,10 +75,11 @@ def check_key_added(key_added: object, argument: str = "key_added") -> None:
     """Raise unless results can be stored under this name in any file."""
     check_key(key_added, argument)
     key = str(key_added)
-    if not key.strip() or not key.strip(".") or "/" in key or not key.isprintable():
+    odd = not key.strip(" .") or "/" in key or "\\" in key or not key.isprintable()
+    if odd or len(key.encode()) > LONGEST:  # files and folders of h5ad and zarr are named by it
         raise ValueError(
-            f"{argument}={key_added!r} must be a name of at least one letter without '/' or invisible characters, as "
-            "files need it, such as 'ggml'."
+            f"{argument}={key_added!r} must be a name of at least one letter without '/', '\\' and invisible "
+            f"characters, of at most {LONGEST} bytes, since files hold results under it; pass one such as 'ggml'."
         )
 
 

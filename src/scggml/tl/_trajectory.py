@@ -208,11 +208,13 @@ def trajectory(
     elif by_cells is not None and selection is not None:
         order = by_cells(selection)
         order = (order - order.min()) / max(float(np.ptp(order)), 1e-300)
+    followed = by_cells is not None and selection is not None and source.seen != "training"
+    expression = expression_of(selection.adata, source.stored, layer) if followed and selection is not None else None
     follows = _follow(adata, source, study, order, n_perm=n_perm, seed=seed, n_jobs=n_jobs, progress=progress)
     found = _Found({"genes": _described(samples, study, order)})
     sizes = np.zeros(0, dtype=np.int64) if selection is None else selection.sizes
     tested = np.flatnonzero(sizes >= n_folds).astype(np.int64)  # others cannot be split
-    if by_cells is not None and selection is not None and source.seen != "training" and len(tested) >= FEWEST:
+    if by_cells is not None and selection is not None and expression is not None and len(tested) >= FEWEST:
         measure = by_cells
         if number is None:
             start = int(np.searchsorted(tested, begin)) if begin in tested else int(np.argmin(order[tested]))
@@ -220,7 +222,7 @@ def trajectory(
         folds = read_folds(
             measure,
             selection.take(tested),
-            expression_of(selection.adata, source.stored, layer),
+            expression,
             cell_type_key,
             n_folds=n_folds,
             rng=np.random.default_rng([seed, STREAM, 0]),
@@ -346,6 +348,7 @@ def _follow(
         rng = np.random.default_rng([seed, STREAM, 1])
         p = association_test(place, values, among.blocks, ordered=label.ordered, n_perm=n_perm, rng=rng)
     elif source.seen == "held out" and adata is not None and source.stored is not None:
+        check_results(adata, source.stored.key, "components")
         gate = Gate.of(adata, source.stored, seed=seed, own=True, n_jobs=n_jobs, progress=progress)
         p = gate.p
     measure = "Spearman correlation" if label.ordered else "share of the variance of ranks"
