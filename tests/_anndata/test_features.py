@@ -220,13 +220,86 @@ def test_a_missing_mask_is_answered_with_the_columns(adata):
     [
         (np.array([True, False]), r"mask_var has dtype bool and shape \(2,\); a boolean for each of the 3 genes"),
         (np.array([0, 2]), r"mask_var has dtype int64 and shape \(2,\); a boolean"),
-        ("number", r"adata\.var\['number'\] has dtype int64 and shape \(3,\); a boolean"),
+        ("number", r"adata\.var\['number'\] \(mask_var\) of dtype int64 holds 2; a boolean for each of the 3 genes"),
         (np.zeros(3, dtype=bool), "mask_var selects none of the 3 genes; at least one is needed"),
     ],
 )
 def test_a_mask_that_is_not_one_is_refused(adata, mask, message):
-    adata.var["number"] = [0, 1, 1]
+    adata.var["number"] = [0, 2, 1]
     fault(adata, ValueError, message, mask_var=mask)
+
+
+OTHERS = {
+    "nullable": pd.array([True, None, False], dtype="boolean"),
+    "joined tables": np.array([True, np.nan, False], dtype=object),
+    "numbers": [1, 0, 0],
+    "text of R": pd.Categorical(["TRUE", "FALSE", "FALSE"]),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("mask", ["auto", "highly_variable"])
+def test_a_mask_may_have_the_type_that_another_tool_gave_it(adata, kind, mask):
+    adata.var["highly_variable"] = OTHERS[kind]
+    assert read_features(adata, mask_var=mask).names.tolist() == ["g0"]
+
+
+def test_a_nullable_mask_may_be_passed(adata):
+    for make in (pd.array, pd.Series):
+        assert read_features(adata, mask_var=make([True, None, False], dtype="boolean")).names.tolist() == ["g0"]
+
+
+def test_a_mask_that_was_taken_by_itself_says_so(adata):
+    instead = r'mask_var="auto" took this column by itself; pass mask_var=None for all genes, or a mask'
+    for values, what in (([3, 0, 1], "holds 3;"), ([False] * 3, "selects none"), ([None] * 3, "selects none")):
+        adata.var["highly_variable"] = values
+        fault(adata, ValueError, rf"adata\.var\['highly_variable'\].* {what}.*{instead}", mask_var="auto")
+        with pytest.raises(ValueError, match=what) as found:
+            read_features(adata, mask_var="highly_variable")
+        assert "auto" not in str(found.value)
+    adata.var = pd.concat([adata.var, adata.var], axis=1)
+    fault(adata, ValueError, rf"2 columns named 'highly_variable' \(mask_var\); rename .*{instead}", mask_var="auto")
+
+
+BINARY = np.array([[True, False], [False, False]] * 10)
+MEASURED = {
+    "flags": BINARY,
+    "sparse flags": sparse.csr_matrix(BINARY),
+    "csc flags": sparse.csc_matrix(BINARY),
+    "nullable": pd.DataFrame(BINARY.astype(int)).convert_dtypes(),
+    "nullable flags": pd.DataFrame(BINARY).convert_dtypes(),
+    "objects": pd.DataFrame(BINARY.astype(object)),
+}
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_features_may_have_the_type_that_another_tool_gave_them(adata, kind):
+    values = MEASURED[kind]
+    adata.obsm["X_f"] = values.set_axis(adata.obs_names) if isinstance(values, pd.DataFrame) else values
+    rows = read_features(adata, use_rep="X_f").rows(np.arange(20))
+    assert rows.dtype == np.float64
+    np.testing.assert_array_equal(rows, BINARY)
+
+
+def test_features_that_are_no_numbers_are_named(adata):
+    adata.obsm["X_f"] = pd.DataFrame({"ok": 1.0, "kind": "x"}, index=adata.obs_names)
+    fault(
+        adata,
+        ValueError,
+        r"adata\.obsm\['X_f'\] has a column 'kind' of dtype object; .* \.astype\(float\)",
+        use_rep="X_f",
+    )
+
+
+def test_missing_numbers_are_counted_with_the_first_place(adata):
+    values = pd.array([1, None] + [3] * 18, dtype="Int64")
+    adata.obsm["X_f"] = pd.DataFrame({"ok": 1.0, "part": values}, index=adata.obs_names)
+    fault(
+        adata,
+        ValueError,
+        "1 values that are NaN or infinite; the first is in cell 'cell1', feature 'part'",
+        use_rep="X_f",
+    )
 
 
 def test_a_mask_of_genes_does_not_go_with_a_representation(adata):

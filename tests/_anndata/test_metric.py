@@ -13,7 +13,6 @@ from scggml._anndata.features import read_features
 from scggml._anndata.keys import Keys
 from scggml._anndata.metric import (
     check_derived,
-    check_free,
     gene_loadings,
     is_metric,
     match_loadings,
@@ -335,7 +334,7 @@ def test_loadings_of_a_pca_are_carried_back_to_genes(cells, use_rep, slot):
     assert np.isnan(loadings[1]).all()
 
 
-@pytest.mark.parametrize("varm", [{}, {"PCs": np.ones((3, 3))}, {"X_other": np.ones((3, 2))}], ids=str)
+@pytest.mark.parametrize("varm", [{}, {"PCs": np.ones((3, 1))}, {"X_other": np.ones((3, 2))}], ids=str)
 def test_features_that_cannot_be_mapped_to_genes_have_no_loadings(cells, varm):
     cells.obsm["X_pca"], cells.varm = cells.X[:, :2], varm
     assert gene_loadings(cells, read_features(cells, use_rep="X_pca"), W[:, :2], "X_pca") is None
@@ -348,9 +347,24 @@ def test_another_representation_does_not_take_the_loadings_of_the_pca(cells):
 
 def test_axes_of_a_pca_are_found_where_scanpy_puts_them(cells):
     cells.varm["PCs"], cells.varm["my_pca"] = np.eye(3), 2 * np.eye(3)
-    np.testing.assert_array_equal(pca_axes(cells, "X_pca"), np.eye(3))
-    np.testing.assert_array_equal(pca_axes(cells, "my_pca"), 2 * np.eye(3))
-    assert pca_axes(cells, "X_scVI") is None
+    np.testing.assert_array_equal(pca_axes(cells, "X_pca", 3), np.eye(3))
+    np.testing.assert_array_equal(pca_axes(cells, "my_pca", 3), 2 * np.eye(3))
+    assert pca_axes(cells, "X_scVI", 3) is None
+
+
+def test_the_first_axes_of_a_pca_belong_to_the_components_that_are_left(cells):
+    axes = np.array([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])
+    cells.varm["PCs"], cells.obsm["X_pca"] = axes, (cells.X @ axes)[:, :2]
+    np.testing.assert_array_equal(pca_axes(cells, "X_pca", 2), axes[:, :2])
+    assert pca_axes(cells, "X_pca", 4) is None
+    loadings = gene_loadings(cells, read_features(cells, use_rep="X_pca"), W[:, :2], "X_pca")
+    np.testing.assert_allclose(loadings[:2], axes[:2, :2] @ W[:, :2].T)
+    assert np.isnan(loadings[2]).all()  # on the component that was cut off
+
+
+def test_genes_that_an_outer_concatenation_filled_up_were_not_seen_by_the_pca(cells):
+    cells.varm["PCs"] = np.array([[1.0, 0.0], [np.nan, np.nan], [0.6, -0.8]])
+    np.testing.assert_array_equal(pca_axes(cells, "X_pca", 2), [[1.0, 0.0], [0.0, 0.0], [0.6, -0.8]])
 
 
 def test_loadings_of_a_reference_are_matched_by_gene(cells):
@@ -391,20 +405,3 @@ def test_a_view_becomes_an_anndata_of_its_own_without_a_warning(cells):
     assert view.uns.keys() == {"ggml"}
     assert view.varm.keys() == {"ggml"}
     assert_same(slots(cells), before)
-
-
-def test_a_metric_may_replace_a_metric_and_nothing_else(cells):
-    check_free(cells, Keys("mine"))
-    cells.uns["mine"] = entry()
-    cells.obsm["X_mine"], cells.varm["mine"] = np.zeros((20, 2)), np.zeros((3, 2))
-    check_free(cells, Keys("mine"))
-    for where, name, value in (("uns", "a", {}), ("obsm", "X_b", np.ones((20, 2))), ("varm", "c", np.ones((3, 2)))):
-        getattr(cells, where)[name] = value
-        message = (
-            rf"key_added='{name[-1]}': adata\.{where}\['{name}'\] holds something that is not a learned metric and "
-            r"would be overwritten\. Pass another key_added, or delete it first"
-        )
-        with pytest.raises(ValueError, match=message):
-            check_free(cells, Keys(name[-1]))
-    with pytest.raises(ValueError, match="without '/'"):
-        check_free(cells, Keys("a/b"))

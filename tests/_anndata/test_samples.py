@@ -83,9 +83,26 @@ def test_a_column_may_vary_in_samples_that_are_left_out(adata):
         assert to_samples(adata, min_cells=4).obs["batch"].tolist() == [0, 0, 0]
 
 
-def test_a_column_of_that_name_gives_way_to_the_number_of_cells(adata):
+def test_the_number_of_cells_does_not_replace_a_column_of_that_name(adata):
     adata.obs["n_cells"] = 1000
-    assert to_samples(adata).obs["n_cells"].tolist() == list(SIZES.values())
+    samples = to_samples(adata)
+    assert samples.obs["n_cells"].tolist() == [1000] * 4
+    assert samples.obs["scggml_n_cells"].tolist() == list(SIZES.values())
+
+
+def test_columns_of_one_name_come_along(adata):
+    adata.obs = pd.concat([adata.obs, pd.DataFrame({"age": 5, "weight": 6}, index=adata.obs_names)], axis=1)
+    adata.obs["age "] = 7
+    adata.obs.columns = [*adata.obs.columns[:-1], "age"]
+    samples = to_samples(adata)
+    assert samples.obs.columns.tolist() == ["sample", "label", "age", "weight", "age", "n_cells"]
+    assert samples.obs.to_numpy()[:, 2:5].tolist() == [[5, 6, 7]] * 4
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": 1}, np.ones(2), {"a"}], ids=str)
+def test_columns_of_values_that_cannot_be_compared_are_left_out(adata, value):
+    adata.obs["clones"] = [value] * adata.n_obs
+    assert to_samples(adata).obs.columns.tolist() == ["sample", "label", "n_cells"]
 
 
 def test_mean_profiles_have_the_names_of_the_features(adata):

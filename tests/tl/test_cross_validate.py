@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import scggml as sg
-from scggml._anndata.evaluation import read_evaluation, read_subject
+from scggml._anndata.evaluation import read_design, read_evaluation, read_subject
 from scggml._core.evaluate.classify import knn_votes
 from scggml._core.evaluate.methods import ByDistance, FixedMetric
 from scggml._core.evaluate.run import evaluate_fold
@@ -238,7 +238,7 @@ def read(adata, *, preprocess=None, groups_key="donor", rng=0):
         seed=rng,
         given={"groups_key": groups_key},
     )
-    return read_evaluation(adata, subject)
+    return read_evaluation(subject, read_design(adata, subject))
 
 
 def test_features_of_training_cells_do_not_depend_on_held_out_cells():

@@ -9,7 +9,7 @@ import scanpy as sc
 from _slots import assert_round_trip
 
 import scggml as sg
-from scggml._anndata.evaluation import CHECKED, read_evaluation, read_subject
+from scggml._anndata.evaluation import CHECKED, read_design, read_evaluation, read_subject
 from scggml._core.evaluate.classify import knn_votes
 from scggml._core.folds import Fold
 from scggml._core.transport.ground import GroundMetric, cross_distances
@@ -46,7 +46,7 @@ def read(adata, key="ggml", preprocess="auto", n_cells="auto", **given):
     subject = read_subject(
         adata, None, None, key=key, preprocess=preprocess, mask_var=None, n_cells=n_cells, seed=0, given=given
     )
-    return read_evaluation(adata, subject)
+    return read_evaluation(subject, read_design(adata, subject))
 
 
 def halves(n):

@@ -14,7 +14,6 @@ from scipy.linalg import orthogonal_procrustes
 import scggml as sg
 from scggml._anndata.metric import read_metric
 from scggml._anndata.points import read_points
-from scggml._anndata.reading import read_target
 from scggml._core.explain.refit import Refit
 from scggml._core.explain.significance import align, pooled_significance
 from scggml._core.labelings import draw_donors, permutation_blocks, permute
@@ -54,10 +53,11 @@ DEFAULT = {"method": "canonical", "shrinkage": "auto"}
 def read_training(adata, *, shared=False):
     """The samples of the stored metric as it was learned from them, and their labels."""
     stored = read_metric(adata, "ggml")
-    selection, samples = stored.training(adata)
+    selection, target = stored.select(adata)
+    samples = stored.samples(selection)
     if shared:
         samples = stored.settled.with_work(samples, rng=np.random.default_rng(0))
-    return samples, read_target(stored.reading, selection)
+    return samples, target
 
 
 def read_refit(adata, *, shared=False):

@@ -266,8 +266,8 @@ def test_numbers_and_ordered_labels_are_higher_at_the_positive_end(adata):
 def read(adata, **reading):
     """The samples and the target that a metric was learned from."""
     stored = read_metric(adata, "ggml")
-    selection, samples = stored.training(adata)
-    return samples, stored.reading.target(selection)
+    selection, target = stored.select(adata)
+    return stored.samples(selection), target
 
 
 def canonical_variates(adata, ridge=0.05, n_comps=2):

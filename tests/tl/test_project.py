@@ -331,7 +331,7 @@ def test_values_that_are_not_finite_are_refused(learned, new, value):
 
 def test_what_others_stored_under_the_key_is_not_overwritten(learned, new):
     new.obsm["X_ggml"] = new.X[:, :2]
-    message = r"key_added='ggml': adata\.obsm\['X_ggml'\] holds something that is not a learned metric"
+    message = r"key='ggml': adata\.obsm\['X_ggml'\] holds something that is not a learned metric"
     fails(new, learned, ValueError, message)
 
 

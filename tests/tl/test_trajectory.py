@@ -251,7 +251,7 @@ def test_the_results_survive_a_file(samples, tmp_path):
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_written(samples, options, error, says):
-    del samples.uns[FOUND]
+    del samples.uns[FOUND], samples.obs[f"{KEY}_pseudotime"]
     with pytest.raises(error, match=says):
         sg.tl.trajectory(samples, **QUIET, **options)
     assert FOUND not in samples.uns

@@ -10,12 +10,13 @@ from anndata import AnnData
 from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, N_CELLS, PREDICTION, Keys
 from scggml._anndata.messages import choices, warn
 from scggml._anndata.results import write_uns
+from scggml._anndata.samples import is_numbers, size_columns
 from scggml._anndata.selection import as_text, value_order
 from scggml._core.cohort import Integers
 from scggml._core.evaluate.variance import Covariate
 
 DEPTHS = (DEPTH, *DEPTH_OF_CELLS)
-"""Columns that may hold the sequencing depth; the first that is there is taken."""
+"""Columns that may hold the sequencing depth."""
 
 PREDICTED = (PREDICTION, "probability", "low", "high", "neighbors", "novelty", "unlike_reference")
 """Columns that `tl.predict` writes."""
@@ -57,9 +58,10 @@ def find_label(samples: AnnData, key: str, label_key: str | None) -> str | None:
     return str(stored)
 
 
-def default_keys(samples: AnnData, key: str, apart: Sequence[str | None]) -> list[str]:
+def default_keys(samples: AnnData, key: str, others: Sequence[str | None]) -> list[str]:
     """Return the columns of `.obs` that may be covariates: few categories, or numbers; none of our own."""
-    skipped = {*apart, record_of(samples, key).get("sample_key"), N_CELLS, *DEPTHS}
+    skipped = {*others, record_of(samples, key).get("sample_key"), *size_columns(samples.obs).values()}
+    skipped |= {name for name in DEPTHS if is_numbers(samples.obs, name)}  # of which one is taken
     if PREDICTION in samples.obs:
         skipped |= set(PREDICTED)
     # other packages, too, keep how they made a column of .obs, such as "leiden", under its name
@@ -70,13 +72,13 @@ def default_keys(samples: AnnData, key: str, apart: Sequence[str | None]) -> lis
 
 def size_keys(samples: AnnData) -> tuple[list[str], dict[str, str]]:
     """Return the columns with the number of cells and the sequencing depth, and a text for each that is not there."""
-    found, lacking = [], {}
-    for what, names in {N_CELLS: (N_CELLS,), DEPTH: DEPTHS}.items():
-        there = [name for name in names if name in samples.obs]
-        found += there[:1]
-        if not there:
-            lacking[what] = f"samples.obs has no column {' or '.join(map(repr, names))}"
-    return found, lacking
+    found = size_columns(samples.obs)
+    lacking = {
+        what: f"samples.obs has no column {' or '.join(map(repr, names))}"
+        for what, names in {N_CELLS: (N_CELLS,), DEPTH: DEPTHS}.items()
+        if what not in found
+    }
+    return list(found.values()), lacking
 
 
 def check_keys(keys: object) -> list[str]:

@@ -14,6 +14,7 @@ from scggml._anndata.keys import MDS, MDS_RECORD, N_CELLS, NEIGHBORS, PREDICTION
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, check_derived, read_metric
 from scggml._anndata.ranking import read_stability
+from scggml._anndata.samples import size_columns
 from scggml._arguments import shown
 from scggml._core.cohort import Floats, Integers
 
@@ -48,7 +49,8 @@ def stored_colors(samples: AnnData, key: str) -> list[str] | None:
 
 def cell_counts(samples: AnnData) -> Integers | None:
     """Return (P,) number of cells of each sample, None if it is not known."""
-    return samples.obs[N_CELLS].to_numpy() if N_CELLS in samples.obs else None
+    column = size_columns(samples.obs).get(N_CELLS)
+    return None if column is None else samples.obs[column].to_numpy()
 
 
 def sample_coordinates(samples: AnnData, basis: str, components: tuple[int, int]) -> pd.DataFrame:

@@ -168,34 +168,98 @@ class Evaluation:
         return first, second
 
 
-def read_evaluation(
+@dataclass(frozen=True)
+class Subject:
+    """The subject of an evaluation: how samples are read, the features, and the learner.
+
+    Parameters
+    ----------
+    stored
+        The metric that it comes from, None if it was described from scratch.
+    refit
+        Whether the features are a PCA of genes of which each fold has its own, if the cells show that they are one.
+    """
+
+    reading: Reading
+    features: Features
+    step: Step | None
+    seen: str | None
+    learner: Learner
+    stored: StoredMetric | None
+    refit: bool = False
+
+    def seeing(self, adata: AnnData) -> "Subject":
+        """Return the subject with the genes of its PCA as features, for which some cells are read."""
+        if not self.refit or self.stored is None:
+            return self
+        genes = pca_genes(adata, self.stored)
+        if genes is None:
+            _warn_of_missing_axes(adata, self.stored)
+            return self
+        step = Preprocess(normalize=False, n_top_genes=None, scale=False, n_comps=len(self.features.names))
+        return replace(self, features=genes, step=step, seen=None)
+
+    def named(self, key: str) -> tuple[str, Learner]:
+        """Return the learner with the name that tables give it."""
+        return ("canonical" if self.stored is None else key), self.learner
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What is known of the samples of an evaluation before any cell is read; for the rest see `Evaluation`."""
+
+    selection: Selection
+    target: Target
+    groups: Integers
+    composition: Floats | None
+    batch: Integers | None
+    covariates: Floats | None
+    strata: Integers
+    technical: dict[str, Integers]
+
+
+def read_design(
     adata: AnnData,
-    subject: "Subject",
+    subject: Subject,
     *,
     cell_type_key: str | None = None,
     strata_key: str | None = None,
     technical_keys: str | Sequence[str] = (),
-) -> Evaluation:
-    """Read the samples of a cohort with all that an evaluation needs; invalid input raises here."""
+) -> Design:
+    """Read what `.obs` says about the samples; invalid arguments and `.obs` raise here, before any cell is read."""
     technical_keys = (technical_keys,) if isinstance(technical_keys, str) else technical_keys
-    reading, features, step = subject.reading, subject.features, subject.step
+    reading = subject.reading
     selection = reading.select(adata)
-    target = reading.target(selection)
-    groups = reading.groups(selection)
     batch = None if reading.batch_key is None else selection.codes(reading.batch_key, "batch_key")
-    composition = None if cell_type_key is None else selection.shares(cell_type_key, "cell_type_key")
     if strata_key is not None:
         strata = selection.codes(strata_key, "strata_key")
         if batch is not None:
             strata = np.unique(np.stack([strata, batch], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
     else:  # labels are permuted within batches
         strata = np.zeros(selection.n_samples, dtype=np.int64) if batch is None else batch
-    technical = {key: selection.codes(key, "technical_keys") for key in technical_keys}
-    covariates = reading.covariates(selection)
+    target = reading.target(selection)
+    subject.learner.check(target)
+    return Design(
+        selection=selection,
+        target=target,
+        groups=reading.groups(selection),
+        composition=None if cell_type_key is None else selection.shares(cell_type_key, "cell_type_key"),
+        batch=batch,
+        covariates=reading.covariates(selection),
+        strata=strata,
+        technical={key: selection.codes(key, "technical_keys") for key in technical_keys},
+    )
+
+
+def read_evaluation(subject: Subject, design: Design) -> Evaluation:
+    """Read the cells of the samples; copies of a sample and values that are not finite raise here."""
+    selection = design.selection
+    subject = subject.seeing(selection.adata)
+    reading, features, step = subject.reading, subject.features, subject.step
     cells = _cells(selection, features)
     _check_finite(cells, features)
     check_varied(cells.X, features.slot)
-    check_copies(selection, features, groups)
+    check_copies(selection, features, design.groups)
     if isinstance(step, Preprocess):
         cells = step.prepare(cells)
     elif step is None:
@@ -207,41 +271,19 @@ def read_evaluation(
         weights=selection.weights,
         offsets=selection.offsets,
         names=selection.names,
-        target=target,
-        groups=groups,
-        composition=composition,
-        batch=batch,
-        covariates=covariates,
-        strata=strata,
-        technical=technical,
+        target=design.target,
+        groups=design.groups,
+        composition=design.composition,
+        batch=design.batch,
+        covariates=design.covariates,
+        strata=design.strata,
+        technical=design.technical,
         step=step,
         summary=as_summary(reading.summary, selection.sizes, len(features.names)),
         seen=subject.seen,
         reading=reading,
         everything=needs_everything(subject.learner),
     )
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The subject of an evaluation: how samples are read, the features, and the learner.
-
-    Parameters
-    ----------
-    stored
-        The metric that it comes from, None if it was described from scratch.
-    """
-
-    reading: Reading
-    features: Features
-    step: Step | None
-    seen: str | None
-    learner: Learner
-    stored: StoredMetric | None
-
-    def named(self, key: str) -> tuple[str, Learner]:
-        """Return the learner with the name that tables give it."""
-        return ("canonical" if self.stored is None else key), self.learner
 
 
 def read_subject(
@@ -292,29 +334,14 @@ def read_subject(
         )
     replaced |= {} if n_cells == "auto" else {"n_cells": n_cells}
     reading = replace(stored.reading, **replaced)
-    features, step = _stored_features(adata, stored, preprocess)
-    return Subject(reading, features, step, _seen(reading, step), stored.learner, stored)
+    step = None if preprocess == "auto" else _step(preprocess, reading.use_rep)
+    features = stored.locate(adata) if step is None else read_features(adata, layer=reading.layer)
+    refit = preprocess == "auto" and reading.use_rep not in (None, "X")
+    return Subject(reading, features, step, _seen(reading, step), stored.learner, stored, refit)
 
 
 def _seen(reading: Reading, step: Step | None) -> str | None:
     return reading.use_rep if step is None and reading.use_rep not in (None, "X") else None
-
-
-def _stored_features(
-    adata: AnnData, stored: StoredMetric, preprocess: Step | str | None
-) -> tuple[Features, Step | None]:
-    """Return features and step as the metric had them; a PCA of genes is refitted to each fold's training cells."""
-    if preprocess != "auto":
-        step = _step(preprocess, stored.reading.use_rep)
-        if step is None:
-            return stored.locate(adata), None
-        return read_features(adata, layer=stored.reading.layer), step
-    genes = None if stored.reading.use_rep in (None, "X") else pca_genes(adata, stored)
-    if genes is None:
-        _warn_of_missing_axes(adata, stored)
-        return stored.locate(adata), None
-    n_comps = len(stored.features)
-    return genes, Preprocess(normalize=False, n_top_genes=None, scale=False, n_comps=n_comps)
 
 
 def _warn_of_missing_axes(adata: AnnData, stored: StoredMetric) -> None:
@@ -333,8 +360,8 @@ def pca_genes(adata: AnnData, stored: StoredMetric) -> Features | None:
 
     Recognized by the cells themselves: some of them, times the loadings, must come out where they are.
     """
-    axes = pca_axes(adata, str(stored.reading.use_rep))
-    if axes is None or axes.shape[1] != len(stored.features) or not axes.any():
+    axes = pca_axes(adata, str(stored.reading.use_rep), len(stored.features))
+    if axes is None or not axes.any():
         return None
     used = np.asarray(axes.any(axis=1))  # genes that the PCA did not see have zero rows
     rows = np.unique(np.linspace(0, adata.n_obs - 1, CHECKED).astype(np.int64))

@@ -10,6 +10,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
+from scggml._anndata.columns import as_flags, as_matrix
 from scggml._anndata.messages import check_adata, choices, warn
 from scggml._core.cohort import Cohort, Integers, Names, Points
 from scggml._core.learn.spectrum import variances
@@ -170,11 +171,11 @@ def _read_obsm(adata: AnnData, use_rep: str, mask_var: Mask) -> Features:
         )
     matrix = adata.obsm[slot]
     if isinstance(matrix, pd.DataFrame):
-        names, matrix = matrix.columns.to_numpy().astype(str), matrix.to_numpy()
+        names, matrix = matrix.columns.to_numpy().astype(str), _values(matrix, f"adata.obsm[{slot!r}]")
     else:
         # named as asked for, so that cells from either version of scanpy have the same features
         names = np.array([f"{use_rep}_{i}" for i in range(matrix.shape[1])])
-    if np.ndim(matrix) != 2 or not np.issubdtype(matrix.dtype, np.number):
+    if np.ndim(matrix) != 2 or not (np.issubdtype(matrix.dtype, np.number) or matrix.dtype == np.bool_):
         raise ValueError(
             f"adata.obsm[{slot!r}] has shape {np.shape(matrix)} and dtype {matrix.dtype}; numbers of cells x "
             "features are needed."
@@ -184,25 +185,60 @@ def _read_obsm(adata: AnnData, use_rep: str, mask_var: Mask) -> Features:
     return Features(matrix, f"adata.obsm[{slot!r}]", names, None, adata.obs_names)
 
 
+def _values(table: pd.DataFrame, slot: str) -> np.ndarray:
+    """Return the numbers of a table of features, in whatever types they are."""
+    try:
+        return as_matrix(table)
+    except ValueError as error:
+        raise ValueError(
+            f"{slot} has a column {error}; numbers of cells x features are needed. Convert it with .astype(float), or "
+            "leave it out."
+        ) from None
+
+
 def _columns(adata: AnnData, mask_var: Mask) -> Integers | None:
     """Return the positions of the genes that a mask keeps."""
     if mask_var is None or (isinstance(mask_var, str) and mask_var == AUTO and HIGHLY_VARIABLE not in adata.var):
         return None
     if isinstance(mask_var, str):
-        column = HIGHLY_VARIABLE if mask_var == AUTO else mask_var
-        if column not in adata.var:
-            raise KeyError(f"mask_var={mask_var!r} is not a column of adata.var, which has {choices(adata.var)}.")
-        mask, slot = adata.var[column].to_numpy(), f"adata.var[{column!r}]"
+        mask, slot = _flags_of(adata, mask_var)
     else:
-        mask, slot = np.asarray(mask_var), "mask_var"
+        nullable = getattr(mask_var, "dtype", None) == "boolean"
+        mask, slot = as_flags(pd.Series(mask_var)) if nullable else np.asarray(mask_var), "mask_var"
     if mask.dtype != np.bool_ or mask.shape != (adata.n_vars,):
         raise ValueError(
             f"{slot} has dtype {mask.dtype} and shape {mask.shape}; a boolean for each of the "
             f"{adata.n_vars} genes is needed."
         )
     if not mask.any():
-        raise ValueError(f"{slot} selects none of the {adata.n_vars} genes; at least one is needed.")
+        raise ValueError(
+            f"{slot} selects none of the {adata.n_vars} genes; at least one is needed."
+            + (INSTEAD if isinstance(mask_var, str) and mask_var == AUTO else "")
+        )
     return np.flatnonzero(mask)
+
+
+INSTEAD = ' mask_var="auto" took this column by itself; pass mask_var=None for all genes, or a mask.'
+
+
+def _flags_of(adata: AnnData, mask_var: str) -> tuple[NDArray[np.bool_], str]:
+    """Return the mask in a column of `.var`, in whatever type another tool has written it, and its slot."""
+    column = HIGHLY_VARIABLE if mask_var == AUTO else mask_var
+    if column not in adata.var:
+        raise KeyError(f"mask_var={mask_var!r} is not a column of adata.var, which has {choices(adata.var)}.")
+    found, slot = adata.var[column], f"adata.var[{column!r}]"
+    instead = INSTEAD if mask_var == AUTO else ""
+    if isinstance(found, pd.DataFrame):
+        raise ValueError(
+            f"adata.var has {found.shape[1]} columns named {column!r} (mask_var); rename all but one.{instead}"
+        )
+    try:
+        return as_flags(found), slot
+    except ValueError as error:
+        raise ValueError(
+            f"{slot} (mask_var) of dtype {found.dtype} holds {error}; a boolean for each of the {adata.n_vars} genes "
+            f"is needed (or 0 and 1, or 'TRUE' and 'FALSE'; missing is False).{instead}"
+        ) from None
 
 
 def pick(found: Features, names: Names, what: str) -> Features:

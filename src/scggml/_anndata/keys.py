@@ -120,6 +120,12 @@ DEPTH = "depth"
 DEPTH_OF_CELLS = ("total_counts", "n_counts", "nCount_RNA")
 """`.obs` of the cells: number of counts, by the names that scanpy, older scanpy and Seurat give it."""
 
+
+def apart(name: str) -> str:
+    """Return the name of a column of ours where the user has one of that name, which is never replaced."""
+    return f"scggml_{name}"
+
+
 FRACTION = "fraction"
 """`.layers` of the samples: share of the cells that express a gene."""
 

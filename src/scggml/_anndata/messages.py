@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -10,6 +10,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 from anndata import AnnData
+
+LONGEST = 200
+"""Bytes of a key: names of slots, which are longer, are names of files in zarr."""
 
 PACKAGE = str(Path(__file__).parents[1])
 
@@ -24,9 +27,25 @@ def choices(names: Iterable[Any]) -> str:
 
 
 def check_adata(adata: object, argument: str = "adata") -> None:
-    """Raise unless it is an AnnData."""
+    """Raise unless it is an AnnData whose tables are in memory."""
     if not isinstance(adata, AnnData):
+        modalities = getattr(adata, "mod", None)
+        if isinstance(modalities, Mapping) and modalities:
+            first = "rna" if "rna" in modalities else next(iter(modalities))
+            raise TypeError(
+                f"{argument} is a {type(adata).__name__}; an AnnData object is needed. Pass one of its modalities "
+                f"({choices(modalities)}), such as mdata[{first!r}], with the columns that are asked for in its .obs."
+            )
         raise TypeError(f"{argument} is a {type(adata).__name__}; an AnnData object is needed.")
+    for slot in ("obs", "var"):
+        found = getattr(adata, slot)
+        if not isinstance(found, pd.DataFrame):
+            raise TypeError(
+                f"{argument}.{slot} is a {type(found).__name__}, as anndata.experimental.read_lazy leaves it on disk; "
+                f"a table in memory is needed. Pass {argument}.to_memory(), or keep the matrix alone on disk with "
+                "anndata.read_h5ad(path, backed='r') or AnnData(adata.X, obs=adata.obs.to_memory(), "
+                "var=adata.var.to_memory())."
+            )
 
 
 def columns(adata: AnnData) -> list[str]:
@@ -46,12 +65,22 @@ def find_column(adata: AnnData, key: object, argument: str) -> pd.Series:
     return column
 
 
+def check_key(key: object, argument: str = "key") -> None:
+    """Raise unless it is a text."""
+    if not isinstance(key, str):
+        raise TypeError(f"{argument}={key!r} is a {type(key).__name__}; pass a name such as 'ggml'.")
+
+
 def check_key_added(key_added: object, argument: str = "key_added") -> None:
     """Raise unless results can be stored under this name in any file."""
-    if not isinstance(key_added, str):
-        raise TypeError(f"{argument}={key_added!r} is a {type(key_added).__name__}; pass a name such as 'ggml'.")
-    if not key_added or "/" in key_added:
-        raise ValueError(f"{argument}={key_added!r} must be a name of at least one letter without '/'.")
+    check_key(key_added, argument)
+    key = str(key_added)
+    odd = not key.strip(" .") or "/" in key or "\\" in key or not key.isprintable()
+    if odd or len(key.encode()) > LONGEST:  # files and folders of h5ad and zarr are named by it
+        raise ValueError(
+            f"{argument}={key_added!r} must be a name of at least one letter without '/', '\\' and invisible "
+            f"characters, of at most {LONGEST} bytes, since files hold results under it; pass one such as 'ggml'."
+        )
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

@@ -18,9 +18,9 @@ from scggml._anndata.features import (
     read_features,
 )
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import check_adata, check_key_added, choices, warn
+from scggml._anndata.messages import check_adata, check_key, choices, warn
 from scggml._anndata.parts import embed_cells
-from scggml._anndata.reading import Reading
+from scggml._anndata.reading import Reading, read_target
 from scggml._anndata.results import drop_obsm, write_obsm, write_uns, write_varm
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
@@ -28,7 +28,7 @@ from scggml._core.learn.covariates import Adjustment
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.metric import Fit
 from scggml._core.params import plain
-from scggml._core.samples import Samples
+from scggml._core.samples import Samples, Target
 from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.plans import GroundCost
 
@@ -140,16 +140,21 @@ class StoredMetric:
         shifts = covariate_shifts(self.reading, selection, self.adjustment, self.components)[:-1]
         return replace(cohort, points=cohort.points - np.repeat(shifts, cohort.sizes, axis=0))
 
-    def training(
-        self, adata: AnnData, *, quiet: bool = True, n_jobs: int | None = 1, progress: bool = False
-    ) -> tuple[Selection, Samples]:
+    def select(self, adata: AnnData) -> tuple[Selection, Target]:
+        """Choose the samples that the metric was learned from, and their labels; no cell is read.
+
+        What is wrong with arguments, `.obs` or the names of features raises here.
+        """
+        selection = self.reading.select(adata, quiet=True)
+        target = read_target(self.reading, selection)
+        self.reading.design(selection)
+        self.locate(adata)
+        return selection, target
+
+    def samples(self, selection: Selection, *, n_jobs: int | None = 1, progress: bool = False) -> Samples:
         """Read the samples that the metric was learned from, as they were read then."""
-        selection = self.reading.select(adata, quiet=quiet)
-        everything = needs_everything(self.learner)
-        samples = self.reading.samples(
-            selection, self.locate(adata), everything=everything, n_jobs=n_jobs, progress=progress
-        )
-        return selection, samples
+        features, everything = self.locate(selection.adata), needs_everything(self.learner)
+        return self.reading.samples(selection, features, everything=everything, n_jobs=n_jobs, progress=progress)
 
 
 def covariate_shifts(reading: Reading, selection: Selection, adjustment: Adjustment, components: Floats) -> Floats:
@@ -180,6 +185,7 @@ def stored_keys(adata: AnnData) -> list[str]:
 def read_metric(adata: AnnData, key: str) -> StoredMetric:
     """Read a learned metric; if it is missing or damaged, the message lists the stored ones and the next step."""
     check_adata(adata)
+    check_key(key)
     entry = adata.uns.get(Keys(key).metric)
     again = f"Learn it with sg.tl.ggml(adata, sample_key, label_key, key_added={key!r})."
     if not is_metric(entry):
@@ -355,8 +361,8 @@ def gene_loadings(adata: AnnData, features: Features, components: Floats, use_re
         out = np.full((adata.n_vars, len(components)), np.nan)
         out[slice(None) if features.columns is None else features.columns] = components.T
         return out
-    axes = pca_axes(adata, use_rep)
-    if axes is None or axes.shape[1] != components.shape[1]:
+    axes = pca_axes(adata, use_rep, components.shape[1])
+    if axes is None:
         return None
     out = axes @ components.T
     out[~axes.any(axis=1)] = np.nan  # genes that the PCA did not see have zero rows
@@ -368,11 +374,12 @@ def warn_of_loadings(adata: AnnData, use_rep: str | None) -> None:
     name = str(use_rep)
     if find_basis(adata, name) not in PCA_LOADINGS:
         return
-    slot, found = pca_loadings_slot(adata, name), pca_axes(adata, name)
-    if slot not in adata.varm:
+    slot = pca_loadings_slot(adata, name)
+    shape = np.shape(adata.varm[slot]) if slot in adata.varm else None
+    if shape is None:
         there = "is missing"
     else:
-        there = "is no table of genes x components" if found is None else f"has {found.shape[1]} columns"
+        there = f"has {shape[1]} columns" if len(shape) == 2 else "is no table of genes x components"
     n = adata.obsm[find_basis(adata, name)].shape[1]
     warn(
         f"adata.varm[{slot!r}] {there}, and use_rep={name!r} has {n} components: the metric is learned, but it has no "
@@ -397,12 +404,18 @@ def read_metric_entry(adata: AnnData, key: str) -> Mapping[str, Any]:
     return entry
 
 
-def pca_axes(adata: AnnData, use_rep: str) -> Floats | None:
-    """Return (n_vars, d) loadings of the PCA that a representation comes from, None if there are none."""
+def pca_axes(adata: AnnData, use_rep: str, n_comps: int) -> Floats | None:
+    """Return (n_vars, n_comps) loadings of the PCA that a representation comes from, None if there are none.
+
+    Where components were cut off the cells alone, the first loadings belong to those that are left. Genes that the PCA
+    did not see have zero rows, also where an outer concatenation has filled in NaN.
+    """
     stored = adata.varm.get(pca_loadings_slot(adata, use_rep))
-    if stored is None or np.ndim(stored) != 2 or np.shape(stored)[0] != adata.n_vars:
+    if stored is None or np.ndim(stored) != 2 or np.shape(stored)[0] != adata.n_vars or np.shape(stored)[1] < n_comps:
         return None
-    return np.asarray(stored, dtype=np.float64)
+    axes = np.asarray(stored, dtype=np.float64)[:, :n_comps]
+    out: Floats = np.where(np.isfinite(axes).all(axis=1, keepdims=True), axes, 0.0)
+    return out
 
 
 def check_derived(entry: Any, stored: StoredMetric, slot: str, call: str) -> None:
@@ -411,22 +424,3 @@ def check_derived(entry: Any, stored: StoredMetric, slot: str, call: str) -> Non
         raise ValueError(
             f"{slot} was computed for another metric than adata.uns[{stored.key!r}] is now; call {call} again."
         )
-
-
-def check_free(adata: AnnData, keys: Keys) -> None:
-    """Raise if storing a metric would overwrite something that is none."""
-    check_key_added(keys.key)
-    if is_metric(adata.uns.get(keys.metric)):
-        return
-    for where, name in (
-        ("uns", keys.metric),
-        ("obsm", keys.cells),
-        ("obsm", keys.held_out_cells),
-        ("varm", keys.loadings),
-        ("varm", keys.patterns),
-    ):
-        if name in getattr(adata, where):
-            raise ValueError(
-                f"key_added={keys.key!r}: adata.{where}[{name!r}] holds something that is not a learned metric and "
-                "would be overwritten. Pass another key_added, or delete it first."
-            )

@@ -74,6 +74,7 @@ class Reading:
             key = getattr(self, name)
             if key is not None and key == self.label_key:
                 raise ValueError(f"{name} and label_key are both {key!r}; nothing could be learned about the label.")
+        object.__setattr__(self, "reference_class", _as_name(self.reference_class))
         if self.label_key in self.covariate_keys:
             raise ValueError(f"covariate_keys holds the label_key {self.label_key!r}, whose effect is to be learned.")
 
@@ -185,6 +186,11 @@ class Reading:
             raise ValueError(f"{where} is damaged: {error}") from error
 
 
+def _as_name(label: object) -> object:
+    """Return the name of a class, also of a label that is a whole number; all else as it is."""
+    return str(label) if isinstance(label, int | np.integer) and not isinstance(label, bool) else label
+
+
 STORED = "stored"
 """Stands for what the metric was learned with."""
 
@@ -211,5 +217,11 @@ def reread(reading: Reading, **given: Any) -> Reading:
 def read_target(reading: Reading, selection: Selection) -> Target:
     """Return the target of a cohort that a metric can be learned from."""
     target = reading.target(selection)
-    check_design(target, selection.names, f"adata.obs[{reading.label_key!r}] (label_key)")
+    key = str(reading.label_key)
+    check_design(
+        target,
+        selection.names,
+        f"adata.obs[{key!r}] (label_key)",
+        leave_out=lambda name: f" ({selection.without(key, name)})",
+    )
     return target

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData, ImplicitModificationWarning
 
-from scggml._anndata.messages import check_key_added, choices
+from scggml._anndata.messages import check_adata, check_key, check_key_added, choices
 from scggml._core.cohort import Floats, Integers
 
 
@@ -82,6 +82,8 @@ def check_result_key(adata: AnnData, key: object, kind: str) -> None:
 
 def read_entry(adata: AnnData, key: str, *, kind: str, made_by: str) -> Mapping[str, Any]:
     """Read a result of a kind; if it is missing, the message lists the stored ones."""
+    check_adata(adata)
+    check_key(key)
     entry = adata.uns.get(key)
     if not (isinstance(entry, Mapping) and entry.get("kind") == kind):
         found = [name for name, other in adata.uns.items() if isinstance(other, Mapping) and other.get("kind") == kind]

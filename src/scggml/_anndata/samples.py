@@ -10,8 +10,8 @@ from scipy import sparse
 
 from scggml._anndata.expression import FIRST, genes_of, read_means
 from scggml._anndata.features import dense, largest_whole
-from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, FRACTION, N_CELLS, Keys, distance_keys
-from scggml._anndata.messages import choices
+from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, FRACTION, N_CELLS, Keys, apart, distance_keys
+from scggml._anndata.messages import check_adata, check_key, choices
 from scggml._anndata.results import write_obsp, write_uns
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
@@ -35,20 +35,13 @@ def samples_adata(
     origin = cohort.origin
     if origin is None:
         raise ValueError("cohort.origin is None; the cohort must come from an AnnData.")
-    inside = selection.owner >= 0  # cells of samples that min_cells left out are not
-    cells, owner = selection.adata.obs.loc[inside], selection.owner[inside]
-    first = np.unique(owner, return_index=True)[1]
-    constant = [name for name in cells.columns if _is_constant(cells[name], owner, first)]
-    obs = cells.iloc[first][constant].copy()
+    obs = constant_columns(selection)
     obs.index = pd.Index(cohort.names.astype(str))
-    for name in obs.columns:
-        if isinstance(obs[name].dtype, pd.CategoricalDtype):
-            obs[name] = obs[name].cat.remove_unused_categories()
-    obs[N_CELLS] = origin.counts
-    depth = None if DEPTH in obs else _depth(selection)
+    colors = {f"{name}_colors": _colors(selection.adata, str(name), column) for name, column in obs.items()}
+    obs[apart(N_CELLS) if N_CELLS in obs else N_CELLS] = origin.counts
+    depth = None if is_numbers(obs, DEPTH) else _depth(selection)  # numbers of the user are taken for the depth
     if depth is not None:
-        obs[DEPTH] = depth
-    colors = {f"{name}_colors": _colors(selection.adata, name, obs[name]) for name in constant}
+        obs[apart(DEPTH) if DEPTH in obs else DEPTH] = depth
     uns = {slot: found for slot, found in colors.items() if found is not None}
     if not genes or (layer is None and selection.adata.X is None):
         return AnnData(X=origin.profiles, obs=obs, var=pd.DataFrame(index=pd.Index(features.astype(str))), uns=uns)
@@ -58,6 +51,37 @@ def samples_adata(
     if slot is not None:
         out.obsm[slot] = origin.profiles
     return out
+
+
+def constant_columns(selection: Selection) -> pd.DataFrame:
+    """Return the columns of `.obs` with one value in each sample, a row for each sample; categories are used ones.
+
+    Columns of lists and of other values that cannot be compared are left out.
+    """
+    inside = selection.owner >= 0  # cells of samples that min_cells left out are not
+    cells, owner = selection.adata.obs.loc[inside], selection.owner[inside]
+    first = np.unique(owner, return_index=True)[1]
+    # by position: tables that were joined twice have columns of one name
+    constant = [i for i in range(cells.shape[1]) if _is_constant(cells.iloc[:, i], owner, first)]
+    found = [cells.iloc[first, i] for i in constant]
+    found = [
+        column.cat.remove_unused_categories() if isinstance(column.dtype, pd.CategoricalDtype) else column
+        for column in found
+    ]
+    return pd.concat(found, axis=1) if found else pd.DataFrame(index=cells.index[first])
+
+
+def is_numbers(obs: pd.DataFrame, name: str) -> bool:
+    """Return whether there is one column of that name, and it holds numbers."""
+    column = obs.get(name)
+    return isinstance(column, pd.Series) and pd.api.types.is_numeric_dtype(column)
+
+
+def size_columns(obs: pd.DataFrame) -> dict[str, str]:
+    """Return the columns of samples with the number of cells and the sequencing depth, as far as they are there."""
+    wanted = {N_CELLS: (apart(N_CELLS), N_CELLS), DEPTH: (apart(DEPTH), DEPTH, *DEPTH_OF_CELLS)}
+    found = {what: next((name for name in names if is_numbers(obs, name)), None) for what, names in wanted.items()}
+    return {what: name for what, name in found.items() if name is not None}
 
 
 def _depth(selection: Selection) -> Floats | None:
@@ -79,15 +103,20 @@ def _depth(selection: Selection) -> Floats | None:
 def _colors(adata: AnnData, name: str, column: pd.Series) -> np.ndarray | None:
     """Return the colors that scanpy keeps for the categories of a column, those of the categories that are left."""
     stored, cells = adata.uns.get(f"{name}_colors"), adata.obs[name]
-    if stored is None or not isinstance(cells.dtype, pd.CategoricalDtype) or len(stored) < len(cells.cat.categories):
+    if stored is None or not isinstance(cells, pd.Series) or not isinstance(cells.dtype, pd.CategoricalDtype):
+        return None
+    if len(stored) < len(cells.cat.categories):
         return None
     by_name = dict(zip(cells.cat.categories, stored, strict=False))
     return np.array([str(by_name[category]) for category in column.cat.categories], dtype=object)
 
 
 def _is_constant(column: pd.Series, owner: np.ndarray, first: np.ndarray) -> bool:
-    """Return whether every sample has one value; two missing values are the same value."""
-    codes = pd.factorize(column.to_numpy())[0]
+    """Return whether every sample has one value; two missing values are the same value, lists are none."""
+    try:
+        codes = pd.factorize(column.to_numpy())[0]
+    except TypeError:  # unhashable
+        return False
     return bool((codes == codes[first][owner]).all())
 
 
@@ -100,6 +129,8 @@ def write_distances(samples: AnnData, key: str, distances: Floats, entry: Mappin
 
 def read_distances(samples: AnnData, key: str) -> Floats:
     """Return (P, P) stored distances; if they are missing, the message lists the stored ones."""
+    check_adata(samples, "samples")
+    check_key(key)
     slot = Keys(key).distances
     if slot not in samples.obsp:
         stored = distance_keys(samples.obsp)

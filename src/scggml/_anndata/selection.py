@@ -108,6 +108,19 @@ class Selection:
         """Return the cells of a column that stand for their samples, and the (P,) text of each."""
         column, owner = self._cells(key, argument)
         text = as_text(column)
+        first = self._one_value(text, owner, key, argument)
+        return column.iloc[first], text[first].astype(str)
+
+    def check_one_value(self, key: str, argument: str) -> None:
+        """Raise if cells of a sample have different values; these may be missing, as labels of new samples are."""
+        column, inside = find_column(self.adata, key, argument), self.owner >= 0
+        column = column[inside]
+        text, known = np.full(len(column), "missing", dtype=object), column.notna().to_numpy()
+        text[known] = as_text(column[known])
+        self._one_value(text, self.owner[inside], key, argument)
+
+    def _one_value(self, text: np.ndarray, owner: Integers, key: str, argument: str) -> Integers:
+        """Return the first cell of each sample; raise if others of the sample have another value."""
         first = np.unique(owner, return_index=True)[1]
         codes = pd.factorize(text)[0]
         torn = np.flatnonzero(codes != codes[first][owner])
@@ -119,7 +132,7 @@ class Selection:
                 f"adata.obs[{self.sample_key!r}] has {choices(dict.fromkeys(text[owner == sample]))}. A sample has "
                 f"one; pass another {argument}, or split such samples by joining both columns into a new sample_key."
             )
-        return column.iloc[first], text[first].astype(str)
+        return np.asarray(first, dtype=np.int64)
 
     def codes(self, key: str, argument: str) -> Integers:
         """Return (P,) code of each sample's value, in order of first appearance."""
@@ -129,13 +142,22 @@ class Selection:
         """Return (P,) number of each sample; raise and show the first value that is not one."""
         column, text = self._per_sample(key, argument)
         found = as_numbers(column)
-        if found is None or not np.isfinite(found).all():
-            bad = str(text[0] if found is None else text[~np.isfinite(found)][0])
+        if found is None:
             raise ValueError(
-                f"adata.obs[{key!r}] ({argument}) has {bad!r}; numbers are needed (of a category make one, such as "
-                f"adata.obs[{key!r}] == {bad!r})."
+                f"adata.obs[{key!r}] ({argument}) has {str(text[0])!r}; numbers are needed (of a category make one, "
+                f"such as ({comparison(column, key, str(text[0]), '==')}).astype(float))."
+            )
+        if not np.isfinite(found).all():
+            bad = int(np.flatnonzero(~np.isfinite(found))[0])
+            raise ValueError(
+                f"adata.obs[{key!r}] ({argument}) has {str(text[bad])!r} for sample {str(self.names[bad])!r}; finite "
+                f"numbers are needed. Leave the sample out ({self.without(self.sample_key, str(self.names[bad]))})."
             )
         return found
+
+    def without(self, key: str, text: str) -> str:
+        """Return code that leaves out the cells with the value that has this text, for a message."""
+        return f"adata[{comparison(find_column(self.adata, key, key), key, text, '!=')}]"
 
     def shares(self, key: str, argument: str) -> Floats:
         """Return (P, n_types) share of the chosen cells of each sample that have each value."""
@@ -293,6 +315,17 @@ def as_text(column: pd.Series) -> np.ndarray:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return pd.Series(column.cat.categories).astype(str).to_numpy()[column.cat.codes]
     return column.astype(str).to_numpy()
+
+
+def comparison(column: pd.Series, key: str, text: str, sign: str) -> str:
+    """Return code that compares a column of `.obs` with the value that has this text, written as its type needs it."""
+    categorical = isinstance(column.dtype, pd.CategoricalDtype)
+    values = pd.Series(column.cat.categories if categorical else column.dropna().unique())
+    value = next((value for value in values if str(value) == text), text)
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str) or (isinstance(value, bool | int | float) and values.dtype != object):
+        return f"adata.obs[{key!r}] {sign} {value!r}"
+    return f"adata.obs[{key!r}].astype(str) {sign} {text!r}"
 
 
 def as_numbers(column: pd.Series) -> Floats | None:

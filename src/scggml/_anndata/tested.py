@@ -10,7 +10,6 @@ from anndata import AnnData
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import warn
 from scggml._anndata.metric import StoredMetric
-from scggml._anndata.reading import read_target
 from scggml._anndata.results import params, write_uns
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 
@@ -32,11 +31,12 @@ def run_component_test(
     progress: bool,
 ) -> ComponentTest:
     """Test the components of a stored metric on the samples that it was learned on."""
-    selection, samples = stored.training(adata, n_jobs=n_jobs, progress=progress)
+    selection, target = stored.select(adata)
+    samples = stored.samples(selection, n_jobs=n_jobs, progress=progress)
     return component_test(
         stored.learner,
         samples,
-        read_target(stored.reading, selection),
+        target,
         stored.components,
         stored.learned_share,
         n_perm=n_perm,

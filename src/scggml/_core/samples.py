@@ -1,6 +1,6 @@
 """The input of a method: samples to learn from with what is to be predicted, and samples without it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -248,15 +248,15 @@ def _refuse_reference(reference: str | None, reason: str) -> None:
         raise ValueError(f"reference_class={reference!r} has no meaning here: {reason}. Leave it out.")
 
 
-def check_design(target: Target, names: Names, what: str) -> None:
-    """Raise unless each class has two samples, which learning needs."""
+def check_design(target: Target, names: Names, what: str, *, leave_out: Callable[[str], str] = lambda _: "") -> None:
+    """Raise unless each class has two samples, which learning needs; `leave_out` says how to leave a class out."""
     counts = np.bincount(target.codes, minlength=max(target.n_classes, 1))
     if target.n_classes and (counts == 1).any():
         rare = int(np.flatnonzero(counts == 1)[0])
         raise ValueError(
             f"Class {str(target.classes[rare])!r} of {what} has a single sample "
             f"({str(names[target.codes == rare][0])!r}), so nothing can be learned about distances within it. Leave "
-            "the class out or merge it with another."
+            f"the class out{leave_out(str(target.classes[rare]))} or merge it with another."
         )
 
 

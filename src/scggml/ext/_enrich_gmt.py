@@ -11,6 +11,7 @@ from scipy.stats import t as student
 
 from scggml._anndata.genes import Component, component_names, name_columns
 from scggml._anndata.messages import choices, logged
+from scggml._anndata.ownership import check_results
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
 from scggml._core.explain.enrichment import over_representation
@@ -157,6 +158,7 @@ def enrich_gmt(
         max_p_adjusted=max_p_adjusted,
         gene_symbols=gene_symbols,
     )
+    check_results(adata, key, "enrichment", copy=copy)
     universe = universe_of(question, background)
     tested = _within(adata, sets, universe, min_size, max_size)
     if method == "hypergeometric":

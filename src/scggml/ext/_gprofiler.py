@@ -9,6 +9,7 @@ from anndata import AnnData
 
 from scggml._anndata.genes import Component
 from scggml._anndata.messages import choices, logged
+from scggml._anndata.ownership import check_results
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
@@ -189,6 +190,7 @@ def gprofiler(
         max_p_adjusted=max_p_adjusted,
         gene_symbols=gene_symbols,
     )
+    check_results(adata, key, "enrichment", copy=copy)
     custom = domain_scope.startswith("custom")
     universe = universe_of(question, background)
     payload = {

@@ -66,7 +66,7 @@ def embedding(
     components
         Which two coordinates to draw, from 1.
     size_by_cells
-        Let the area of a point grow with the number of cells (`.obs["n_cells"]`).
+        Let the area of a point grow with the number of cells (`.obs["n_cells"]`, or `"scggml_n_cells"`).
     title
         %(titles)s
     palette

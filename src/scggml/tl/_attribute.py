@@ -20,6 +20,7 @@ from scggml._anndata.held_out import has_held_out, read_held_out
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.metric import read_metric
+from scggml._anndata.ownership import check_results
 from scggml._anndata.reading import STORED, Stored, read_target, reread, seed_of
 from scggml._anndata.results import write_cells, write_uns
 from scggml._anndata.tested import Gate
@@ -186,6 +187,8 @@ def attribute(
         summary=summary,
         seed=seed_of(rng),
     )
+    written = ("attribution", "components") if held_out and cell_type_key is not None and n_perm else ("attribution",)
+    check_results(adata, key, *written, copy=copy)
     selection = reading.select(adata)
     reading = reading.settled(selection, len(stored.components))
     target = read_target(reading, selection)

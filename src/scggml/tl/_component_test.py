@@ -7,9 +7,11 @@ from anndata import AnnData
 
 from scggml._anndata.messages import check_adata, logged, tell
 from scggml._anndata.metric import read_metric
+from scggml._anndata.ownership import check_results
 from scggml._anndata.tested import LEVEL, N_PERM, run_component_test, verdict, write_component_test
 from scggml._core.checks import check_number, check_whole
 from scggml._core.seeds import as_seed
+from scggml._core.threads import n_threads
 from scggml._docs import documented
 
 
@@ -96,6 +98,8 @@ def component_test(
     check_number("level", level, "a share in (0, 1), such as 0.05", 0, 1, open_low=True)
     seed = as_seed(rng)
     stored = read_metric(adata, key)
+    n_threads(n_jobs)
+    check_results(adata, key, "components", copy=copy)
     given: dict[str, Any] = {"level": level, "n_jobs": n_jobs, "progress": progress}
     found = run_component_test(adata, stored, n_perm=n_perm, seed=seed, **given)
     tell(f"    {verdict(found, key)}")

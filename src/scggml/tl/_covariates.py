@@ -20,9 +20,10 @@ from scggml._anndata.covariates import (
 )
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, choices, columns, logged, warn
+from scggml._anndata.ownership import check_results
 from scggml._anndata.results import params
 from scggml._anndata.samples import read_distances
-from scggml._core.checks import check_flag, check_whole
+from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.variance import Covariate, Share, share_alone, share_beyond
 from scggml._core.explain.significance import benjamini_hochberg
@@ -151,7 +152,7 @@ def covariates(
             "compute it again with sg.tl.distances(adata)."
         )
     check_whole("n_perm", n_perm, 1)
-    check_flag("copy", copy)
+    check_results(samples, key, "covariates", copy=copy)
     seed = as_seed(rng)
     given_keys = None if keys is None else check_keys(keys)
     groups = read_groups(samples, groups_key)

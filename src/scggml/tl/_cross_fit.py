@@ -6,11 +6,12 @@ from anndata import AnnData
 from scggml._anndata.held_out import HeldOut, write_held_out
 from scggml._anndata.messages import check_adata, logged, tell, warn
 from scggml._anndata.metric import read_metric
-from scggml._anndata.reading import read_target
+from scggml._anndata.ownership import check_results
 from scggml._anndata.results import params
 from scggml._core.evaluate.cross_fit import cross_fit as fit_without
-from scggml._core.evaluate.cross_fit import separation
+from scggml._core.evaluate.cross_fit import separation, split_donors
 from scggml._core.seeds import as_seed
+from scggml._core.threads import n_threads
 from scggml._docs import documented
 
 
@@ -106,8 +107,11 @@ def cross_fit(
     check_adata(adata)
     seed = as_seed(rng)
     stored = read_metric(adata, key)
-    selection, samples = stored.training(adata, n_jobs=n_jobs, progress=progress)
-    target = read_target(stored.reading, selection)
+    check_results(adata, key, "held_out", copy=copy)
+    n_threads(n_jobs)
+    selection, target = stored.select(adata)
+    split_donors(target, stored.reading.groups(selection), n_splits=n_splits, rng=np.random.default_rng(seed))
+    samples = stored.samples(selection, n_jobs=n_jobs, progress=progress)
     fits = fit_without(
         stored.learner,
         samples,

@@ -8,9 +8,10 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.evaluation import Evaluation, read_evaluation, read_subject
+from scggml._anndata.evaluation import Evaluation, read_design, read_evaluation, read_subject
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import check_adata, logged
+from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, table, write_uns
 from scggml._core.evaluate.classify import ClassifierName
@@ -21,6 +22,7 @@ from scggml._core.folds import Fold, Split, make_folds
 from scggml._core.runner import run_tasks
 from scggml._core.samples import LabelKind
 from scggml._core.seeds import as_seed
+from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._docs import documented
 from scggml.tl._methods import as_methods
@@ -185,6 +187,8 @@ def cross_validate(
     """
     check_adata(adata)
     check_result_key(adata, key_added, "cross_validation")
+    check_writable(adata, copy=copy)
+    n_threads(n_jobs)
     seed = as_seed(rng)
     base = ByDistance(FixedMetric("euclidean"), classifier=classifier, n_neighbors=n_neighbors)
     subject = read_subject(
@@ -210,22 +214,18 @@ def cross_validate(
         },
     )
     chosen = as_methods(methods, base, subject.named(key), composition=cell_type_key is not None)
-    evaluation = read_evaluation(
-        adata,
-        subject,
-        cell_type_key=cell_type_key,
-        technical_keys=technical_keys,
-    )
+    design = read_design(adata, subject, cell_type_key=cell_type_key, technical_keys=technical_keys)
     generator = np.random.default_rng([seed, 3])
     folds = make_folds(
-        evaluation.target,
-        evaluation.groups,
+        design.target,
+        design.groups,
         split=split,
         n_splits=n_splits,
         n_repeats=n_repeats,
-        batch=evaluation.batch,
+        batch=design.batch,
         rng=generator,
     )
+    evaluation = read_evaluation(subject, design)
     results = run_folds(
         evaluation, folds, chosen, seed, n_jobs=n_jobs, progress="cross-validation" if progress else None
     )

@@ -102,7 +102,8 @@ def distances(
     AnnData with one row per sample in order of first appearance.
 
     `.obs`
-        Every column of `adata.obs` that is constant within samples, and `n_cells`.
+        Every column of `adata.obs` that is constant within samples, and `n_cells` (`scggml_n_cells` where such a
+        column is one of `adata.obs`).
     `.obsp["ggml_distances"]`
         (P, P) float64, symmetric with zero diagonal, in units of the metric. A fixed or other metric gives the slot
         its name, such as `"euclidean_distances"`; held-out distances are in `"ggml_held_out_distances"`, so that
@@ -166,8 +167,8 @@ def distances(
             f"held_out=True goes with the learned metric {key!r}, not with metric={metric!r}; leave metric out."
         )
     selection = reading.select(adata)
-    if reading.label_key is not None:  # one label for each sample, whatever it says; new samples may all have one
-        selection.codes(reading.label_key, "label_key")
+    if reading.label_key is not None:  # one label for each sample, whatever it says; new samples may have none
+        selection.check_one_value(reading.label_key, "label_key")
     learned = stored is not None and metric not in GROUND_COSTS
     if held_out and stored is not None:
         how: dict[str, Any] = {"genes": genes, "n_jobs": n_jobs, "progress": progress}

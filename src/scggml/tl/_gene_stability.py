@@ -11,6 +11,7 @@ from scggml._anndata.changes import read_changes
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, logged, warn
 from scggml._anndata.metric import read_metric
+from scggml._anndata.ownership import check_results
 from scggml._anndata.points import read_points
 from scggml._anndata.ranking import has_ranking, read_ranking, refresh_ranking, write_ranking
 from scggml._anndata.reading import reread
@@ -24,6 +25,7 @@ from scggml._core.folds import strata_of
 from scggml._core.labelings import draw_donors, n_labelings, permutation_blocks, permute, smallest_p
 from scggml._core.runner import run_tasks
 from scggml._core.seeds import as_seed
+from scggml._core.threads import n_threads
 from scggml._docs import documented
 
 POINTS = 100
@@ -159,11 +161,15 @@ def gene_stability(
         raise ValueError(f"n_boot={n_boot} and n_perm={n_perm} leave nothing to do; pass n_boot >= 2 or n_perm >= 1.")
     seed = as_seed(rng)
     stored = read_metric(adata, key)
-    changes = None if has_ranking(adata, stored) else read_changes(adata, stored, n_jobs=n_jobs, progress=progress)
+    n_threads(n_jobs)
+    check_results(adata, key, "stability", "genes", *(("components",) if n_perm else ()), copy=copy)
+    ranked = has_ranking(adata, stored)
+    layer = _layer_of(read_ranking(adata, key).params, key) if ranked else None
     own = groups_key in (None, stored.reading.groups_key)
-    stored = replace(stored, reading=reread(stored.reading, groups_key=groups_key))
+    metric, stored = stored, replace(stored, reading=reread(stored.reading, groups_key=groups_key))
+    stored.select(adata)  # before any cell is read
+    changes = None if ranked else read_changes(adata, metric, n_jobs=n_jobs, progress=progress)
     generator = np.random.default_rng(seed)
-    layer = None if changes is not None else _layer_of(read_ranking(adata, key).params, key)
     points = read_points(adata, stored, POINTS, rng=generator, layer=layer, n_jobs=n_jobs, progress=progress)
     if len(set(points.names)) < len(points.names):
         raise ValueError(

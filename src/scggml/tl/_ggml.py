@@ -9,12 +9,11 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scggml._anndata.disk import at_hand
-from scggml._anndata.features import read_features, warn_of_counts, warn_of_scales, whole_genes
+from scggml._anndata.features import Features, read_features, warn_of_counts, warn_of_scales, whole_genes
 from scggml._anndata.influence import warn_of_outlying
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, logged, tell, warn
 from scggml._anndata.metric import (
-    check_free,
     covariate_shifts,
     gene_loadings,
     metric_entry,
@@ -23,14 +22,15 @@ from scggml._anndata.metric import (
     warn_of_loadings,
     write_metric,
 )
+from scggml._anndata.ownership import check_metric_key
 from scggml._anndata.parts import check_finite, embed_cells
 from scggml._anndata.reading import Reading, read_target
 from scggml._anndata.selection import Selection
 from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_component_test
-from scggml._core.cohort import Cohort
+from scggml._core.cohort import Cohort, Floats
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
-from scggml._core.learn.learner import Learner, MethodName, usable_rank
+from scggml._core.learn.learner import N_COMPS, Learner, MethodName, usable_rank
 from scggml._core.learn.metric import Fit
 from scggml._core.learn.shrinkage import Shrinkage
 from scggml._core.learn.spectrum import variances
@@ -235,8 +235,7 @@ def ggml(
         summary=summary,
         seed=as_seed(rng),
     )
-    keys = Keys(key_added)
-    check_free(adata, keys)
+    check_metric_key(adata, key_added, *(["components"] if automatic else []), use_rep=use_rep, copy=copy)
     for part in (learner, reading):
         part.to_params()  # what no file could hold is refused before any work
     n_threads(n_jobs)
@@ -250,6 +249,7 @@ def ggml(
     everyone = reading.of_everyone().select(adata) if reading.covariate_keys else selection
     reading.covariates(everyone)
     reading.design(selection)  # before any cell is read
+    _check_shape(learner, features, selection)
     near = at_hand(features)
     if n_cells is not None or min_cells != 1:
         check_finite(near, n_jobs)
@@ -274,7 +274,7 @@ def ggml(
         embedded -= covariate_shifts(reading, everyone, found.adjustment, found.components)[everyone.owner]
     write_metric(
         adata,
-        keys,
+        Keys(key_added),
         entry=metric_entry(found, features, learner, reading, selection.names),
         embedded=embedded,
         loadings=loadings,
@@ -317,18 +317,39 @@ def _real_ones(
     return learner, found, tested(found)
 
 
+def _check_shape(learner: Learner, features: Features, selection: Selection) -> None:
+    """Raise for what no values of that many cells and features could carry, before any is read."""
+    n, d = len(selection.rows), len(features.names)
+    most = max(1, min(d, n - 1))
+    if learner.n_comps is not None and learner.n_comps > most:
+        _refuse_n_comps(learner.n_comps, most, features.slot, f"{n} cells, {d} features")
+    init = getattr(learner.recipe, "init", None)
+    if isinstance(init, np.ndarray):
+        k = len(init) if learner.n_comps is None and len(init) <= most else learner.n_comps
+        _check_start(init, (k or min(N_COMPS, most), d))
+
+
 def _check_rank(learner: Learner, cohort: Cohort, slot: str) -> None:
     """Raise unless the cells can carry the components, and a start that is an array fits them."""
     rank = usable_rank(cohort)
     if learner.n_comps is not None and learner.n_comps > rank:
         n_varying = int((variances(cohort) > 0).sum())
-        raise ValueError(
-            f"n_comps={learner.n_comps!r} is not between 1 and {rank}, the rank of {slot} ({len(cohort.points)} cells, "
-            f"{n_varying} of {cohort.n_features} features vary); pass n_comps={min(5, rank)}, or None for up to 5."
-        )
+        said = f"{len(cohort.points)} cells, {n_varying} of {cohort.n_features} features vary"
+        _refuse_n_comps(learner.n_comps, rank, slot, said)
     init = getattr(learner.recipe, "init", None)
-    wanted = (learner.rank(cohort), cohort.n_features)
-    if isinstance(init, np.ndarray) and init.shape != wanted:
+    if isinstance(init, np.ndarray):
+        _check_start(init, (learner.rank(cohort), cohort.n_features))
+
+
+def _refuse_n_comps(n_comps: int, rank: int, slot: str, said: str) -> None:
+    raise ValueError(
+        f"n_comps={n_comps!r} is not between 1 and {rank}, the rank of {slot} ({said}); pass n_comps={min(5, rank)}, "
+        "or None for up to 5."
+    )
+
+
+def _check_start(init: Floats, wanted: tuple[int, int]) -> None:
+    if init.shape != wanted:
         raise ValueError(
             f"Triplets: init is an array of shape {init.shape}; finite numbers of shape (n_comps, n_features) = "
             f"{wanted} are needed."

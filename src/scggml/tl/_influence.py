@@ -9,14 +9,16 @@ from anndata import AnnData
 from scggml._anndata.influence import check_donors, labels_of, read_donors, verdict, write_influence
 from scggml._anndata.messages import check_adata, logged, tell
 from scggml._anndata.metric import read_metric
+from scggml._anndata.ownership import check_results
 from scggml._anndata.points import read_points
 from scggml._anndata.reading import read_target
 from scggml._anndata.results import params
-from scggml._core.checks import check_flag, check_number, check_whole
+from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Floats, Integers, Names
 from scggml._core.explain.influence import FEWEST, centered, of_all, outliers, strangeness, without
 from scggml._core.runner import run_tasks
 from scggml._core.seeds import as_seed
+from scggml._core.threads import n_threads
 from scggml._docs import documented
 
 POINTS = 100
@@ -118,9 +120,10 @@ def influence(
     check_adata(adata)
     check_whole("n_genes", n_genes, 1)
     check_number("level", level, "a probability in (0, 1), such as 0.01", 0, 1, open_low=True)
-    check_flag("copy", copy)
     seed = as_seed(rng)
     stored = read_metric(adata, key)
+    check_results(adata, key, "influence", copy=copy)
+    n_threads(n_jobs)
     generator = np.random.default_rng(seed)
     selection = stored.reading.select(adata, quiet=True)
     donors, names = read_donors(stored.reading, selection)

@@ -4,6 +4,7 @@ from anndata import AnnData
 
 from scggml._anndata.keys import MDS, MDS_RECORD
 from scggml._anndata.messages import logged
+from scggml._anndata.ownership import check_results
 from scggml._anndata.results import write_obsm, write_uns
 from scggml._anndata.samples import read_distances
 from scggml._core.checks import check_whole
@@ -62,6 +63,7 @@ def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = F
         raise ValueError(
             f"n_comps={n_comps!r} must be between 1 and {len(D) - 1}, one less than the number of samples."
         )
+    check_results(samples, key, "mds", copy=copy)
     samples = samples.copy() if copy else samples
     coordinates, eigenvalues = classical_mds(D, n_comps)
     positive = eigenvalues[eigenvalues > 0].sum()

@@ -5,6 +5,7 @@ from anndata import AnnData
 
 from scggml._anndata.graph import write_neighbors
 from scggml._anndata.messages import logged
+from scggml._anndata.ownership import check_writable
 from scggml._anndata.samples import read_distances
 from scggml._core.checks import check_whole
 from scggml._core.seeds import as_seed
@@ -70,6 +71,7 @@ def neighbors(
     if len(D) < 3:
         raise ValueError(f"samples has {len(D)} rows; a neighbor graph needs at least 3 samples.")
     check_whole("n_neighbors", n_neighbors, 2, "; a sample is its own first neighbor")
+    check_writable(samples, copy=copy, argument="samples")
     seed = as_seed(rng)
     samples = samples.copy() if copy else samples
     write_neighbors(samples, key, D, n_neighbors, seed)

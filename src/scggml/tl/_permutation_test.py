@@ -8,13 +8,14 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.evaluation import Evaluation, read_evaluation, read_subject
+from scggml._anndata.evaluation import Design, Evaluation, Subject, read_design, read_evaluation, read_subject
 from scggml._anndata.keys import PERMUTATION_TEST
 from scggml._anndata.messages import check_adata, logged
+from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, write_uns
 from scggml._core.checks import check_whole
-from scggml._core.cohort import Floats
+from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.classify import ClassifierName
 from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned, Method
 from scggml._core.evaluate.run import main_score, ranked
@@ -23,6 +24,7 @@ from scggml._core.labelings import n_labelings, p_value, permutation_blocks, per
 from scggml._core.runner import run_tasks
 from scggml._core.samples import LabelKind, Samples, Target
 from scggml._core.seeds import as_seed
+from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Coreset, Summary
 from scggml._docs import documented
 from scggml.tl._methods import as_methods
@@ -148,6 +150,8 @@ def permutation_test(
     """
     check_adata(adata)
     check_result_key(adata, key_added, "permutation_test")
+    check_writable(adata, copy=copy)
+    n_threads(n_jobs)
     check_whole("n_permutations", n_permutations, 1)
     seed = as_seed(rng)
     subject = read_subject(
@@ -179,17 +183,17 @@ def permutation_test(
     base = ByDistance(FixedMetric("euclidean"), classifier=classifier, n_neighbors=n_neighbors)
     named = {tested if isinstance(tested, str) else "method": tested}
     found_method = next(iter(as_methods(named, base, learned, composition=cell_type_key is not None).values()))
-    evaluation = read_evaluation(adata, subject, cell_type_key=cell_type_key, strata_key=strata_key)
+    design = read_design(adata, subject, cell_type_key=cell_type_key, strata_key=strata_key)
     generator = np.random.default_rng([seed, 3])
-    trial = Trial(
-        evaluation=evaluation,
-        method=found_method,
-        split=split,
-        n_splits=n_splits,
-        n_repeats=n_repeats,
-        seed=int(generator.integers(2**31)),
-    ).with_work(generator, n_jobs)
-    labelings, possible = _labelings(evaluation, n_permutations, generator)
+    seed_of_folds = int(generator.integers(2**31))
+    given: dict[str, Any] = {"split": split, "n_splits": n_splits, "n_repeats": n_repeats}
+    # what is wrong with folds or labels is said before any cell is read
+    make_folds(design.target, design.groups, batch=design.batch, rng=np.random.default_rng(seed_of_folds), **given)
+    blocks, possible = _labelings(subject, design)
+    evaluation = read_evaluation(subject, design)
+    trial = Trial(evaluation=evaluation, method=found_method, seed=seed_of_folds, **given).with_work(generator, n_jobs)
+    values = design.target.values
+    labelings = [values] + [permute(values, blocks, generator) for _ in range(n_permutations)]
     scores = _score_all(trial, labelings, n_jobs, "permutations" if progress else None)
     observed, null = float(scores[0, 0]), scores[1:, 0]
     order = ranked(scores)
@@ -278,17 +282,17 @@ class Trial:
         return prepared[key]
 
 
-def _labelings(evaluation: Evaluation, n_permutations: int, rng: np.random.Generator) -> tuple[list[Floats], int]:
-    """Return the true labels and permuted ones, and the number of labelings that can differ in their score."""
-    values = evaluation.target.values
-    blocks = permutation_blocks(values, evaluation.groups, evaluation.strata)
-    possible = n_labelings(values, blocks, kind=evaluation.target.kind)
+def _labelings(subject: Subject, design: Design) -> tuple[list[list[Integers]], int]:
+    """Return the blocks within which labels are permuted, and how many labelings can differ in their score."""
+    values = design.target.values
+    blocks = permutation_blocks(values, design.groups, design.strata)
+    possible = n_labelings(values, blocks, kind=design.target.kind)
     if possible < 2:
         raise ValueError(
-            f"Donors, strata and batches leave no other labeling of adata.obs[{evaluation.label_key!r}] than the true "
-            "one, so nothing can be tested. Pass a strata_key with more than one label in each stratum, or None."
+            f"Donors, strata and batches leave no other labeling of adata.obs[{subject.reading.label_key!r}] than the "
+            "true one, so nothing can be tested. Pass a strata_key with more than one label in each stratum, or None."
         )
-    return [values] + [permute(values, blocks, rng) for _ in range(n_permutations)], possible
+    return blocks, possible
 
 
 def _score_all(trial: Trial, labelings: list[Floats], n_jobs: int | None, progress: str | None) -> Floats:

@@ -12,11 +12,12 @@ from scggml._anndata.features import find_basis
 from scggml._anndata.keys import PREDICTION
 from scggml._anndata.messages import check_adata, choices, logged, warn
 from scggml._anndata.metric import StoredMetric, read_metric
-from scggml._anndata.reading import Stored, read_target, reread, seed_of
+from scggml._anndata.reading import Reading, Stored, reread, seed_of
 from scggml._anndata.results import params, write_obs, write_obsm, write_uns
-from scggml._anndata.samples import samples_adata
+from scggml._anndata.samples import constant_columns, samples_adata
+from scggml._anndata.selection import Selection
 from scggml._core.checks import check_whole
-from scggml._core.cohort import Cohort, Floats, Integers, Names
+from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.evaluate.calibrate import calibrate, calibration_error, class_reach, novelty
 from scggml._core.evaluate.classify import knn_mean
 from scggml._core.folds import Fold, make_folds
@@ -24,12 +25,16 @@ from scggml._core.learn.covariates import adjust, estimate
 from scggml._core.learn.learner import Learner
 from scggml._core.runner import run_tasks
 from scggml._core.samples import Samples, Target
+from scggml._core.threads import n_threads
 from scggml._core.transport.ground import GroundMetric, cross_distances, own_distances
 from scggml._core.transport.solver import Solver
 from scggml._docs import documented
 
 UNLIKE = 3.5
 """Robust z-score from which on a sample counts as unlike the reference (Iglewicz and Hoaglin)."""
+
+RESULTS = (PREDICTION, "neighbors", "novelty", "unlike_reference")
+"""Columns that are written for labels of any kind."""
 
 COVERED = 0.9
 """Share of held-out donors that the interval of a predicted number holds."""
@@ -138,20 +143,24 @@ def predict(
         ("n_repeats", n_repeats, 1),
     ):
         check_whole(name, number, least)
+    n_threads(n_jobs)
     stored = read_metric(reference, key)
     # What is not given is read as it was for learning: a metric of coresets, say, is calibrated on coresets.
     reading = reread(stored.reading, groups_key=groups_key, n_cells=n_cells, seed=seed_of(rng))
     stored = replace(stored, reading=reading)
     how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
-    known, target, names = _read_reference(stored, reference, **how)
-    new, out = _read_new(stored, adata, sample_key, **how)
+    selection, target = stored.select(reference)
+    reading_of_new = _reading_of_new(stored, sample_key)
+    selection_of_new = _select_new(reading_of_new, adata, target)
+    stored.locate(adata)
+    groups = reading.groups(selection)
+    n_splits = min(n_splits, len(np.unique(groups)))  # the default must not fail where there are fewer donors
     # One seed, several streams: 0 draws cells, 1 summaries, 2 is for learning, and 3 for folds, here as in other
     # evaluations. Taking fewer cells then changes no fold.
     generator = np.random.default_rng([stored.reading.seed, 3])
-
-    # The default must not fail where there are fewer donors than folds.
-    n_splits = min(n_splits, len(np.unique(known.groups)))
-    folds = make_folds(target, known.groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
+    folds = make_folds(target, groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
+    known, names = stored.samples(selection, **how), selection.names
+    new, out = _read_new(stored, reading_of_new, selection_of_new, **how)
     # Euclidean plans know no label, so all folds may share them. The samples come before any adjustment: effects of
     # covariates are estimated in each fold, from its training donors.
     shared = stored.learner.with_work(known, rng=generator, n_jobs=n_jobs)
@@ -204,16 +213,10 @@ def predict(
     return out
 
 
-def _read_reference(stored: StoredMetric, reference: AnnData, **how: Any) -> tuple[Samples, Target, Names]:
-    """Return the samples that the metric was learned from, with their labels and names."""
-    selection, samples = stored.training(reference, **how)
-    return samples, read_target(stored.reading, selection), selection.names
-
-
-def _read_new(stored: StoredMetric, adata: AnnData, sample_key: str | None, **how: Any) -> tuple[Samples, AnnData]:
-    """Return new samples, read as those of the reference but for labels, donors and batches, and their AnnData."""
+def _reading_of_new(stored: StoredMetric, sample_key: str | None) -> Reading:
+    """Return how new samples are read: as those of the reference, but for labels, donors and batches."""
     # These columns need not exist for new samples, and must not matter if they do: labels are what is predicted.
-    reading = replace(
+    return replace(
         reread(stored.reading, sample_key=sample_key),
         label_key=None,
         label_kind="auto",
@@ -221,7 +224,26 @@ def _read_new(stored: StoredMetric, adata: AnnData, sample_key: str | None, **ho
         groups_key=None,
         batch_key=None,
     )
+
+
+def _select_new(reading: Reading, adata: AnnData, target: Target) -> Selection:
+    """Choose the new samples; raise if they have columns of the user's in the place of the results."""
     selection = reading.select(adata)
+    reading.design(selection)
+    results = RESULTS + (("low", "high") if target.kind == "numbers" else ("probability",))
+    taken = [name for name in constant_columns(selection) if name in results]
+    if taken:
+        others = {name: f"other_{name}" for name in taken}
+        raise ValueError(
+            f"adata.obs[{taken[0]!r}] has one value in each sample, so that the samples would have it, too, where "
+            f"sg.tl.predict writes {choices(results)}. Rename it: adata.obs = adata.obs.rename(columns={others!r})."
+        )
+    return selection
+
+
+def _read_new(stored: StoredMetric, reading: Reading, selection: Selection, **how: Any) -> tuple[Samples, AnnData]:
+    """Return new samples and their AnnData."""
+    adata = selection.adata
     samples = reading.samples(selection, stored.locate(adata), **how)
     return samples, samples_adata(
         selection,

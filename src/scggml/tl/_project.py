@@ -10,13 +10,13 @@ from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.metric import (
     StoredMetric,
-    check_free,
     gene_loadings,
     match_loadings,
     read_metric,
     read_metric_entry,
     write_metric,
 )
+from scggml._anndata.ownership import check_metric_key
 from scggml._anndata.parts import embed_cells
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Floats
@@ -78,9 +78,8 @@ def project(
     check_adata(adata)
     check_adata(reference, "reference")
     stored = read_metric(reference, key)
-    keys = Keys(key)
-    check_free(adata, keys)
     use_rep = stored.reading.use_rep
+    check_metric_key(adata, key, use_rep=use_rep, copy=copy, argument="key")
     # cells of all samples are moved by their covariates
     selection = None if stored.adjustment is None else stored.reading.of_everyone().select(adata)
     if not has_rep(adata, use_rep) and has_rep(reference, use_rep):
@@ -92,6 +91,7 @@ def project(
                 "it out."
             )
         embedded = stored.embed(adata, selection)
+    keys = Keys(key)
     loadings = match_loadings(adata, reference, keys)
     adata = adata.copy() if copy else adata
     write_metric(adata, keys, entry=deepcopy(read_metric_entry(reference, key)), embedded=embedded, loadings=loadings)

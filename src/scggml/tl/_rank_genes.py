@@ -7,6 +7,7 @@ from anndata import AnnData
 from scggml._anndata.changes import read_changes
 from scggml._anndata.messages import logged
 from scggml._anndata.metric import read_metric
+from scggml._anndata.ownership import check_results
 from scggml._anndata.ranking import By, check_by, check_loadings, write_ranking
 from scggml._anndata.results import params
 from scggml._core.threads import n_threads
@@ -139,6 +140,7 @@ def rank_genes(
     n_threads(n_jobs)
     stored = read_metric(adata, key)
     check_loadings(adata, stored, by)
+    check_results(adata, key, "genes", copy=copy)
     found = read_changes(
         adata, stored, cell_type_key=cell_type_key, contrast=contrast, layer=layer, n_jobs=n_jobs, progress=progress
     )

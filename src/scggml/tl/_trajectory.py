@@ -12,6 +12,7 @@ from scggml._anndata.covariates import read_groups, record_of
 from scggml._anndata.drawn import sample_genes
 from scggml._anndata.genes import Component
 from scggml._anndata.messages import check_adata, choices, columns, logged, tell
+from scggml._anndata.ownership import check_results
 from scggml._anndata.results import params
 from scggml._anndata.samples import read_distances
 from scggml._anndata.study import Study, read_label
@@ -30,10 +31,11 @@ from scggml._anndata.trajectory import (
     source_of_scores,
     write_trajectory,
 )
-from scggml._core.checks import check_flag, check_whole
+from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers
 from scggml._core.explain.trends import association, association_test, basis, both_rates, contrasts, curves, curves_test
 from scggml._core.seeds import as_seed
+from scggml._core.threads import n_threads
 from scggml._docs import documented
 
 STREAM = 7
@@ -185,7 +187,8 @@ def trajectory(
         raise ValueError(f"samples has {samples.n_obs} rows; an order needs at least {FEWEST} samples.")
     for name, value, least in (("n_neighbors", n_neighbors, 2), ("n_folds", n_folds, 2), ("n_perm", n_perm, 1)):
         check_whole(name, value, least)
-    check_flag("copy", copy)
+    check_results(samples, key, "trajectory", copy=copy)
+    n_threads(n_jobs)
     seed = as_seed(rng)
     source, number = _source(samples, adata, key, component=component, root=root, n_jobs=n_jobs)
     study = _study(samples, key, source, label_key=label_key, groups_key=groups_key, batch_key=batch_key)
@@ -205,11 +208,13 @@ def trajectory(
     elif by_cells is not None and selection is not None:
         order = by_cells(selection)
         order = (order - order.min()) / max(float(np.ptp(order)), 1e-300)
+    followed = by_cells is not None and selection is not None and source.seen != "training"
+    expression = expression_of(selection.adata, source.stored, layer) if followed and selection is not None else None
     follows = _follow(adata, source, study, order, n_perm=n_perm, seed=seed, n_jobs=n_jobs, progress=progress)
     found = _Found({"genes": _described(samples, study, order)})
     sizes = np.zeros(0, dtype=np.int64) if selection is None else selection.sizes
     tested = np.flatnonzero(sizes >= n_folds).astype(np.int64)  # others cannot be split
-    if by_cells is not None and selection is not None and source.seen != "training" and len(tested) >= FEWEST:
+    if by_cells is not None and selection is not None and expression is not None and len(tested) >= FEWEST:
         measure = by_cells
         if number is None:
             start = int(np.searchsorted(tested, begin)) if begin in tested else int(np.argmin(order[tested]))
@@ -217,7 +222,7 @@ def trajectory(
         folds = read_folds(
             measure,
             selection.take(tested),
-            expression_of(selection.adata, source.stored, layer),
+            expression,
             cell_type_key,
             n_folds=n_folds,
             rng=np.random.default_rng([seed, STREAM, 0]),
@@ -343,6 +348,7 @@ def _follow(
         rng = np.random.default_rng([seed, STREAM, 1])
         p = association_test(place, values, among.blocks, ordered=label.ordered, n_perm=n_perm, rng=rng)
     elif source.seen == "held out" and adata is not None and source.stored is not None:
+        check_results(adata, source.stored.key, "components")
         gate = Gate.of(adata, source.stored, seed=seed, own=True, n_jobs=n_jobs, progress=progress)
         p = gate.p
     measure = "Spearman correlation" if label.ordered else "share of the variance of ranks"

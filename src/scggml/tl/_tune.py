@@ -9,9 +9,10 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.evaluation import read_evaluation, read_subject
+from scggml._anndata.evaluation import read_design, read_evaluation, read_subject
 from scggml._anndata.keys import TUNING
 from scggml._anndata.messages import check_adata, choices, logged
+from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, table, write_uns
 from scggml._core.checks import check_whole
@@ -22,6 +23,7 @@ from scggml._core.folds import make_folds
 from scggml._core.learn.learner import Learner, usable_rank
 from scggml._core.samples import LabelKind
 from scggml._core.seeds import as_seed
+from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._docs import documented
 from scggml.tl._cross_validate import CONFIDENCE, entry, run_folds
@@ -142,6 +144,8 @@ def tune(
     """
     check_adata(adata)
     check_result_key(adata, key_added, "cross_validation")
+    check_writable(adata, copy=copy)
+    n_threads(n_jobs)
     seed = as_seed(rng)
     _check_search(search, n_trials)
     for name, number, low in (("n_inner_splits", n_inner_splits, 2), ("n_inner_repeats", n_inner_repeats, 1)):
@@ -170,14 +174,15 @@ def tune(
     )
     build = Build(subject.learner)
     values = _check_space(_usual_space(subject.learner) if space is None else space, build)
-    evaluation = read_evaluation(adata, subject)
+    design = read_design(adata, subject)
+    generator = np.random.default_rng([seed, 3])
+    folds = make_folds(design.target, design.groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
+    evaluation = read_evaluation(subject, design)
     everyone = evaluation.samples(None)
     values = _within_rank(values, usable_rank(everyone.cohort), given=space is not None)
-    generator = np.random.default_rng([seed, 3])
     tuned = Tuned(values, build, search, n_trials, n_inner_splits, n_inner_repeats)
     first = {name: options[0] for name, options in values.items()}
     methods: dict[str, Method] = {"tuned": tuned, "untuned": build(first), "majority": Majority()}
-    folds = make_folds(evaluation.target, evaluation.groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
     results = run_folds(evaluation, folds, methods, seed, n_jobs=n_jobs, progress="tuning" if progress else None)
     best, inner = tuned.choose(everyone, evaluation.target, rng=generator)
     arguments = evaluation.params() | params(

@@ -84,6 +84,28 @@ def _inverse(scales: Floats) -> Floats:
     return np.divide(1.0, scales, out=np.zeros_like(scales), where=scales > 0)
 
 
+def split_donors(
+    target: Target, groups: Integers, *, n_splits: int, rng: np.random.Generator
+) -> tuple[Integers, list[tuple[int, int]]]:
+    """Return (P,) the fold of each sample, and the folds that are left out, single ones twice and then each two.
+
+    Raises unless there is enough to learn from without any two folds.
+    """
+    check_whole("n_splits", n_splits, 3, " folds, since two are left out at a time")
+    n_splits = min(n_splits, len(np.unique(groups)))
+    if n_splits < 3:
+        raise TooFewDonorsError(
+            f"There are {n_splits} donors; at least 3 are needed, since two folds are left out at a time."
+        )
+    fold = np.empty(len(groups), dtype=np.int64)
+    for part in make_folds(target, groups, n_splits=n_splits, n_repeats=1, rng=rng):
+        fold[part.test] = part.fold
+    n_folds = int(fold.max()) + 1
+    left_out = [(f, f) for f in range(n_folds)] + list(combinations(range(n_folds), 2))
+    _check(target, [np.flatnonzero(~np.isin(fold, out)) for out in left_out])
+    return fold, left_out
+
+
 def cross_fit(
     learner: Learner,
     samples: Samples,
@@ -95,20 +117,9 @@ def cross_fit(
     progress: bool = False,
 ) -> CrossFit:
     """Learn a metric without each fold of donors and without each two of them, settings decided again each time."""
-    check_whole("n_splits", n_splits, 3, " folds, since two are left out at a time")
-    n_splits = min(n_splits, len(np.unique(samples.groups)))
-    if n_splits < 3:
-        raise TooFewDonorsError(
-            f"There are {n_splits} donors; at least 3 are needed, since two folds are left out at a time."
-        )
-    fold = np.empty(samples.n_samples, dtype=np.int64)
-    for part in make_folds(target, samples.groups, n_splits=n_splits, n_repeats=1, rng=rng):
-        fold[part.test] = part.fold
-    n_folds = int(fold.max()) + 1
-    left_out = [(f, f) for f in range(n_folds)] + list(combinations(range(n_folds), 2))
+    fold, left_out = split_donors(target, samples.groups, n_splits=n_splits, rng=rng)
     seeds = rng.integers(2**63, size=len(left_out))
     tasks = [(np.flatnonzero(~np.isin(fold, out)), seed) for out, seed in zip(left_out, seeds, strict=True)]
-    _check(target, [train for train, _ in tasks])
     shared = learner.with_work(samples, rng=rng, n_jobs=n_jobs)
     fits = run_tasks(
         _LeftOut(learner, shared, target).fit,
