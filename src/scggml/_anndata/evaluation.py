@@ -10,11 +10,12 @@ from anndata import AnnData
 from scipy import sparse
 
 from scggml._anndata.copies import check_copies
-from scggml._anndata.features import Features, Mask, read_features
+from scggml._anndata.features import Features, Mask, not_finite, raise_faults, read_features
 from scggml._anndata.metric import StoredMetric, needs_everything, pca_axes, read_metric
 from scggml._anndata.preprocess import Preprocess, Step
 from scggml._anndata.reading import Reading
 from scggml._anndata.selection import Selection
+from scggml._core.checks import usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
 from scggml._core.folds import Fold
 from scggml._core.learn.choice import summarize
@@ -141,7 +142,7 @@ class Evaluation:
                 "both."
             )
         for part, what in ((first, "training"), (second, "held-out")):
-            if not np.isfinite(part).all():
+            if not usable(part).all():
                 raise ValueError(
                     f"preprocess returned values that are NaN or infinite for {what} cells; features must be finite."
                 )
@@ -349,13 +350,8 @@ def _cells(selection: Selection, features: Features) -> AnnData:
 def _check_finite(cells: AnnData, features: Features) -> None:
     X = cells.X
     if sparse.issparse(X):
-        if np.isfinite(X.data).all():
+        if usable(X.data).all():
             return
         X = X.toarray()
-    bad = np.argwhere(~np.isfinite(X))
-    if len(bad):
-        raise ValueError(
-            f"{features.slot} has {len(bad)} values that are NaN or infinite; the first is in cell "
-            f"{str(cells.obs_names[bad[0, 0]])!r}, feature {str(features.names[bad[0, 1]])!r}. Leave such cells or "
-            "features out, or impute them."
-        )
+    faults = not_finite(X)
+    raise_faults(replace(features, matrix=X, columns=None, cells=cells.obs_names), faults)

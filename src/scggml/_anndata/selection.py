@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from scggml._anndata.features import Fault, Features, raise_faults
 from scggml._anndata.messages import choices, find_column, warn
 from scggml._anndata.parts import Cells, Recipe, read_parts
-from scggml._core.checks import check_whole
+from scggml._core.checks import check_whole, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Origin, Points
 from scggml._core.samples import LabelKind, Target, make_target
 from scggml._core.transport.coreset import Coreset
@@ -129,8 +129,8 @@ class Selection:
         """Return (P,) number of each sample; raise and show the first value that is not one."""
         column, text = self._per_sample(key, argument)
         found = as_numbers(column)
-        if found is None or not np.isfinite(found).all():
-            bad = str(text[0] if found is None else text[~np.isfinite(found)][0])
+        if found is None or not usable(found).all():
+            bad = str(text[0] if found is None else text[~usable(found)][0])
             raise ValueError(
                 f"adata.obs[{key!r}] ({argument}) has {bad!r}; numbers are needed (of a category make one, such as "
                 f"adata.obs[{key!r}] == {bad!r})."

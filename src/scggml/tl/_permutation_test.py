@@ -12,7 +12,7 @@ from scggml._anndata.evaluation import Evaluation, read_evaluation, read_subject
 from scggml._anndata.keys import PERMUTATION_TEST
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.preprocess import Preprocess
-from scggml._anndata.results import check_result_key, params, write_uns
+from scggml._anndata.results import check_result_key, params, write_result
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats
 from scggml._core.evaluate.classify import ClassifierName
@@ -219,7 +219,7 @@ def permutation_test(
         ),
     }
     adata = adata.copy() if copy else adata
-    write_uns(adata, key_added, found)
+    write_result(adata, key_added, found)
     return adata if copy else None
 
 
