@@ -7,16 +7,43 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scggml._anndata.forms import OPTIONS, Entry
 from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, N_CELLS, PREDICTION, Keys
 from scggml._anndata.messages import choices, warn
-from scggml._anndata.results import write_uns
+from scggml._anndata.results import find_result, write_result
 from scggml._anndata.samples import is_numbers, size_columns
 from scggml._anndata.selection import as_text, value_order
+from scggml._core.checks import LARGEST, usable
 from scggml._core.cohort import Integers
 from scggml._core.evaluate.variance import Covariate
 
 DEPTHS = (DEPTH, *DEPTH_OF_CELLS)
 """Columns that may hold the sequencing depth."""
+
+RECORD = {
+    **{name: Entry("text", optional=True) for name in ("metric", "sample_key", "label_key", "seen", "fingerprint")},
+    "features": Entry("text", ("features",), optional=True),
+    "reading": Entry("options", optional=True),
+}
+
+ENDINGS = ("", "_given_label")
+"""Of the columns about a covariate alone, and beyond the label."""
+
+MEASURED = ("r2_adjusted", "r2_null95", "p_adjusted")
+"""What these say, as far as it is drawn."""
+
+FORM = {
+    "table": Entry(
+        "table",
+        numbers=(
+            "n_samples",
+            *(f"{name}{end}" for end in ENDINGS for name in ("r2_adjusted", "r2_null95", "p_adjusted")),
+        ),
+        text=("covariate",),
+    ),
+    "params": OPTIONS,
+    "seen": Entry("text", optional=True),
+}
 
 PREDICTED = (PREDICTION, "probability", "low", "high", "neighbors", "novelty", "unlike_reference")
 """Columns that `tl.predict` writes."""
@@ -24,8 +51,20 @@ PREDICTED = (PREDICTION, "probability", "low", "high", "neighbors", "novelty", "
 
 def record_of(samples: AnnData, key: str) -> Mapping[str, Any]:
     """Return what is stored about how distances were computed, nothing if it is not stored."""
-    entry = samples.uns.get(Keys(key).distances)
-    return entry if isinstance(entry, Mapping) else {}
+    call = f"samples = sg.tl.distances(adata, key={key!r})"
+    return find_result(samples, Keys(key).distances, call, RECORD, name="samples") or {}
+
+
+def belongs_to_others(samples: AnnData, key: str, entry: Mapping[str, Any]) -> bool:
+    """Return whether a result of distances is of those of another metric than they are of now."""
+    now = record_of(samples, key).get("fingerprint")
+    return now is not None and "fingerprint" in entry and str(entry["fingerprint"]) != str(now)
+
+
+def origin_of(samples: AnnData, key: str) -> dict[str, str]:
+    """Return the fingerprint of the metric that distances are of, as results of them keep it."""
+    record = record_of(samples, key)
+    return {"fingerprint": str(record["fingerprint"])} if "fingerprint" in record else {}
 
 
 def sample_column(samples: AnnData, key: object, argument: str) -> pd.Series:
@@ -101,10 +140,11 @@ def read_covariate(samples: AnnData, name: str, argument: str) -> Covariate:
     known = column.notna().to_numpy()
     if _is_number(column) and column[known].nunique() != 2:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        endless = np.flatnonzero(np.isinf(values))
+        endless = np.flatnonzero(~(usable(values) | np.isnan(values)))
         if len(endless):
+            what = "infinite" if np.isinf(values).any() else f"above {LARGEST:g}, whose squares overflow,"
             raise ValueError(
-                f"samples.obs[{name!r}] ({argument}) is infinite for {len(endless)} samples (the first is "
+                f"samples.obs[{name!r}] ({argument}) is {what} for {len(endless)} samples (the first is "
                 f"{samples.obs_names[endless[0]]!r}); write missing values as NaN."
             )
         return Covariate(name, "numeric", values)
@@ -130,18 +170,23 @@ def read_groups(samples: AnnData, groups_key: str | None, argument: str = "group
 
 def write_covariates(samples: AnnData, key: str, entry: Mapping[str, Any]) -> None:
     """Write what covariates explain of the distances `key` into `.uns`."""
-    write_uns(samples, Keys(key).covariates, dict(entry))
+    write_result(samples, Keys(key).covariates, dict(entry) | origin_of(samples, key))
 
 
 def read_covariates(samples: AnnData, key: str) -> Mapping[str, Any]:
     """Return what covariates explain of the distances `key`; if it is missing, the message lists what is stored."""
-    entry = samples.uns.get(Keys(key).covariates)
-    if not (isinstance(entry, Mapping) and "table" in entry):
+    call = f"sg.tl.covariates(samples, key={key!r})"
+    entry = find_result(samples, Keys(key).covariates, call, FORM, name="samples")
+    if entry is None:
         ending = Keys("").covariates
         stored = [name.removesuffix(ending) for name in samples.uns if name.endswith(ending)]
         raise KeyError(
-            f"No {Keys(key).covariates!r} in samples.uns; stored for {choices(stored)}. Compute it with "
-            f"sg.tl.covariates(samples, key={key!r})."
+            f"No {Keys(key).covariates!r} in samples.uns; stored for {choices(stored)}. Compute it with {call}."
+        )
+    if belongs_to_others(samples, key, entry):
+        raise ValueError(
+            f"samples.uns[{Keys(key).covariates!r}] is of distances of another metric than samples.obsp["
+            f"{Keys(key).distances!r}] has now; call {call} again."
         )
     return entry
 

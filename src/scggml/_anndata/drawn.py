@@ -8,18 +8,44 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from scggml._anndata.covariates import belongs_to_others, record_of
 from scggml._anndata.features import find_basis
+from scggml._anndata.forms import OPTIONS, Entry, check_entry
 from scggml._anndata.graph import GRAPHED
 from scggml._anndata.keys import MDS, MDS_RECORD, N_CELLS, NEIGHBORS, PREDICTION, Keys, distance_keys
 from scggml._anndata.messages import choices
-from scggml._anndata.metric import StoredMetric, check_derived, read_metric
-from scggml._anndata.ranking import read_stability
+from scggml._anndata.metric import StoredMetric, check_derived, read_cells, read_metric
+from scggml._anndata.ranking import SPREAD, read_stability
+from scggml._anndata.results import find_result
 from scggml._anndata.samples import size_columns
 from scggml._arguments import shown
 from scggml._core.cohort import Floats, Integers
 
 MADE_BY = {"mds": "sg.tl.mds(samples)", "umap": "sg.tl.neighbors(samples); sc.tl.umap(samples)"}
 """Calls that make coordinates of samples."""
+
+
+PREDICT = "samples = sg.tl.predict(adata, reference)"
+
+MDS_FORM = {
+    "key": Entry("text", optional=True),
+    "eigenvalues": Entry("numbers", ("samples",), optional=True),
+    "variance_ratio": Entry("numbers", ("coordinates",)),
+}
+
+ATTRIBUTION = {
+    "seen": Entry("text", optional=True),
+    "types": Entry(
+        "table",
+        numbers=("excess", "excess_state", "excess_composition"),
+        text=("class_a", "class_b", "cell_type"),
+        optional=True,
+    ),
+}
+
+PLAN = {"distance": Entry("numbers"), "sample_a": Entry("text"), "sample_b": Entry("text")}
+
+PREDICTED = {"classes": Entry("text", ("classes",), optional=True), "params": OPTIONS}
 
 
 def obs_column(samples: AnnData, key: str, argument: str = "color") -> pd.Series:
@@ -127,8 +153,8 @@ def grouped(samples: AnnData, values: Floats, by: list[str], more: list[str]) ->
 
 def seen(samples: AnnData, key: str) -> str | None:
     """Return whether distances are of samples that the metric was learned on ("training", "held out", "other")."""
-    entry = samples.uns.get(Keys(key).distances)
-    return str(entry["seen"]) if isinstance(entry, Mapping) and "seen" in entry else None
+    entry = record_of(samples, key)
+    return str(entry["seen"]) if "seen" in entry else None
 
 
 def is_learned(samples: AnnData) -> bool:
@@ -139,8 +165,8 @@ def is_learned(samples: AnnData) -> bool:
 def key_of(samples: AnnData, basis: str) -> str | None:
     """Return the key of the distances that coordinates come from, if they say so."""
     if is_mds(samples, basis):
-        entry = samples.uns.get(MDS_RECORD)
-        return str(entry["key"]) if isinstance(entry, Mapping) and "key" in entry else None
+        entry = _mds_record(samples)
+        return None if entry is None or "key" not in entry else str(entry["key"])
     if not basis.removeprefix("X_").startswith(GRAPHED):
         return None
     graph = samples.uns.get(NEIGHBORS)
@@ -154,43 +180,74 @@ def is_mds(samples: AnnData, basis: str) -> bool:
 
 
 def mds_shares(samples: AnnData) -> Floats | None:
-    """Return the share of the distances that each coordinate of `tl.mds` shows."""
-    return np.asarray(samples.uns["mds"]["variance_ratio"]) if "mds" in samples.uns else None
+    """Return the share of the distances that each coordinate of `tl.mds` shows, None if it is not known."""
+    entry = _mds_record(samples)
+    return None if entry is None else np.asarray(entry["variance_ratio"], dtype=np.float64)
+
+
+def _mds_record(samples: AnnData) -> Mapping[str, Any] | None:
+    """Return what `tl.mds` wrote about its coordinates; None for what something else wrote under this name."""
+    entry = samples.uns.get(MDS_RECORD)
+    if not isinstance(entry, Mapping) or entry.keys().isdisjoint(MDS_FORM.keys()):
+        return None
+    found = find_result(samples, MDS_RECORD, "sg.tl.mds(samples)", MDS_FORM, name="samples")
+    if found is not None and belongs_to_others(samples, str(found.get("key", "")), found):
+        raise ValueError(
+            f"samples.obsm[{MDS!r}] shows distances of another metric than samples.obsp["
+            f"{Keys(str(found['key'])).distances!r}] has now; call sg.tl.mds(samples, key={str(found['key'])!r}) again."
+        )
+    return found
 
 
 def attributed_cells(adata: AnnData, stored: StoredMetric) -> tuple[Floats, pd.Series]:
     """Return the cells in the learned space, and how much farther each is from other classes than from its own."""
     keys = Keys(stored.key)
     call = f"sg.tl.attribute(adata, key={stored.key!r})"
-    if keys.excess not in adata.obs or keys.attribution not in adata.uns:
+    entry = _attribution(adata, stored)
+    if keys.excess not in adata.obs:
         raise KeyError(f"No {keys.excess!r} in adata.obs; compute it with {call}.")
-    check_derived(adata.uns[keys.attribution], stored, f"adata.obs[{keys.excess!r}]", call)
-    held_out = attribution_seen(adata, stored.key) == "held out" and keys.held_out_cells in adata.obsm
+    held_out = entry.get("seen") == "held out" and keys.held_out_cells in adata.obsm
     slot = keys.held_out_cells if held_out else keys.cells
-    return np.asarray(adata.obsm[slot]), adata.obs[keys.excess].astype(np.float64)
+    excess = adata.obs[keys.excess]
+    if not pd.api.types.is_float_dtype(excess) or np.isinf(excess).any():
+        raise ValueError(f"adata.obs[{keys.excess!r}] does not hold finite numbers; call {call} again.")
+    return read_cells(adata, stored, slot), excess.astype(np.float64)
 
 
 def attribution_seen(adata: AnnData, key: str) -> str | None:
     """Return whether attribution is of samples that the metric was learned on."""
-    found = adata.uns[Keys(key).attribution].get("seen")
+    found = _attribution(adata, read_metric(adata, key)).get("seen")
     return None if found is None else str(found)
 
 
 def attributed_types(adata: AnnData, key: str) -> pd.DataFrame | None:
     """Return what each cell type adds to the gap, None if `tl.attribute` was not given types."""
-    table: pd.DataFrame | None = adata.uns[Keys(key).attribution].get("types")
+    table: pd.DataFrame | None = _attribution(adata, read_metric(adata, key)).get("types")
     return table
+
+
+def _attribution(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any]:
+    """Return what `tl.attribute` wrote for the metric as it is now."""
+    slot, call = Keys(stored.key).attribution, f"sg.tl.attribute(adata, key={stored.key!r})"
+    entry = find_result(adata, slot, call, ATTRIBUTION)
+    if entry is None:
+        raise KeyError(f"No {slot!r} in adata.uns; compute it with {call}.")
+    check_derived(entry, stored, f"adata.uns[{slot!r}]", call)
+    return entry
 
 
 def stability_params(adata: AnnData, key: str) -> Mapping[str, Any]:
     """Return the arguments of `tl.gene_stability`, if it drew donors for the metric as it is now."""
     found = read_stability(adata, read_metric(adata, key))
-    if found is None or "lower" not in found:
+    if found is None or not {*SPREAD, "params"} <= found.keys():
         raise KeyError(
             f"No intervals of the metric {key!r} in adata.uns[{Keys(key).stability!r}]; draw donors with "
             f"sg.tl.gene_stability(adata, key={key!r}, n_boot=100)."
         )
     params: Mapping[str, Any] = found["params"]
+    again = f"call sg.tl.gene_stability(adata, key={key!r}) again."
+    form = {"level": Entry("numbers"), "n_top": Entry("whole numbers")}
+    check_entry(params, f"adata.uns[{Keys(key).stability!r}]['params']", again, form)
     return params
 
 
@@ -200,6 +257,7 @@ def plan_info(plan: AnnData) -> Mapping[str, Any]:
         if name not in getattr(plan, slot):
             raise KeyError(f"No {name!r} in plan.{slot}; make it with plan = sg.tl.plan(adata, sample_a, sample_b).")
     info: Mapping[str, Any] = plan.uns["plan"]
+    check_entry(info, "plan.uns['plan']", "call plan = sg.tl.plan(adata, sample_a, sample_b) again.", PLAN)
     return info
 
 
@@ -222,13 +280,29 @@ def plan_entries(plan: AnnData) -> tuple[Integers, Integers, Floats, Floats]:
 
 def predicted_classes(samples: AnnData, unlike: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the class probabilities of new samples, and which of these are unlike the reference."""
-    if PREDICTION not in samples.uns:
-        raise KeyError("samples.uns holds no 'prediction'; make it with samples = sg.tl.predict(adata, reference).")
+    read_prediction(samples)
     if PREDICTION not in samples.obsm:
         raise ValueError(
             "samples.obsm holds no 'prediction': the label is a number, which has no class probabilities. Its "
             "predictions and their intervals are in samples.obs[['prediction', 'low', 'high']]."
         )
-    classes = [str(name) for name in samples.uns[PREDICTION]["classes"]]
-    table = pd.DataFrame(np.asarray(samples.obsm[PREDICTION]), index=samples.obs_names, columns=classes)
-    return table, samples.obs[unlike].to_numpy(dtype=bool)
+    again, found = f"call {PREDICT} again.", np.asarray(samples.obsm[PREDICTION])
+    classes = [str(name) for name in read_prediction(samples)["classes"]]
+    numbers = found.shape == (samples.n_obs, len(classes)) and np.issubdtype(found.dtype, np.number)
+    if not numbers or not (np.isfinite(found) & (found >= 0)).all() or not np.allclose(found.sum(axis=1), 1, atol=1e-3):
+        raise ValueError(
+            f"samples.obsm[{PREDICTION!r}] does not hold probabilities of the {len(classes)} classes "
+            f"{choices(classes)} that add up to 1; {again}"
+        )
+    column = obs_column(samples, unlike, "column")
+    if not pd.api.types.is_bool_dtype(column):
+        raise ValueError(f"samples.obs[{unlike!r}] holds {column.dtype}, where flags are needed; {again}")
+    return pd.DataFrame(found, index=samples.obs_names, columns=classes), column.to_numpy(dtype=bool)
+
+
+def read_prediction(samples: AnnData) -> Mapping[str, Any]:
+    """Return what `tl.predict` wrote about its predictions."""
+    entry = find_result(samples, PREDICTION, PREDICT, PREDICTED, name="samples")
+    if entry is None:
+        raise KeyError("samples.uns holds no 'prediction'; make it with samples = sg.tl.predict(adata, reference).")
+    return entry

@@ -17,7 +17,9 @@ from scggml._anndata.features import (
     check_varied,
     find_basis,
     largest_whole,
+    not_finite,
     pca_loadings_slot,
+    raise_faults,
     read_features,
     varies,
     warn_of_counts,
@@ -27,7 +29,7 @@ from scggml._anndata.metric import StoredMetric, needs_everything, pca_axes, rea
 from scggml._anndata.preprocess import Preprocess, Step
 from scggml._anndata.reading import Reading
 from scggml._anndata.selection import Selection
-from scggml._core.checks import as_real
+from scggml._core.checks import as_real, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
 from scggml._core.folds import Fold
 from scggml._core.learn.choice import summarize
@@ -161,7 +163,7 @@ class Evaluation:
                 "both."
             )
         for part, what in ((first, "training"), (second, "held-out")):
-            if not np.isfinite(part).all():
+            if not usable(part).all():
                 raise ValueError(
                     f"preprocess returned values that are NaN or infinite for {what} cells; features must be finite."
                 )
@@ -347,7 +349,8 @@ def _seen(reading: Reading, step: Step | None) -> str | None:
 def _warn_of_missing_axes(adata: AnnData, stored: StoredMetric) -> None:
     """Warn of a PCA that cannot be refitted to training cells since its loadings are missing."""
     name = str(stored.reading.use_rep)
-    if stored.reading.use_rep is not None and find_basis(adata, name) in PCA_LOADINGS and pca_axes(adata, name) is None:
+    missing = pca_axes(adata, name, len(stored.features)) is None
+    if stored.reading.use_rep is not None and find_basis(adata, name) in PCA_LOADINGS and missing:
         warn(
             f"adata.varm[{pca_loadings_slot(adata, name)!r}] has no loadings of use_rep={name!r}, so its PCA cannot be "
             "refitted in each fold: it is taken as it is and has seen the held-out cells. Compute it again "
@@ -411,13 +414,8 @@ def _cells(selection: Selection, features: Features) -> AnnData:
 def _check_finite(cells: AnnData, features: Features) -> None:
     X = cells.X
     if sparse.issparse(X):
-        if np.isfinite(X.data).all():
+        if usable(X.data).all():
             return
         X = X.toarray()
-    bad = np.argwhere(~np.isfinite(X))
-    if len(bad):
-        raise ValueError(
-            f"{features.slot} has {len(bad)} values that are NaN or infinite; the first is in cell "
-            f"{str(cells.obs_names[bad[0, 0]])!r}, feature {str(features.names[bad[0, 1]])!r}. Leave such cells or "
-            "features out, or impute them."
-        )
+    faults = not_finite(X)
+    raise_faults(replace(features, matrix=X, columns=None, cells=cells.obs_names), faults)

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from scggml._anndata.columns import as_flags, as_matrix
 from scggml._anndata.messages import check_adata, choices, warn
+from scggml._core.checks import LARGEST, usable
 from scggml._core.cohort import Cohort, Integers, Names, Points
 from scggml._core.learn.spectrum import variances
 
@@ -45,6 +46,8 @@ class Features:
         Their positions; None for all.
     cells
         (n_obs,) names of the rows.
+    named
+        Whether the data name the columns; those of an array of `.obsm` have their position alone.
     """
 
     matrix: Any
@@ -52,6 +55,7 @@ class Features:
     names: Names
     columns: Integers | None
     cells: pd.Index
+    named: bool = True
 
     @property
     def dtype(self) -> type[np.float32] | type[np.float64]:
@@ -170,6 +174,7 @@ def _read_obsm(adata: AnnData, use_rep: str, mask_var: Mask) -> Features:
             f"mask_var selects genes of .X or a layer, but use_rep={use_rep!r} takes adata.obsm; pass one of them."
         )
     matrix = adata.obsm[slot]
+    named = isinstance(matrix, pd.DataFrame)
     if isinstance(matrix, pd.DataFrame):
         names, matrix = matrix.columns.to_numpy().astype(str), _values(matrix, f"adata.obsm[{slot!r}]")
     else:
@@ -182,7 +187,7 @@ def _read_obsm(adata: AnnData, use_rep: str, mask_var: Mask) -> Features:
         )
     if sparse.issparse(matrix) and matrix.format != "csr":
         matrix = matrix.tocsr()
-    return Features(matrix, f"adata.obsm[{slot!r}]", names, None, adata.obs_names)
+    return Features(matrix, f"adata.obsm[{slot!r}]", names, None, adata.obs_names, named)
 
 
 def _values(table: pd.DataFrame, slot: str) -> np.ndarray:
@@ -254,19 +259,32 @@ def pick(found: Features, names: Names, what: str) -> Features:
         values, counts = np.unique(found.names, return_counts=True)
         twice = np.intersect1d(values[counts > 1], names)
         if len(twice):
+            genes = not found.slot.startswith("adata.obsm")
+            where = "adata.var_names" if genes else f"{found.slot}.columns"
+            remedy = "call adata.var_names_make_unique()" if genes else "rename the columns"
             raise ValueError(
-                f"adata.var_names has several features named {choices(twice)}, so it is ambiguous which one is "
-                "meant; call adata.var_names_make_unique() or leave the others out."
+                f"{where} has several features named {choices(twice)}, so it is ambiguous which one is meant; {remedy} "
+                "or leave the others out."
             )
     columns = np.array([position[name] for name in names], dtype=np.int64)
     return Features(found.matrix, found.slot, names, columns, found.cells)
 
 
+def check_width(found: Features, d: int, what: str) -> None:
+    """Raise if columns that have no names, which are matched by position, are more than before."""
+    if not found.named and len(found.names) > d:
+        raise ValueError(
+            f"{found.slot} has {len(found.names)} components and the {what} {d}, which are matched by position as they "
+            f"have no names. Take the representation that it was learned on; the first {d} columns are it only if both "
+            "come from one computation."
+        )
+
+
 def not_finite(block: Points) -> list[Fault]:
-    """Return the number of values that are not finite, with row and column of the first, if there are any."""
-    if np.isfinite(block).all():
+    """Return the number of values that are not finite, or too large, with row and column of the first, if any."""
+    if usable(block).all():
         return []
-    places = np.argwhere(~np.isfinite(block))
+    places = np.argwhere(~usable(block))
     return [(len(places), int(places[0, 0]), int(places[0, 1]))]
 
 
@@ -306,8 +324,10 @@ def raise_faults(features: Features, faults: list[Fault]) -> None:
         return
     count = sum(fault[0] for fault in faults)
     _, row, column = min(faults, key=lambda fault: fault[1])
+    first = float(features.rows(np.array([row]))[0, column])
+    what = f"above {LARGEST:g}, whose squares overflow ({first:g})" if np.isfinite(first) else "NaN or infinite"
     raise ValueError(
-        f"{features.slot} has {count} values that are NaN or infinite; the first is in cell "
+        f"{features.slot} has {count} values that are {what}; the first is in cell "
         f"{str(features.cells[row])!r}, feature {str(features.names[column])!r}. Leave such cells or features "
         "out, or impute them."
     )

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scggml._anndata.forms import OPTIONS, Entry
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import choices
+from scggml._anndata.messages import check_adata, choices
 from scggml._anndata.metric import StoredMetric, check_derived, read_metric, stored_keys
-from scggml._anndata.results import write_uns
+from scggml._anndata.results import find_result, write_result
 from scggml._anndata.tested import real_components
 from scggml._arguments import shown
 from scggml._core.cohort import Floats, Names
@@ -19,6 +20,9 @@ from scggml._core.metric import shares
 
 Component = int | str
 """A component by its number, from 1, or by its name, such as "ggml1"."""
+
+NO_NAME = frozenset({"", "nan", "NaN", "NA", "None", "<NA>"})
+"""Texts that files have in place of a name that is missing."""
 
 DOMINANT = 0.03
 """Share of the metric from which on a component is shown and queried by default."""
@@ -111,15 +115,30 @@ def name_of_component(adata: AnnData, stored: StoredMetric, component: Component
     return component_names(stored)[number - 1]
 
 
-def name_of_genes(adata: AnnData, gene_symbols: str | None) -> dict[str, str]:
-    """Return the name of each gene in a column of `.var`; a gene without one, or without a column, keeps its own."""
+def name_of_genes(adata: AnnData, gene_symbols: str | None, *, as_text: bool = False) -> dict[str, str]:
+    """Return the name of each gene in a column of `.var`.
+
+    A gene without one, or without a column, keeps its own; so do genes of one name that have several there.
+    With `as_text` only values that are missing are, and no texts such as "nan" that stand for them.
+    """
     names = adata.var_names.astype(str)
     if gene_symbols is None:
         return dict(zip(names, names, strict=True))
+    given: object = gene_symbols
+    if not isinstance(given, str):
+        kind = type(given).__name__
+        raise TypeError(f"gene_symbols={gene_symbols!r} is a {kind}; pass the name of a column of adata.var.")
     if gene_symbols not in adata.var:
         raise KeyError(f"gene_symbols={gene_symbols!r} is not a column of adata.var, which has {choices(adata.var)}.")
-    column = adata.var[gene_symbols].astype(object)
-    return dict(zip(names, np.where(column.isna(), names, column).astype(str), strict=True))
+    column = adata.var[gene_symbols]
+    if isinstance(column, pd.DataFrame):
+        raise ValueError(f"adata.var has {column.shape[1]} columns named {gene_symbols!r}; rename all but one.")
+    found = column.astype(object).where(column.notna().to_numpy(), "").astype(str).str.strip().to_numpy()
+    missing = column.isna().to_numpy() if as_text else np.isin(found, list(NO_NAME))
+    symbols = np.where(missing, names, found)
+    out = dict(zip(names, symbols, strict=True))
+    unclear = {name for name, symbol in zip(names, symbols, strict=True) if out[name] != symbol}
+    return out | {name: name for name in unclear}
 
 
 def name_columns(adata: AnnData) -> dict[str, set[str]]:
@@ -127,20 +146,27 @@ def name_columns(adata: AnnData) -> dict[str, set[str]]:
     return {str(name): set(adata.var[name].astype(str)) for name in adata.var}
 
 
+ENRICHMENT = {
+    "table": Entry("table", numbers=("p_adjusted",), text=("component", "direction", "source")),
+    "params": OPTIONS,
+}
+
+
 def write_enrichment(adata: AnnData, stored: StoredMetric, table: pd.DataFrame, params: Mapping[str, Any]) -> None:
     """Write gene sets of the components of a metric."""
     entry = {"table": table, "params": dict(params), "fingerprint": stored.fingerprint}
-    write_uns(adata, Keys(stored.key).enrichment, entry)
+    write_result(adata, Keys(stored.key).enrichment, entry)
 
 
 def read_enrichment(adata: AnnData, key: str) -> pd.DataFrame:
     """Return the stored gene sets, if they are those of the metric as it is now."""
     slot = Keys(key).enrichment
     call = f"sg.ext.gprofiler(adata, key={key!r}) or sg.ext.enrich_gmt(adata, gene_sets, key={key!r})"
-    if slot not in adata.uns:
+    check_adata(adata)
+    entry = find_result(adata, slot, call, ENRICHMENT)
+    if entry is None:
         raise KeyError(f"No {slot!r} in adata.uns; compute it first with {call}.")
-    entry = adata.uns[slot]
-    if key in stored_keys(adata):
+    if Keys(key).metric in adata.uns:
         check_derived(entry, read_metric(adata, key), f"adata.uns[{slot!r}]", call)
     table: pd.DataFrame = entry["table"]
     return table

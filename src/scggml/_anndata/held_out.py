@@ -8,11 +8,12 @@ import numpy as np
 from anndata import AnnData
 from tqdm.auto import tqdm
 
+from scggml._anndata.forms import Entry
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
-from scggml._anndata.metric import StoredMetric, check_derived
+from scggml._anndata.metric import StoredMetric, belongs, check_derived
 from scggml._anndata.parts import embed_cells
-from scggml._anndata.results import write_obsm, write_uns
+from scggml._anndata.results import find_result, write_obsm, write_result
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Integers, Names
 from scggml._core.evaluate.cross_fit import CrossFit, Separation
@@ -21,7 +22,17 @@ from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.pairs import solve_distances, square
 from scggml._core.transport.solver import Solver
 
-ENTRIES = ("samples", "fold", "left_out", "components", "centers", "scales", "p_values")
+FORM = {
+    "samples": Entry("text", ("samples",)),
+    "fold": Entry("whole numbers", ("samples",)),
+    "left_out": Entry("whole numbers", ("metrics", 2)),
+    "components": Entry("numbers", ("metrics", "components", "features")),
+    "centers": Entry("numbers", ("metrics", "components")),
+    "scales": Entry("numbers", ("metrics", "components")),
+    "p_values": Entry("numbers", ("components",), missing=True),
+    "slopes": Entry("numbers", ("metrics", "covariates", "features"), optional=True),
+    "covariate_means": Entry("numbers", ("metrics", "covariates"), optional=True),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,26 +147,29 @@ def write_held_out(
     if fits.adjustments:
         entry["slopes"] = np.stack([part.slopes for part in fits.adjustments])
         entry["covariate_means"] = np.stack([part.center for part in fits.adjustments])
-    write_uns(adata, keys.held_out, entry)
+    write_result(adata, keys.held_out, entry)
     write_obsm(adata, keys.held_out_cells, cells)
 
 
 def has_held_out(adata: AnnData, stored: StoredMetric) -> bool:
     """Return whether there are metrics without some donors of the metric as it is now."""
-    entry = adata.uns.get(Keys(stored.key).held_out)
-    return isinstance(entry, Mapping) and str(entry.get("fingerprint")) == stored.fingerprint
+    entry = _find(adata, stored)
+    return entry is not None and belongs(entry, stored)
+
+
+def _find(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any] | None:
+    k, d = stored.components.shape
+    call = f"sg.tl.cross_fit(adata, key={stored.key!r})"
+    return find_result(adata, Keys(stored.key).held_out, call, FORM, of=stored.fingerprint, components=k, features=d)
 
 
 def read_held_out(adata: AnnData, stored: StoredMetric) -> HeldOut:
     """Read the metrics; if they are missing or belong to another metric, the message says what to call."""
     slot = Keys(stored.key).held_out
     call = f"sg.tl.cross_fit(adata, key={stored.key!r})"
-    entry = adata.uns.get(slot)
+    entry = _find(adata, stored)
     if entry is None:
         raise KeyError(f"No {slot!r} in adata.uns; learn metrics that have not seen some donors with {call}.")
-    missing = [name for name in ENTRIES if not isinstance(entry, Mapping) or name not in entry]
-    if missing:
-        raise ValueError(f"adata.uns[{slot!r}] lacks {choices(missing)}; call {call} again.")
     check_derived(entry, stored, f"adata.uns[{slot!r}]", call)
     adjustments: tuple[Adjustment, ...] = ()
     if "slopes" in entry:

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scggml._anndata.forms import Entry
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices, warn
 from scggml._anndata.metric import StoredMetric, check_derived
 from scggml._anndata.reading import Reading
-from scggml._anndata.results import write_uns
+from scggml._anndata.results import find_result, write_result
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Integers
 from scggml._core.explain.influence import centered, outliers, strangeness
@@ -40,16 +41,24 @@ def labels_of(target: Target, donors: Integers) -> list[str]:
     ]
 
 
+FORM = {
+    "table": Entry(
+        "table", numbers=("similarity", "separation", "fit", "strangeness"), text=("donor", "label", "reason")
+    ),
+    "separation": Entry("numbers", missing=True),
+}
+
+
 def write_influence(adata: AnnData, stored: StoredMetric, entry: Mapping[str, Any]) -> None:
     """Write the metric without each donor into `.uns`."""
-    write_uns(adata, Keys(stored.key).influence, {**entry, "fingerprint": stored.fingerprint})
+    write_result(adata, Keys(stored.key).influence, {**entry, "fingerprint": stored.fingerprint})
 
 
 def read_influence(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any]:
     """Return it; if it is missing or belongs to another metric, the message says what to call."""
     slot, call = Keys(stored.key).influence, f"sg.tl.influence(adata, key={stored.key!r})"
-    entry = adata.uns.get(slot)
-    if not (isinstance(entry, Mapping) and "table" in entry):
+    entry = find_result(adata, slot, call, FORM)
+    if entry is None:
         raise KeyError(f"No {slot!r} in adata.uns; compute it with {call}.")
     check_derived(entry, stored, f"adata.uns[{slot!r}]", call)
     return entry

@@ -11,14 +11,18 @@ from anndata import AnnData
 from scggml._anndata.features import (
     PCA_LOADINGS,
     Features,
+    check_width,
     find_basis,
     has_rep,
     pca_loadings_slot,
     pick,
     read_features,
 )
+from scggml._anndata.forms import CHECKSUMS, Entry, check_entry, sealed
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, check_key, choices, warn
+from scggml._anndata.origin import FORM as ORIGIN
+from scggml._anndata.origin import check_cells, check_loadings
 from scggml._anndata.parts import embed_cells
 from scggml._anndata.reading import Reading, read_target
 from scggml._anndata.results import drop_obsm, write_obsm, write_uns, write_varm
@@ -33,6 +37,36 @@ from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.plans import GroundCost
 
 ENTRIES = ("components", "singular_values", "features", "learner", "settled", "reading", "fingerprint")
+"""What a metric computes with, which its fingerprint holds together."""
+
+RECORD = {
+    "features": Entry("text", ("features",)),
+    "fingerprint": Entry("text"),
+    "samples": Entry("text", ("samples",), optional=True),
+    "class_means": Entry("numbers", ("components", "classes"), missing=True, optional=True),
+    "oriented_to": Entry("text", ("components",), optional=True),
+    "learned_share": Entry("numbers", ("components",), optional=True),
+    "shrinkage": Entry("numbers", optional=True),
+    "stop": Entry("text", optional=True),
+    "converged": Entry("flags", optional=True),
+    "refined": Entry("whole numbers", optional=True),
+    "history": Entry("options", optional=True),
+    "choice": Entry("options", optional=True),
+}
+"""The rest of what is told about it."""
+
+HISTORY = {
+    "eigenvalues": Entry("numbers", ("alternations", "components"), missing=True, optional=True),
+    **{name: Entry("numbers", ("passes",), optional=True) for name in ("loss", "gradient_norm", "active")},
+}
+
+CHOICE = {
+    **{name: Entry("numbers", ("settings",), missing=True) for name in ("ridge", "shrinkage", "score", "error")},
+    "ridge_scale": Entry("text", ("settings",)),
+    "given_up": Entry("flags", ("settings",)),
+    "chosen": Entry("whole numbers"),
+    "reason": Entry("text"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +126,32 @@ class StoredMetric:
         """Name of the ground cost in the learned space."""
         return self.learner.cost
 
-    def locate(self, adata: AnnData) -> Features:
-        """Find the features of an AnnData in the order of the metric; raise and list the missing ones."""
+    def locate(self, adata: AnnData, *, again: bool = False) -> Features:
+        """Find the features of an AnnData in the order of the metric; raise and list the missing ones.
+
+        Features that are not those that the metric was learned on are refused, as far as the data tell. With `again`
+        the cells are to be embedded anew, so that it does not matter where they were.
+        """
         reading = self.reading
         found = read_features(adata, use_rep=reading.use_rep, layer=reading.layer, mask_var=None)
-        if np.array_equal(found.names, self.features):
-            return found
-        return pick(found, self.features, f"features that the metric {self.key!r} was learned on")
+        check_width(found, len(self.features), f"metric {self.key!r} was learned on")
+        if not np.array_equal(found.names, self.features):
+            found = pick(found, self.features, f"features that the metric {self.key!r} was learned on")
+        if not again and self._embedded(adata):
+            owner = None
+            if self.adjustment is not None:
+                owner = reading.of_everyone().select(adata, quiet=True).owner
+            slot = Keys(self.key).cells
+            check_cells(found, adata.obsm[slot], self.components, f"adata.obsm[{slot!r}]", owner)
+        elif "origin" in self.record and reading.use_rep is not None:
+            check_loadings(adata, self.record["origin"], reading.use_rep, self.key)
+        return found
+
+    def _embedded(self, adata: AnnData) -> bool:
+        """Return whether cells are stored as this metric has embedded them."""
+        entry = adata.uns.get(Keys(self.key).metric)
+        own = isinstance(entry, Mapping) and str(entry.get("fingerprint")) == self.fingerprint
+        return own and Keys(self.key).cells in adata.obsm
 
     def has_features(self, adata: AnnData) -> bool:
         """Return whether the features are there; cells that came in through their genes have coordinates only."""
@@ -110,7 +163,7 @@ class StoredMetric:
         `everyone` (all cells of all samples) is needed where there are covariates.
         """
         shifts = self.shifts(everyone)
-        return embed_cells(self.locate(adata), self.components) - shifts
+        return embed_cells(self.locate(adata, again=True), self.components) - shifts
 
     def shifts(self, everyone: Selection | None) -> Floats | float:
         """Return (n_obs, k), what covariates move each cell by in the learned space; 0 if there are none."""
@@ -199,12 +252,21 @@ def read_metric(adata: AnnData, key: str) -> StoredMetric:
     components = _numbers(entry, "components", where, again, 2)
     k, d = components.shape
     singular_values = _numbers(entry, "singular_values", where, again, 1)
-    features = np.array([str(name) for name in entry["features"]])
-    for name, shape, wanted in (("singular_values", singular_values.shape, (k,)), ("features", features.shape, (d,))):
+    for name, shape, wanted in (
+        ("singular_values", singular_values.shape, (k,)),
+        ("features", np.shape(entry["features"]), (d,)),
+    ):
         if shape != wanted:
             raise ValueError(
                 f"{where}['{name}'] has shape {shape} beside components of shape {(k, d)}; the metric is damaged. "
                 f"{again}"
+            )
+    features = np.array([str(name) for name in entry["features"]])
+    check_entry(entry, where, f"the metric is damaged. {again}", RECORD, components=k, features=d)
+    for name, form in (("history", HISTORY), ("choice", CHOICE), ("origin", ORIGIN)):
+        if name in entry:
+            check_entry(
+                entry[name], f"{where}[{name!r}]", f"the metric is damaged. {again}", form, components=k, features=d
             )
     learner = _learner(entry, "learner", where, again)
     settled = _learner(entry, "settled", where, again)
@@ -293,7 +355,9 @@ def _as_bytes(value: Any) -> bytes:
     return repr(plain(value)).encode()
 
 
-def metric_entry(found: Fit, features: Features, learner: Learner, reading: Reading, samples: Names) -> dict[str, Any]:
+def metric_entry(
+    found: Fit, features: Features, learner: Learner, reading: Reading, samples: Names, *, origin: Any = None
+) -> dict[str, Any]:
     """Return the content of `.uns`, of plain values that h5ad and zarr can hold (so no None)."""
     settled = learner.settled(found)
     mark = fingerprint(
@@ -322,6 +386,8 @@ def metric_entry(found: Fit, features: Features, learner: Learner, reading: Read
         "reading": reading.to_params(),
         "fingerprint": mark,
     }
+    if origin is not None:
+        entry["origin"] = origin
     if found.adjustment is not None:
         entry["adjustment"] = {"slopes": found.adjustment.slopes, "center": found.adjustment.center}
     if found.margin is not None and found.reg is not None:
@@ -338,7 +404,8 @@ def metric_entry(found: Fit, features: Features, learner: Learner, reading: Read
             "reason": choice.reason,
             "given_up": np.isin(np.arange(len(choice.tried)), choice.given_up),
         }
-    return entry
+    rest = {name: value for name, value in entry.items() if name not in (*ENTRIES, "adjustment")}
+    return entry | {CHECKSUMS: sealed(rest)[CHECKSUMS]}
 
 
 def write_metric(
@@ -393,8 +460,19 @@ def match_loadings(adata: AnnData, reference: AnnData, keys: Keys) -> Floats | N
     if keys.loadings not in reference.varm:
         return None
     loadings = np.asarray(reference.varm[keys.loadings])
-    position = reference.var_names.get_indexer(adata.var_names)
-    out: Floats = np.where((position >= 0)[:, None], loadings[position], np.nan)
+    theirs, own = reference.var_names, adata.var_names
+    if own.equals(theirs):
+        return loadings.copy()
+    single = ~theirs.duplicated(keep=False)
+    position = theirs[single].get_indexer(own)
+    position[own.duplicated(keep=False)] = -1
+    unclear = own.unique().intersection([*theirs[~single], *own[own.duplicated(keep=False)].intersection(theirs)])
+    if len(unclear):
+        warn(
+            f"adata.var_names or reference.var_names has several genes named {choices(unclear)}, which get no "
+            "loadings; call var_names_make_unique() on both before learning."
+        )
+    out: Floats = np.where((position >= 0)[:, None], loadings[single][position], np.nan)
     return out
 
 
@@ -418,9 +496,29 @@ def pca_axes(adata: AnnData, use_rep: str, n_comps: int) -> Floats | None:
     return out
 
 
-def check_derived(entry: Any, stored: StoredMetric, slot: str, call: str) -> None:
-    """Raise if something was derived from another metric than the one that is stored now."""
-    if isinstance(entry, Mapping) and str(entry.get("fingerprint")) != stored.fingerprint:
+def read_cells(adata: AnnData, stored: StoredMetric, slot: str) -> Floats:
+    """Return (n_obs, k), the cells in the learned space as they are stored, held-out ones too; NaN for none."""
+    k, made_by = len(stored.components), "cross_fit" if slot == Keys(stored.key).held_out_cells else "project"
+    if slot not in adata.obsm:
+        raise KeyError(f"No {slot!r} in adata.obsm, which holds {choices(adata.obsm)}.")
+    found = adata.obsm[slot]
+    fits = np.shape(found) == (adata.n_obs, k) and np.issubdtype(np.asarray(found).dtype, np.number)
+    if not fits or np.isinf(found).any():
+        raise ValueError(
+            f"adata.obsm[{slot!r}] has shape {np.shape(found)}, or values that are no finite numbers; the metric "
+            f"{stored.key!r} has {k} components. Call sg.tl.{made_by} or sg.tl.ggml again."
+        )
+    return np.asarray(found, dtype=np.float64)
+
+
+def belongs(entry: Mapping[str, Any], stored: StoredMetric) -> bool:
+    """Return whether a result was derived from the metric that is stored now."""
+    return str(entry.get("fingerprint")) == stored.fingerprint
+
+
+def check_derived(entry: Mapping[str, Any] | None, stored: StoredMetric, slot: str, call: str) -> None:
+    """Raise if a result was derived from another metric than the one that is stored now."""
+    if entry is not None and not belongs(entry, stored):
         raise ValueError(
             f"{slot} was computed for another metric than adata.uns[{stored.key!r}] is now; call {call} again."
         )

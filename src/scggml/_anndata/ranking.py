@@ -10,11 +10,12 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scggml._anndata.changes import GeneChanges
+from scggml._anndata.forms import CHECKSUMS, OPTIONS, Entry, check_entry
 from scggml._anndata.genes import all_loadings, component_names, has_loadings, pick_components
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
-from scggml._anndata.metric import StoredMetric, check_derived, read_metric
-from scggml._anndata.results import write_uns, write_varm
+from scggml._anndata.metric import StoredMetric, belongs, check_derived, read_metric
+from scggml._anndata.results import find_result, write_result, write_varm
 from scggml._core.cohort import Floats
 from scggml._core.explain.patterns import Changes, strengths
 from scggml._core.explain.significance import benjamini_hochberg
@@ -25,6 +26,29 @@ BY: tuple[By, ...] = get_args(By)
 
 SPREAD, SIGNIFICANCE = ("lower", "upper", "frequency"), ("excess", "p_value", "p_adjusted")
 """Columns of `tl.gene_stability`: by component, and of the whole metric alone."""
+
+NUMBERS, TEXT = ("pattern", "shift", "t", "loading", "share", "rank"), ("component", "gene", "higher_in")
+"""Columns of the table of genes."""
+
+FORM = {
+    "table": Entry("table", numbers=NUMBERS, text=TEXT),
+    "types": Entry("table", numbers=("pattern", "shift", "t"), text=(*TEXT, "cell_type"), optional=True),
+    "params": OPTIONS,
+}
+
+PARAMS = {
+    "by": Entry("text"),
+    "of_genes": Entry("flags"),
+    "high": Entry("text", ("components",)),
+    "low": Entry("text", ("components",)),
+}
+
+STABILITY = {
+    "genes": Entry("text", ("genes",)),
+    **{name: Entry("numbers", ("genes", "columns"), missing=True, optional=True) for name in SPREAD},
+    **{name: Entry("numbers", ("genes",), missing=True, optional=True) for name in SIGNIFICANCE},
+    "params": Entry("options", optional=True),
+}
 
 DIRECTED, RATE, STRONGEST = 0.01, 0.05, 100
 """P-value over donors up to which a shift has a direction that is named, and adjusted p-value (Benjamini and Hochberg)
@@ -187,10 +211,13 @@ def with_stability(
 
 def read_stability(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any] | None:
     """Return the results of `tl.gene_stability`; None if it has not run for this metric."""
-    found = adata.uns.get(Keys(stored.key).stability)
-    if not isinstance(found, Mapping) or str(found.get("fingerprint")) != stored.fingerprint or "genes" not in found:
-        return None
-    return found
+    call = f"sg.tl.gene_stability(adata, key={stored.key!r})"
+    columns = len(stored.components) + 1
+    there = adata.uns.get(Keys(stored.key).stability)
+    if isinstance(there, Mapping) and "genes" not in there and CHECKSUMS not in there:
+        return None  # an older one, which does not say whose numbers these are
+    found = find_result(adata, Keys(stored.key).stability, call, STABILITY, of=stored.fingerprint, columns=columns)
+    return found if found is not None and belongs(found, stored) else None
 
 
 def write_ranking(adata: AnnData, stored: StoredMetric, found: GeneChanges, by: By, given: Mapping[str, Any]) -> None:
@@ -212,34 +239,51 @@ def write_ranking(adata: AnnData, stored: StoredMetric, found: GeneChanges, by: 
     }
     if found.by_type is not None:
         entry["types"] = type_table(adata, stored, found)
-    write_uns(adata, keys.genes, entry)
+    write_result(adata, keys.genes, entry)
     write_varm(adata, keys.patterns, found.whole.patterns[0].T if found.of_genes else None)
 
 
 def has_ranking(adata: AnnData, stored: StoredMetric) -> bool:
     """Return whether the genes of the metric as it is now are ranked."""
-    entry = adata.uns.get(Keys(stored.key).genes)
-    return isinstance(entry, Mapping) and "table" in entry and str(entry.get("fingerprint")) == stored.fingerprint
+    entry = _find(adata, stored)
+    return entry is not None and belongs(entry, stored)
 
 
 def refresh_ranking(adata: AnnData, stored: StoredMetric) -> None:
     """Add what `tl.gene_stability` found to the stored table."""
     slot = Keys(stored.key).genes
-    entry = adata.uns[slot]
+    entry = _find(adata, stored)
+    if entry is None:
+        raise KeyError(f"No {slot!r} in adata.uns; rank the genes first with {_call(stored.key)}.")
     table = with_stability(entry["table"], adata, stored, layer=entry["params"].get("layer"))
-    write_uns(adata, slot, dict(entry) | {"table": table})
+    write_result(adata, slot, dict(entry) | {"table": table})
+
+
+def _call(key: str) -> str:
+    return f"sg.tl.rank_genes(adata, key={key!r})"
+
+
+def _find(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any] | None:
+    """Return the ranked genes after a check of their form."""
+    slot, call = Keys(stored.key).genes, _call(stored.key)
+    there = adata.uns.get(slot)
+    if there is not None and not (isinstance(there, Mapping) and {"table", "params"} <= there.keys()):
+        raise ValueError(f"adata.uns[{slot!r}] does not hold ranked genes; call {call} again.")
+    entry = find_result(adata, slot, call, FORM, of=stored.fingerprint)
+    if entry is not None and belongs(entry, stored):
+        where = f"adata.uns[{slot!r}]['params']"
+        check_entry(entry["params"], where, f"call {call} again.", PARAMS, components=len(stored.components))
+    return entry
 
 
 def read_ranking(adata: AnnData, key: str) -> Ranking:
     """Return the ranked genes, if they are those of the metric as it is now."""
-    slot, call = Keys(key).genes, f"sg.tl.rank_genes(adata, key={key!r})"
+    slot = Keys(key).genes
     stored = read_metric(adata, key)
-    entry = adata.uns.get(slot)
+    entry = _find(adata, stored)
     if entry is None:
-        raise KeyError(f"No {slot!r} in adata.uns; rank the genes first with {call}.")
-    if not isinstance(entry, Mapping) or not {"table", "params"} <= entry.keys():
-        raise ValueError(f"adata.uns[{slot!r}] does not hold ranked genes; call {call} again.")
-    check_derived(entry, stored, f"adata.uns[{slot!r}]", call)
+        raise KeyError(f"No {slot!r} in adata.uns; rank the genes first with {_call(key)}.")
+    check_derived(entry, stored, f"adata.uns[{slot!r}]", _call(key))
     return Ranking(entry["table"], entry.get("types"), entry["params"])
 
 

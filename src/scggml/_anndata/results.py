@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData, ImplicitModificationWarning
 
+from scggml._anndata.forms import Form, check_form, check_unchanged, sealed
 from scggml._anndata.messages import check_adata, check_key, check_key_added, choices
 from scggml._core.cohort import Floats, Integers
 
@@ -25,6 +26,35 @@ def write_uns(adata: AnnData, slot: str, entry: Any) -> None:
     """Write a result into `.uns`."""
     with _views_become_data():
         adata.uns[slot] = entry
+
+
+def write_result(adata: AnnData, slot: str, entry: Mapping[str, Any]) -> None:
+    """Write a result of this package into `.uns`, with checksums by which its readers notice changes."""
+    write_uns(adata, slot, sealed(entry))
+
+
+def find_result(
+    adata: AnnData, slot: str, call: str, form: Form, *, of: str | None = None, name: str = "adata", **sizes: int
+) -> Mapping[str, Any] | None:
+    """Return a result of `.uns` after a check of its form, None if the slot is not there.
+
+    Parameters
+    ----------
+    call
+        What makes it anew.
+    of
+        Fingerprint of a metric: the form of a result of another one is not looked at, since its sizes differ.
+    name
+        Of the AnnData, for messages.
+    """
+    if slot not in adata.uns:
+        return None
+    entry: Mapping[str, Any] = adata.uns[slot]
+    where, again = f"{name}.uns[{slot!r}]", f"call {call} again."
+    check_unchanged(entry, where, again)
+    if of is None or str(entry.get("fingerprint", of)) == of:
+        check_form(entry, where, again, form, **sizes)
+    return entry
 
 
 def write_obsm(adata: AnnData, slot: str, values: Any) -> None:
@@ -80,7 +110,9 @@ def check_result_key(adata: AnnData, key: object, kind: str) -> None:
         )
 
 
-def read_entry(adata: AnnData, key: str, *, kind: str, made_by: str) -> Mapping[str, Any]:
+def read_entry(
+    adata: AnnData, key: str, *, kind: str, made_by: str, form: Form | None = None, **sizes: int
+) -> Mapping[str, Any]:
     """Read a result of a kind; if it is missing, the message lists the stored ones."""
     check_adata(adata)
     check_key(key)
@@ -91,6 +123,10 @@ def read_entry(adata: AnnData, key: str, *, kind: str, made_by: str) -> Mapping[
             f"adata.uns[{key!r}] holds no {kind.replace('_', ' ')}; stored ones: {choices(found)}. Make one with "
             f"sg.tl.{made_by}(adata, sample_key, label_key, key_added={key!r})."
         )
+    again = f"call sg.tl.{made_by}(adata, sample_key, label_key, key_added={key!r}) again."
+    check_unchanged(entry, f"adata.uns[{key!r}]", again)
+    if form is not None:
+        check_form(entry, f"adata.uns[{key!r}]", again, form, **sizes)
     return entry
 
 

@@ -140,4 +140,14 @@ def read_distances(samples: AnnData, key: str) -> Floats:
             else "no distances are stored. Compute them with samples = sg.tl.distances(adata) and pass these samples."
         )
         raise KeyError(f"No {slot!r} in samples.obsp; {hint}")
-    return np.asarray(samples.obsp[slot], dtype=np.float64)
+    found, again = samples.obsp[slot], "compute it again with samples = sg.tl.distances(adata)."
+    if sparse.issparse(found) or not np.issubdtype(np.asarray(found).dtype, np.number):
+        kind = "a sparse matrix" if sparse.issparse(found) else f"an array of {np.asarray(found).dtype}"
+        raise ValueError(f"samples.obsp[{slot!r}] is {kind}, where all pairs of samples have a distance; {again}")
+    D = np.asarray(found, dtype=np.float64)
+    bad = int((~np.isfinite(D)).sum())
+    if bad:
+        raise ValueError(f"samples.obsp[{slot!r}] has {bad} values that are not finite; {again}")
+    if (D < 0).any():
+        raise ValueError(f"samples.obsp[{slot!r}] has {int((D < 0).sum())} values below 0; {again}")
+    return D

@@ -7,7 +7,7 @@ from anndata import AnnData
 from scggml._anndata.held_out import has_held_out, read_held_out
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
-from scggml._anndata.metric import StoredMetric
+from scggml._anndata.metric import StoredMetric, read_cells
 
 
 def read_scores(
@@ -24,11 +24,9 @@ def read_scores(
     if held_out:
         read_held_out(adata, stored)  # what is missing or belongs to another metric is named here
     slot = keys.held_out_cells if held_out else keys.cells
-    if slot not in adata.obsm:
-        raise KeyError(f"No {slot!r} in adata.obsm, which holds {choices(adata.obsm)}.")
     selection = stored.reading.select(adata, quiet=True)
     target = stored.reading.target(selection)
-    cells = np.asarray(adata.obsm[slot])[selection.rows, component - 1].astype(np.float64)
+    cells = read_cells(adata, stored, slot)[selection.rows, component - 1]
     scores = np.add.reduceat(cells * selection.weights, selection.offsets[:-1])
     labels = target.values if target.kind == "numbers" else target.classes[target.codes].astype(object)
     out = pd.DataFrame(

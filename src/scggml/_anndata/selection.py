@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from scggml._anndata.features import Fault, Features, raise_faults
 from scggml._anndata.messages import choices, find_column, warn
 from scggml._anndata.parts import Cells, Recipe, read_parts
-from scggml._core.checks import check_whole
+from scggml._core.checks import check_whole, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Origin, Points
 from scggml._core.samples import LabelKind, Target, make_target
 from scggml._core.transport.coreset import Coreset
@@ -147,8 +147,8 @@ class Selection:
                 f"adata.obs[{key!r}] ({argument}) has {str(text[0])!r}; numbers are needed (of a category make one, "
                 f"such as ({comparison(column, key, str(text[0]), '==')}).astype(float))."
             )
-        if not np.isfinite(found).all():
-            bad = int(np.flatnonzero(~np.isfinite(found))[0])
+        if not usable(found).all():
+            bad = int(np.flatnonzero(~usable(found))[0])
             raise ValueError(
                 f"adata.obs[{key!r}] ({argument}) has {str(text[bad])!r} for sample {str(self.names[bad])!r}; finite "
                 f"numbers are needed. Leave the sample out ({self.without(self.sample_key, str(self.names[bad]))})."

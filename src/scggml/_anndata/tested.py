@@ -7,14 +7,25 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from scggml._anndata.forms import OPTIONS, Entry
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import warn
-from scggml._anndata.metric import StoredMetric
-from scggml._anndata.results import params, write_uns
+from scggml._anndata.metric import StoredMetric, belongs
+from scggml._anndata.results import find_result, params, write_result
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 
 N_PERM, LEVEL = 199, 0.05
 """Permutations of labels by which real components are found if nothing is said, and their largest p-value."""
+
+FORM = {
+    "real": Entry("flags", ("components",)),
+    "p_values": Entry("numbers", ("components",), missing=True),
+    "eigenvalues": Entry("numbers", ("components",), missing=True),
+    "p_any": Entry("numbers"),
+    "smallest_p": Entry("numbers"),
+    "verdict": Entry("text"),
+    "params": OPTIONS,
+}
 
 STREAM = 5
 """The random numbers of the test among those of a seed."""
@@ -89,7 +100,7 @@ def write_component_test(
         "params": params(n_perm=n_perm, level=found.level, seed=seed),
         "fingerprint": stored.fingerprint,
     }
-    write_uns(adata, Keys(stored.key).components, entry)
+    write_result(adata, Keys(stored.key).components, entry)
 
 
 def real_components(adata: AnnData, stored: StoredMetric) -> np.ndarray | None:
@@ -129,7 +140,9 @@ class Gate:
 
         `own` says that donors are those of the metric; a test of others is neither read nor written.
         """
-        entry = _entry(adata, stored) if own else None
+        there = adata.uns.get(Keys(stored.key).components)
+        older = isinstance(there, Mapping) and "p_any" not in there
+        entry = _entry(adata, stored) if own and not older else None
         if entry is not None:
             smallest = float(entry["smallest_p"])
             if smallest <= LEVEL or int(entry["params"]["n_perm"]) >= N_PERM:
@@ -151,7 +164,7 @@ class Gate:
 
 def _entry(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any] | None:
     """Return the test that was written for the metric as it is now."""
-    entry = adata.uns.get(Keys(stored.key).components)
-    if not isinstance(entry, Mapping) or "p_any" not in entry or str(entry.get("fingerprint")) != stored.fingerprint:
-        return None
-    return entry
+    call = f"sg.tl.component_test(adata, key={stored.key!r})"
+    k, slot = len(stored.components), Keys(stored.key).components
+    entry = find_result(adata, slot, call, FORM, of=stored.fingerprint, components=k)
+    return entry if entry is not None and belongs(entry, stored) else None

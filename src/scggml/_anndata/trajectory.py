@@ -10,17 +10,18 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
-from scggml._anndata.covariates import record_of
+from scggml._anndata.covariates import belongs_to_others, origin_of, record_of
 from scggml._anndata.expression import Expression, genes_of, read_expression, read_sums
-from scggml._anndata.features import pick, read_features
+from scggml._anndata.features import check_width, pick, read_features
+from scggml._anndata.forms import OPTIONS, Entry
 from scggml._anndata.genes import Component, pick_components
 from scggml._anndata.graph import diffusion, pseudotime
 from scggml._anndata.held_out import read_held_out
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
-from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
+from scggml._anndata.metric import StoredMetric, read_cells, read_metric, stored_keys
 from scggml._anndata.reading import Reading
-from scggml._anndata.results import drop_obsm, write_obs, write_obsm, write_uns
+from scggml._anndata.results import drop_obsm, find_result, write_obs, write_obsm, write_result
 from scggml._anndata.selection import Selection
 from scggml._anndata.study import Label
 from scggml._core.cohort import Floats, Names, Points
@@ -30,6 +31,19 @@ from scggml._core.transport.pairs import distance_matrix
 
 Order = Callable[[Selection], Floats]
 """Gives the order of samples by some of their cells."""
+
+FOLLOWED = ("rho", "r2", "change", "p_value", "p_adjusted")
+"""Columns with numbers of what is followed along an order."""
+
+FORM = {
+    "genes": Entry("table", numbers=FOLLOWED, text=("gene",)),
+    "cell_types": Entry("table", numbers=FOLLOWED, text=("cell_type",), optional=True),
+    "association": Entry("numbers", missing=True),
+    "measure": Entry("text"),
+    "p_value": Entry("numbers", missing=True),
+    "params": OPTIONS,
+    "seen": Entry("text", optional=True),
+}
 
 HELD_OUT = Keys("").held_out
 """Ending of the keys of held-out distances."""
@@ -98,9 +112,7 @@ def source_of_scores(samples: AnnData, adata: AnnData, key: str, component: Comp
     if seen == "training":
         read_held_out(adata, stored)  # the message names what to call
         seen, slot = "held out", Keys(key).held_out_cells
-    if slot not in adata.obsm:
-        raise KeyError(f"No {slot!r} in adata.obsm, which holds {choices(adata.obsm)}.")
-    cells = np.asarray(adata.obsm[slot])[:, number - 1].astype(np.float64)
+    cells = read_cells(adata, stored, slot)[:, number - 1]
 
     def of_cells(part: Selection) -> Floats:
         out: Floats = np.add.reduceat(cells[part.rows] * part.weights, part.offsets[:-1])
@@ -143,6 +155,7 @@ def _learned(stored: StoredMetric, n_jobs: int | None) -> Order:
 
 def _fixed(adata: AnnData, reading: Reading, names: Names, cost: Any, n_jobs: int | None) -> Order:
     features = read_features(adata, use_rep=reading.use_rep, layer=reading.layer)
+    check_width(features, len(names), "distances were computed of")
     if not np.array_equal(features.names, names):
         features = pick(features, names, "features that the distances were computed of")
 
@@ -274,7 +287,7 @@ def write_trajectory(
     """Write the order into `.obs`, what changes along it into `.uns`, and shares of cell types into `.obsm`."""
     keys = Keys(key)
     write_obs(samples, {keys.pseudotime: order})
-    write_uns(samples, keys.trajectory, dict(entry))
+    write_result(samples, keys.trajectory, dict(entry) | origin_of(samples, key))
     if shares is None:
         drop_obsm(samples, keys.cell_types)  # those of a trajectory that was there
     else:
@@ -283,19 +296,39 @@ def write_trajectory(
 
 def shares_along(samples: AnnData, key: str) -> pd.DataFrame | None:
     """Return (P, n_types) shares of the cell types that were followed along a trajectory."""
-    found = samples.obsm.get(Keys(key).cell_types)
-    return None if found is None else pd.DataFrame(found)
+    slot = Keys(key).cell_types
+    if slot not in samples.obsm:
+        return None
+    found, types = pd.DataFrame(samples.obsm[slot]), read_trajectory(samples, key)[1].get("cell_types")
+    known = [] if types is None else list(types["cell_type"].astype(str))
+    found.columns = found.columns.astype(str)
+    numbers = all(pd.api.types.is_numeric_dtype(found[name]) for name in found)
+    if set(found.columns) != set(known) or not numbers or not np.isfinite(found.to_numpy(dtype=np.float64)).all():
+        raise ValueError(
+            f"samples.obsm[{slot!r}] does not hold finite shares of the cell types of the trajectory "
+            f"({choices(known)}); call sg.tl.trajectory(samples, adata, key={key!r}) again."
+        )
+    return found
 
 
 def read_trajectory(samples: AnnData, key: str) -> tuple[Floats, Mapping[str, Any]]:
     """Return the order of samples and what changes along it; if it is missing, the message lists what is stored."""
     keys = Keys(key)
-    entry = samples.uns.get(keys.trajectory)
-    if not (isinstance(entry, Mapping) and "genes" in entry) or keys.pseudotime not in samples.obs:
+    call = f"sg.tl.trajectory(samples, adata, key={key!r})"
+    entry = find_result(samples, keys.trajectory, call, FORM, name="samples")
+    if entry is None or keys.pseudotime not in samples.obs:
         ending = Keys("").trajectory
         stored = [name.removesuffix(ending) for name in samples.uns if name.endswith(ending)]
         raise KeyError(
             f"No {keys.trajectory!r} in samples.uns with {keys.pseudotime!r} in samples.obs; stored for "
-            f"{choices(stored)}. Compute it with sg.tl.trajectory(samples, adata, key={key!r})."
+            f"{choices(stored)}. Compute it with {call}."
         )
-    return samples.obs[keys.pseudotime].to_numpy(dtype=np.float64), entry
+    if belongs_to_others(samples, key, entry):
+        raise ValueError(
+            f"samples.uns[{keys.trajectory!r}] is of distances of another metric than samples.obsp["
+            f"{keys.distances!r}] has now; call {call} again."
+        )
+    order = samples.obs[keys.pseudotime]
+    if not pd.api.types.is_float_dtype(order) or not np.isfinite(order).all():
+        raise ValueError(f"samples.obs[{keys.pseudotime!r}] does not hold finite numbers; call {call} again.")
+    return order.to_numpy(dtype=np.float64), entry

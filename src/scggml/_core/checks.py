@@ -30,6 +30,19 @@ def check_rate(name: str, value: object) -> None:
     check_number(name, value, "a rate from 0 to 1, such as 0.05", 0, np.nextafter(1, 2), open_low=False)
 
 
+LARGEST = 1e75
+"""Largest size of a number that is computed with: squares of squares are still finite."""
+
+
+def usable(values: Any) -> NDArray[np.bool_]:
+    """Return which values are finite and not so large that their squares are not."""
+    found = np.asarray(values)
+    if not np.issubdtype(found.dtype, np.floating):
+        return np.isfinite(found)
+    out: NDArray[np.bool_] = np.abs(found) <= min(LARGEST, float(np.finfo(found.dtype).max))
+    return out
+
+
 def check_flag(name: str, value: object) -> None:
     """Raise unless `value` is True or False."""
     if not isinstance(value, bool | np.bool_):

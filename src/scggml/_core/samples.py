@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from scggml._core.checks import LARGEST, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names
 
 LabelKind = Literal["classes", "ordered", "numbers"]
@@ -237,6 +238,8 @@ def _numbers_target(numbers: Floats | None, reference: str | None, what: str) ->
         raise ValueError(f'label_kind="numbers", but {what} does not hold numbers.')
     if not np.isfinite(numbers).all():
         raise ValueError(f"{what} has values that are not finite.")
+    if not usable(numbers).all():
+        raise ValueError(f"{what} has values above {LARGEST:g}, whose squares overflow; write it in another unit.")
     _refuse_reference(reference, "numbers have no class to compare with")
     if len(np.unique(numbers)) < 2:
         raise ValueError(f"{what} has one value only ({numbers[0]}); there is nothing to learn or to predict.")

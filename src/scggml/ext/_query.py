@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.genes import Component, component_names, name_of_genes, pick_components, write_enrichment
+from scggml._anndata.genes import NO_NAME, Component, component_names, name_of_genes, pick_components, write_enrichment
 from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._anndata.ranking import NEITHER, By, check_by, read_ranking
 from scggml._core.checks import check_rate, check_whole
 from scggml._core.cohort import Floats
 
 VERSIONED = re.compile(r"^(ENS[A-Z]*\d{11})\.\d+$")
-NO_NAME = frozenset({"", "nan", "NaN", "None", "<NA>"})
 
 COLUMNS = {
     "component": str,
@@ -124,7 +123,7 @@ def read_question(
             "needs the expression of the cells alone."
         )
     picked = pick_components(adata, stored, components, "no genes to ask about")
-    known = name_of_genes(adata, gene_symbols)
+    known = name_of_genes(adata, gene_symbols, as_text=True)
     queries, scores = list[Query](), list[Floats]()
     ends = list(map(ranking.ends, picked))
     first_table = ranking.of(component_names(stored)[0])

@@ -7,7 +7,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._anndata.keys import CROSS_VALIDATION
-from scggml._anndata.results import read_entry
+from scggml._anndata.verdicts import read_cross_validation
 from scggml._docs import documented
 
 HIGHER = ("balanced_accuracy", "spearman")
@@ -146,7 +146,7 @@ def cross_validation(adata: AnnData, *, key: str = CROSS_VALIDATION) -> CrossVal
     ----------
     Nadeau and Bengio, *Inference for the generalization error*, Machine Learning 2003.
     """
-    entry = read_entry(adata, key, kind="cross_validation", made_by="cross_validate")
+    entry = read_cross_validation(adata, key)
     names = pd.Index([str(name) for name in entry["samples"]], name="sample")
     classes = [str(name) for name in entry["classes"]]
     predictions = entry["predictions"].copy()

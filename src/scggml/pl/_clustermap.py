@@ -23,7 +23,7 @@ from scggml.pl._colors import Palette
 from scggml.pl._figure import column_names, note
 from scggml.pl._fit import fit_names, letters
 from scggml.pl._legend import RIGHT, check_loc, draw_legend, embolden
-from scggml.pl._output import Title, entitle, finish, titles
+from scggml.pl._output import Title, entitle, finish, literal, titles
 
 Linkage = Literal["average", "complete", "single", "weighted"]
 
@@ -134,7 +134,8 @@ def clustermap(
     # long names of samples take no room of the distances, as far as a page goes
     side = min(WIDEST, 4.0 + 0.11 * len(D) + 0.055 * max(0, letters(D.index) - 12)) if named else UNNAMED
     letter = max(LEGIBLE, min(LETTER, 0.8 * 72 * MATRIX / len(D))) if named else LETTER
-    with mpl.rc_context({"xtick.labelsize": letter, "ytick.labelsize": letter}):  # by which seaborn lays out
+    # seaborn lays out by these, and measures names
+    with mpl.rc_context({"xtick.labelsize": letter, "ytick.labelsize": letter, "text.parse_math": False}):
         grid = sns.clustermap(
             D,
             row_linkage=tree,
@@ -165,6 +166,7 @@ def clustermap(
         _legend_at_right(grid, legend)
     else:
         draw_legend(grid.ax_heatmap, legend, legend_loc)
+        literal(grid.ax_heatmap)
     note(grid.ax_col_dendrogram, seen(samples, key))
     entitle([grid.ax_col_dendrogram], title)
     below, above = _beyond(grid)
@@ -217,6 +219,7 @@ def _legend_at_right(grid: sns.matrix.ClusterGrid, entries: list[Line2D]) -> Non
         handles=entries, loc="upper right", frameon=False, ncols=1 + (len(entries) - 1) // 25, fontsize="small"
     )
     embolden(legend)
+    literal(legend)
     grid.figure.canvas.draw()
     inches = grid.figure.dpi_scale_trans.inverted()
     names = grid.ax_heatmap.get_tightbbox().transformed(inches).x1

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import choices
-from scggml._anndata.results import read_entry
+from scggml._anndata.verdicts import read_cross_validation
 from scggml._docs import documented
 from scggml.pl._colors import FAINT
 from scggml.pl._figure import panels, wrapped
@@ -115,7 +115,7 @@ def confusion(
 
 def confusion_table(adata: AnnData, key: str, method: str | None) -> pd.DataFrame:
     """Return what is drawn: true x predicted classes, mean number of samples; the method is in `.attrs`."""
-    entry = read_entry(adata, key, kind="cross_validation", made_by="cross_validate")
+    entry = read_cross_validation(adata, key)
     classes = [str(name) for name in entry["classes"]]
     if not classes:
         raise ValueError("The labels are numbers, so there is no confusion matrix; use sg.pl.cross_validation.")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import choices
-from scggml._anndata.results import read_entry
+from scggml._anndata.verdicts import read_cross_validation
 from scggml._docs import documented
 from scggml.pl._colors import OKABE_ITO
 from scggml.pl._figure import panels
@@ -122,7 +122,7 @@ def cross_validation(
 
 def cross_validation_table(adata: AnnData, key: str, metric: str | None) -> pd.DataFrame:
     """Return what is drawn: `method`, `repeat`, `value`; the name of the metric and the lines are in `.attrs`."""
-    entry = read_entry(adata, key, kind="cross_validation", made_by="cross_validate")
+    entry = read_cross_validation(adata, key)
     scores = entry["scores"]
     there = list(dict.fromkeys(scores["metric"].astype(str)))
     if metric is None:

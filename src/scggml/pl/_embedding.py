@@ -18,7 +18,7 @@ from scggml.pl._colors import palette as colors_of
 from scggml.pl._figure import column_names, note, paint, panels, percent
 from scggml.pl._fit import grow
 from scggml.pl._legend import beside, check_loc, heading
-from scggml.pl._output import Title, entitle, finish
+from scggml.pl._output import Title, entitle, finish, literal
 
 SMALLEST, LARGEST = 25.0, 220.0
 """Areas of the points of the samples with fewest and most cells, in square points."""
@@ -202,6 +202,8 @@ def drawing_order(table: pd.DataFrame, *, by_area: bool) -> np.ndarray:
 def _heighten(axes: list[Axes]) -> None:
     """Make the rows of panels as tall as their tallest legend, which would be cut."""
     figure = axes[0].figure.figure
+    for ax in axes:
+        literal(ax)
     legends = [legend for ax in axes if (legend := ax.get_legend()) is not None]
     tall = max((legend.get_window_extent().height / figure.dpi for legend in legends), default=0.0)
     grid = axes[0].get_subplotspec()

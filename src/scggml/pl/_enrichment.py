@@ -23,7 +23,7 @@ from scggml.pl._figure import note, panels
 from scggml.pl._fit import LARGEST as TALLEST
 from scggml.pl._fit import fit_names
 from scggml.pl._legend import RIGHT, check_loc, draw_legend, heading
-from scggml.pl._output import Title, entitle, finish
+from scggml.pl._output import LOG_P, Title, entitle, finish
 
 LONGEST = 48
 """Letters of a term that are shown."""
@@ -156,7 +156,7 @@ def _draw_bar(ax: Axes, drawn: PathCollection, *, below: int) -> None:
     corner = ax.figure.dpi_scale_trans + upper_right  # in inches
     place = ax.inset_axes((0.16, top - inch, 0.9, inch), transform=corner)
     bar = ax.figure.colorbar(drawn, cax=place, orientation="horizontal")
-    place.set_title(r"$-\log_{10}$ adjusted $p$", fontsize=LETTER, loc="left", pad=3.0)
+    place.set_title(LOG_P, fontsize=LETTER, loc="left", pad=3.0)
     place.tick_params(labelsize=LETTER)
     bar.locator = MaxNLocator(nbins=3, steps=[1, 2, 5, 10])
 

@@ -140,7 +140,7 @@ def paint(
         known = values.to_numpy(dtype=float, na_value=np.nan)
         norm = None if np.isfinite(known).any() else Normalize(0, 1)
         drawn = ax.scatter(points["x"], points["y"], c=known, cmap=scale, norm=norm, plotnonfinite=True, **style)
-        ax.figure.colorbar(drawn, ax=ax, label=key, shrink=0.8)
+        ax.figure.colorbar(drawn, ax=ax, shrink=0.8).set_label(key, parse_math=False)
         return []
     colors = {name: color for name, color in palette(samples, key, given=given).items() if (values == name).any()}
     ax.scatter(points["x"], points["y"], c=[colors.get(name, MISSING) for name in values], **style)

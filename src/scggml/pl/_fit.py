@@ -4,6 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
+from scggml.pl._output import literal
+
 SMALLEST = 5.0
 """Points of the smallest letters that can be read in print."""
 
@@ -27,6 +29,7 @@ def fit_names(ax: Axes, which: str = "y") -> None:
 
     Where all would be too small to read, only every second or third is written.
     """
+    literal(ax)
     ax.figure.figure.draw_without_rendering()
     axis = ax.yaxis if which == "y" else ax.xaxis
     places = np.sort(ax.transData.transform(np.column_stack([axis.get_ticklocs()] * 2))[:, 1 if which == "y" else 0])
@@ -53,6 +56,7 @@ def shortened(name: str, most: int) -> str:
 def grow(ax: Axes, size: tuple[float, float], least: float) -> None:
     """Make a figure of one plot as wide and tall as legend and color bar need, so that the axes stay `least` inches."""
     figure = ax.figure.figure
+    literal(figure)
     legend = ax.get_legend()
     box = Bbox.unit() if legend is None else legend.get_window_extent()
     beside, tall = float(box.width) / figure.dpi, float(box.height) / figure.dpi

@@ -167,7 +167,7 @@ def heatmap(
     label = "mean expression" if layer is None else layer
     ends = "both" if standardize and limit == CUT else "neither"
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=min(1.0, 1.4 / _height(table, columns)), extend=ends)
-    bar.set_label(f"{label}, sd" if standardize else label, fontsize="small")
+    bar.set_label(f"{label}, sd" if standardize else label, fontsize="small", parse_math=False)
     beside(ax, entries, at=1.02, loc=legend_loc)  # the color bar makes room for it
     # genes are most often those that were found in these samples, which then differ in them by choice
     if is_learned(samples):

@@ -7,14 +7,23 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import scanpy as sc
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 Title = str | Sequence[str] | None
 """A title, those of several panels, or None for the usual ones."""
 
 FILES_ONLY = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"})
 """Backends of matplotlib that show nothing: `plt.show()` warns there."""
+
+LOG_FDR, LOG_P = r"$-$log$_{10}$ FDR", r"$-\log_{10}$ adjusted $p$"
+FORMULAS = (LOG_FDR, LOG_P)
+"""Labels with formulas."""
 
 GAP = 4.0
 """Points between a title and what stands below it."""
@@ -34,10 +43,35 @@ def titles(title: Title, n: int) -> list[str | None]:
 
 
 def entitle(axes: Sequence[Axes], title: Title) -> None:
-    """Write titles above all that stands above the panels, such as legends and notes."""
+    """Write titles above all that stands above the panels, such as legends and notes; they may hold formulas."""
     for ax, text in zip(axes, titles(title, len(axes)), strict=True):
+        literal(ax)
         if text is not None:
-            ax.set_title(text, pad=GAP + above(ax))
+            ax.set_title(text, pad=GAP + above(ax)).set_parse_math(is_formula(text))
+
+
+def literal(artist: Artist) -> None:
+    """Let names stand as they are in all texts of a figure or axes: `$` in a name begins no formula.
+
+    Formulas of our own, and numbers that matplotlib writes as formulas, stay what they are.
+    """
+    numbers: set[int] = set()
+    for axis in artist.findobj(Axis):
+        if isinstance(axis, Axis) and not isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter):
+            ticks = [*axis.majorTicks, *axis.minorTicks]
+            numbers |= {id(label) for tick in ticks for label in (tick.label1, tick.label2)}
+    for text in artist.findobj(Text):
+        if isinstance(text, Text) and id(text) not in numbers and text.get_text() not in FORMULAS:
+            text.set_parse_math(False)
+
+
+def is_formula(text: str) -> bool:
+    """Return whether matplotlib can read the formulas of a text."""
+    try:
+        MathTextParser("path").parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def above(ax: Axes) -> float:

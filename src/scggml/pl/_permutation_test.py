@@ -8,7 +8,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scggml._anndata.keys import PERMUTATION_TEST
-from scggml._anndata.results import read_entry
+from scggml._anndata.verdicts import read_permutation_test
 from scggml._docs import documented
 from scggml.pl._colors import OKABE_ITO
 from scggml.pl._figure import panels
@@ -71,7 +71,7 @@ def permutation_test(
     ----------
     Phipson and Smyth, *Permutation p-values should never be zero*, 2010.
     """
-    entry = read_entry(adata, key, kind="permutation_test", made_by="permutation_test")
+    entry = read_permutation_test(adata, key)
     table = permutation_table(adata, key)
     check_loc(legend_loc, ABOVE)
     (ax,) = panels(1, ax, (4.2, 3.2), title=title)
@@ -101,7 +101,7 @@ def permutation_table(adata: AnnData, key: str) -> pd.DataFrame:
 
     Scores of few samples take few values, so bins are steps between these where there are few.
     """
-    null = np.asarray(read_entry(adata, key, kind="permutation_test", made_by="permutation_test")["null"])
+    null = np.asarray(read_permutation_test(adata, key)["null"])
     values = np.unique(np.round(null, 9))
     if len(values) == 1:
         edges = values[0] + np.array([-0.01, 0.01])

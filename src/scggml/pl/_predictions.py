@@ -9,10 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from scggml._anndata.drawn import obs_column, predicted_classes
-from scggml._anndata.keys import PREDICTION
+from scggml._anndata.drawn import obs_column, predicted_classes, read_prediction
 from scggml._anndata.messages import columns
-from scggml._anndata.results import read_entry
 from scggml._docs import documented
 from scggml.pl._colors import MISSING, Palette, chosen, distinct, groups, is_number
 from scggml.pl._figure import panels
@@ -142,7 +140,7 @@ def predictions_table(samples: AnnData) -> pd.DataFrame:
 
 def true_classes(samples: AnnData) -> pd.Series | None:
     """Return the class of each sample in the column of the labels, None if there is no such column or it is empty."""
-    label_key = read_entry(samples, PREDICTION, kind="prediction", made_by="predict")["params"].get("label_key")
+    label_key = read_prediction(samples)["params"].get("label_key")
     if label_key not in columns(samples):
         return None
     column = obs_column(samples, label_key)

@@ -8,7 +8,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scggml._anndata.keys import TUNING
-from scggml._anndata.results import read_entry
+from scggml._anndata.verdicts import read_cross_validation
 from scggml._docs import documented
 from scggml.pl._colors import OKABE_ITO
 from scggml.pl._figure import panels
@@ -112,7 +112,7 @@ def tuning(
 
 def tuning_table(adata: AnnData, key: str) -> pd.DataFrame:
     """Return what is drawn, a row per outer fold: `setting`, `inner_score`, `chosen`; more is in `.attrs`."""
-    entry = read_entry(adata, key, kind="cross_validation", made_by="tune")
+    entry = read_cross_validation(adata, key, made_by="tune")
     if "choices" not in entry:
         raise KeyError(f"adata.uns[{key!r}] holds a cross-validation without a choice; make one with sg.tl.tune.")
     tried = entry["choices"].astype({"setting": str})

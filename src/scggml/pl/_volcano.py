@@ -18,7 +18,7 @@ from scggml.pl._colors import FAINT, PLAIN
 from scggml.pl._figure import note, panels, sides, spread
 from scggml.pl._fit import LINE, letters, shortened
 from scggml.pl._legend import beside, check_loc
-from scggml.pl._output import Title, entitle, finish
+from scggml.pl._output import LOG_FDR, Title, entitle, finish, literal
 
 STEP = 0.062
 """Least distance of two names of genes, as a share of the height."""
@@ -123,7 +123,7 @@ def volcano(
     top = max(float(table["y"].max()), -np.log10(alpha)) if len(table) else 1.0
     ax.set_ylim(-0.04 * top, 1.08 * top)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_ylabel("$-$log$_{10}$ FDR")
+    ax.set_ylabel(LOG_FDR)
     ax.set_xlabel(label)
     if ends is not None:
         ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
@@ -172,6 +172,7 @@ def _ends(adata: AnnData, key: str, component: int | None) -> tuple[str, str] | 
 def _name(ax: Axes, x: np.ndarray, named: pd.DataFrame) -> None:
     """Write names in a column at either side, as near to the height of their genes as they can be without overlap."""
     low, high = (float(x.min()), float(x.max())) if len(x) else (0.0, 1.0)
+    literal(ax)
     ax.figure.figure.draw_without_rendering()
     box = ax.get_window_extent()
     wide, tall = float(box.width) / ax.figure.figure.dpi, float(box.height) / ax.figure.figure.dpi

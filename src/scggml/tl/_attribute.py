@@ -22,7 +22,7 @@ from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ownership import check_results
 from scggml._anndata.reading import STORED, Stored, read_target, reread, seed_of
-from scggml._anndata.results import write_cells, write_uns
+from scggml._anndata.results import write_cells, write_result
 from scggml._anndata.tested import Gate
 from scggml._core.checks import check_flag, check_whole
 from scggml._core.cohort import Floats, Integers, Names
@@ -227,7 +227,7 @@ def attribute(
     adata = adata.copy() if copy else adata
     write_cells(adata, Keys(key).attribution, selection.rows, result.cells)
     write_cells(adata, Keys(key).excess, selection.rows, result.excess)
-    write_uns(adata, Keys(key).attribution, entry)
+    write_result(adata, Keys(key).attribution, entry)
     if gate is not None:
         gate.write(adata, "cell type")
     return adata if copy else None

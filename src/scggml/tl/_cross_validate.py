@@ -13,7 +13,7 @@ from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
-from scggml._anndata.results import check_result_key, params, table, write_uns
+from scggml._anndata.results import check_result_key, params, table, write_result
 from scggml._core.evaluate.classify import ClassifierName
 from scggml._core.evaluate.methods import ByDistance, FixedMetric, Method, learners_of
 from scggml._core.evaluate.run import HeldOut, Score, batch_removal, compare, evaluate_fold, mean_rows, score_method
@@ -239,7 +239,7 @@ def cross_validate(
         confidence=CONFIDENCE,
     )
     adata = adata.copy() if copy else adata
-    write_uns(adata, key_added, entry(evaluation, results, arguments))
+    write_result(adata, key_added, entry(evaluation, results, arguments))
     return adata if copy else None
 
 

@@ -15,7 +15,7 @@ from scggml._anndata.ownership import check_results
 from scggml._anndata.points import read_points
 from scggml._anndata.ranking import has_ranking, read_ranking, refresh_ranking, write_ranking
 from scggml._anndata.reading import reread
-from scggml._anndata.results import write_uns
+from scggml._anndata.results import write_result
 from scggml._anndata.tested import Gate
 from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Floats, Integers
@@ -205,7 +205,7 @@ def gene_stability(
         "fingerprint": stored.fingerprint,
         "params": {name: value for name, value in given.items() if value is not None},
     }
-    write_uns(adata, Keys(key).stability, entry)
+    write_result(adata, Keys(key).stability, entry)
     if changes is None:
         refresh_ranking(adata, stored)
     else:

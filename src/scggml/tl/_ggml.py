@@ -22,11 +22,13 @@ from scggml._anndata.metric import (
     warn_of_loadings,
     write_metric,
 )
+from scggml._anndata.origin import kept_loadings
 from scggml._anndata.ownership import check_metric_key
 from scggml._anndata.parts import check_finite, embed_cells
 from scggml._anndata.reading import Reading, read_target
 from scggml._anndata.selection import Selection
 from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_component_test
+from scggml._core.checks import LARGEST
 from scggml._core.cohort import Cohort, Floats
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
@@ -275,7 +277,14 @@ def ggml(
     write_metric(
         adata,
         Keys(key_added),
-        entry=metric_entry(found, features, learner, reading, selection.names),
+        entry=metric_entry(
+            found,
+            features,
+            learner,
+            reading,
+            selection.names,
+            origin=kept_loadings(adata, use_rep, found.components.shape[1]),
+        ),
         embedded=embedded,
         loadings=loadings,
     )
@@ -331,6 +340,9 @@ def _check_shape(learner: Learner, features: Features, selection: Selection) -> 
 
 def _check_rank(learner: Learner, cohort: Cohort, slot: str) -> None:
     """Raise unless the cells can carry the components, and a start that is an array fits them."""
+    largest = float(np.abs(cohort.points).max())
+    if 0 < largest < 1 / LARGEST:
+        raise ValueError(f"{slot} has values up to {largest:.3g}, whose squares vanish; multiply them by a number.")
     rank = usable_rank(cohort)
     if learner.n_comps is not None and learner.n_comps > rank:
         n_varying = int((variances(cohort) > 0).sum())

@@ -2,10 +2,11 @@
 
 from anndata import AnnData
 
+from scggml._anndata.covariates import origin_of
 from scggml._anndata.keys import MDS, MDS_RECORD
 from scggml._anndata.messages import logged
 from scggml._anndata.ownership import check_results
-from scggml._anndata.results import write_obsm, write_uns
+from scggml._anndata.results import write_obsm, write_result
 from scggml._anndata.samples import read_distances
 from scggml._core.checks import check_whole
 from scggml._core.mds import classical_mds
@@ -71,7 +72,8 @@ def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = F
     entry = {
         "key": key,
         "eigenvalues": eigenvalues,
+        **origin_of(samples, key),
         "variance_ratio": eigenvalues[:n_comps].clip(0) / (positive if positive > 0 else 1.0),
     }
-    write_uns(samples, MDS_RECORD, entry)
+    write_result(samples, MDS_RECORD, entry)
     return samples if copy else None

@@ -13,7 +13,7 @@ from scggml._anndata.keys import PERMUTATION_TEST
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
-from scggml._anndata.results import check_result_key, params, write_uns
+from scggml._anndata.results import check_result_key, params, write_result
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.classify import ClassifierName
@@ -223,7 +223,7 @@ def permutation_test(
         ),
     }
     adata = adata.copy() if copy else adata
-    write_uns(adata, key_added, found)
+    write_result(adata, key_added, found)
     return adata if copy else None
 
 

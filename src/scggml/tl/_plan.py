@@ -6,6 +6,7 @@ import numpy as np
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
+from scggml._anndata.forms import sealed
 from scggml._anndata.messages import check_adata, choices, logged
 from scggml._anndata.metric import read_metric
 from scggml._anndata.reading import STORED, Stored, reread
@@ -115,14 +116,16 @@ def plan(
         var=obs.iloc[n_a:].copy(),
         layers={"distance": csr_matrix((distance, places), shape=(n_a, n_b))},
         uns={
-            "plan": {
-                "key": key,
-                "sample_key": reading.sample_key,
-                "sample_a": names[0],
-                "sample_b": names[1],
-                "distance": float(plans.values[0]),
-                "seen": stored.seen(np.array(names)),
-                "fingerprint": stored.fingerprint,
-            }
+            "plan": sealed(
+                {
+                    "key": key,
+                    "sample_key": reading.sample_key,
+                    "sample_a": names[0],
+                    "sample_b": names[1],
+                    "distance": float(plans.values[0]),
+                    "seen": stored.seen(np.array(names)),
+                    "fingerprint": stored.fingerprint,
+                }
+            )
         },
     )

@@ -13,7 +13,7 @@ from scggml._anndata.keys import PREDICTION
 from scggml._anndata.messages import check_adata, choices, logged, warn
 from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._anndata.reading import Reading, Stored, reread, seed_of
-from scggml._anndata.results import params, write_obs, write_obsm, write_uns
+from scggml._anndata.results import params, write_obs, write_obsm, write_result
 from scggml._anndata.samples import constant_columns, samples_adata
 from scggml._anndata.selection import Selection
 from scggml._core.checks import check_whole
@@ -189,7 +189,7 @@ def predict(
         labels = target.classes[target.codes]
     explained = [", ".join(f"{names[q]} ({labels[q]})" for q in row) for row in nearest]
     write_obs(out, {"neighbors": explained, "novelty": strange, "unlike_reference": strange > UNLIKE})
-    write_uns(
+    write_result(
         out,
         PREDICTION,
         {

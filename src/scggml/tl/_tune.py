@@ -14,7 +14,7 @@ from scggml._anndata.keys import TUNING
 from scggml._anndata.messages import check_adata, choices, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
-from scggml._anndata.results import check_result_key, params, table, write_uns
+from scggml._anndata.results import check_result_key, params, table, write_result
 from scggml._core.checks import check_whole
 from scggml._core.evaluate.methods import ByDistance, Learned, Majority, Method
 from scggml._core.evaluate.run import HeldOut
@@ -198,7 +198,7 @@ def tune(
     found["choices"] = _choices(results["tuned"], setting_name(best), inner)
     found["best"] = params(**best)
     adata = adata.copy() if copy else adata
-    write_uns(adata, key_added, found)
+    write_result(adata, key_added, found)
     return adata if copy else None
 
 

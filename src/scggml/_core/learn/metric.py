@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scggml._core.checks import LARGEST, usable
 from scggml._core.cohort import Cohort, Floats, from_clouds
 from scggml._core.learn.choice import Choice
 from scggml._core.learn.covariates import Adjustment
@@ -111,8 +112,9 @@ def checked_clouds(clouds: Sequence[ArrayLike]) -> list[NDArray[np.floating[Any]
             )
         if out and points.shape[1] != out[0].shape[1]:
             raise ValueError(f"clouds[{p}] has {points.shape[1]} features, clouds[0] has {out[0].shape[1]}.")
-        if not np.isfinite(points).all():
-            raise ValueError(f"clouds[{p}] has values that are NaN or infinite.")
+        if not usable(points).all():
+            what = f"above {LARGEST:g}, whose squares overflow" if np.isfinite(points).all() else "NaN or infinite"
+            raise ValueError(f"clouds[{p}] has values that are {what}.")
         out.append(points.astype(np.float32 if points.dtype in (np.float16, np.float32) else np.float64))
     return out
 
