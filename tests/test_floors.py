@@ -14,6 +14,7 @@ SRC = Path(__file__).parents[1] / "src" / "scggml"
 FLOORS = {
     "scggml._docs": 0,
     "scggml._version": 0,
+    "scggml._web": 5,
     "scggml._core": 19,
     "scggml._core.checks": 10,
     "scggml._core.cohort": 10,
