@@ -404,24 +404,6 @@ def test_a_folder_that_cannot_be_made_loses_no_answer(adata, gost, tmp_path, rig
     assert (tmp_path / "file").read_bytes() == b"in the way"
 
 
-@pytest.fixture
-def mounted(tmp_path):
-    """A function that mounts a small file system in memory."""
-    place = tmp_path / "mounted"
-    place.mkdir()
-
-    def mount(options):
-        try:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            pytest.skip("no file system can be mounted here")
-        return place
-
-    yield mount
-    if place.is_mount():
-        subprocess.run(["umount", place], check=True)
-
-
 @pytest.mark.parametrize(("options", "reason"), [("ro", "Read-only file system"), ("size=4k", "No space left")])
 def test_a_folder_that_is_read_only_or_full_loses_no_answer(adata, gost, mounted, options, reason):
     place = mounted(options)

@@ -72,23 +72,32 @@ def send(
             raise TooSlow(f"too little came within {timeout:g} s")
 
 
-def receive(response: requests.Response, largest: int) -> Iterator[bytes]:
-    """Yield the body, unpacked, in pieces of bounded size; raise where it is larger than it can be."""
+def receive(response: requests.Response, largest: int, *, piece: int = CHUNK) -> Iterator[bytes]:
+    """Yield the body, unpacked, in pieces of bounded size; raise where it is larger than it can be.
+
+    A piece of `piece` bytes is yielded when all of it has come.
+    """
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ENCODINGS:
         raise requests.exceptions.ContentDecodingError(f"it is packed as {encoding!r}, which was not asked for")
     packed = encoding not in ("", "identity")
-    length = response.headers.get("Content-Length", "")
-    total = int(length) if length.isascii() and length.isdigit() and not packed else 0
+    total = announced(response)
     if total <= largest:
         total = 0
-        for chunk in response.iter_content(PACKED if packed else CHUNK):
+        for chunk in response.iter_content(min(piece, PACKED) if packed else piece):
             total += len(chunk)
             if total > largest:
                 break
             yield chunk
     if total > largest:
         raise TooLarge(f"it is larger than {largest / 2**20:.0f} MiB{' unpacked' if packed else ''}")
+
+
+def announced(response: requests.Response) -> int:
+    """Return the number of bytes that the body should have, or 0 where it is not known or packed."""
+    length = response.headers.get("Content-Length", "")
+    known = length.isascii() and length.isdigit() and "Content-Encoding" not in response.headers
+    return int(length) if known else 0
 
 
 def passes(status: int) -> bool:
@@ -148,7 +157,7 @@ class _Adapter(HTTPAdapter):
     def _show(self, manager: Any) -> None:
         pools = manager.pool_classes_by_scheme
         manager.pool_classes_by_scheme = {
-            scheme: type("Pool", (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, self._guard)})
+            scheme: type(pool.__name__, (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, self._guard)})
             for scheme, pool in pools.items()
         }
 
@@ -161,6 +170,7 @@ def _watched(kind: Any, guard: _Guard) -> Any:
             super().connect()
             guard.watch(self.sock)
 
+    Connection.__name__ = kind.__name__  # which stands in messages
     return Connection
 
 

@@ -14,9 +14,10 @@ from scggml._anndata.messages import choices, logged
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
+from scggml._web.place import data_folder
 from scggml.ext._gost import Answer, read_answer
 from scggml.ext._query import plain_name, read_question, unique, write_answer
-from scggml.ext._service import Service, answers_folder
+from scggml.ext._service import Service
 
 ThresholdMethod = Literal["g_SCS", "bonferroni", "fdr"]
 DomainScope = Literal["known", "annotated", "custom", "custom_annotated"]
@@ -216,7 +217,7 @@ def gprofiler(
     method = f"g:Profiler {'ordered ' if ordered else ''}{significance_threshold_method}"
     answer = Answer([], "", "", [])
     if question.queries:
-        folder = answers_folder("gprofiler") if cache_dir is None else Path(cache_dir)
+        folder = data_folder() / "gprofiler" if cache_dir is None else Path(cache_dir).expanduser()
         largest = LARGEST * (len(question.queries) if all_results else 1)
         service = Service("g:Profiler", timeout, attempts, wait, expires, folder, largest)
         url = f"{base_url.rstrip('/')}/api/gost/profile/"

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import stat
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import pooch
 import requests
 
 from scggml._anndata.messages import choices, warn
@@ -171,12 +169,6 @@ class Service:
                     raise
                 content = b""
             return Reply(response.status_code, response.reason, _asked_for(response), content)
-
-
-def answers_folder(name: str) -> Path:
-    """Return where answers of a service are kept: beside the cohorts that `datasets` downloads."""
-    given = os.environ.get("SCGGML_DATA")
-    return (Path(given) if given else Path(pooch.os_cache("scggml"))) / name
 
 
 def _parse(body: bytes) -> dict[str, Any]:
