@@ -82,6 +82,7 @@ def test_weights_that_are_ignored_are_told():
         (NET.assign(source=["A", None, "A", np.nan]), ValueError, r"\['source'\] is missing in 2 of 4 rows"),
         (NET.iloc[:0], ValueError, "gene_sets is empty"),
         ({}, ValueError, "gene_sets is empty"),
+        ({"a": [], "b": [None]}, ValueError, r"gene_sets has 2 set\(s\), but no gene in any"),
         ({"one": "AB"}, TypeError, r"gene_sets\['one'\]='AB' is one text; pass a list of genes, such as \['AB'\]"),
         ({"one": b"AB"}, TypeError, "is one text"),
         ({"one": np.str_("AB")}, TypeError, "is one text"),

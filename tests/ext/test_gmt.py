@@ -67,6 +67,7 @@ def test_a_comma_that_is_no_weight_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        (b"A\tabout A\t\n", "bad.gmt holds no gene sets"),
         (b"", r"bad\.gmt holds no gene sets\. A GMT file has a name"),
         (b"A B C\n", r"bad\.gmt, line 1: 'A B C' has 1 field\(s\)\. A GMT file has a name"),
         (b"A\t\tG1\n\nB,G2\n", "line 3: 'B,G2' has 1 field"),
@@ -93,6 +94,9 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, monkeypat
     path = tmp_path / "bomb.gmt.gz"
     path.write_bytes(gzip.compress(b" " * 2**21))
     with pytest.raises(ValueError, match=r"bomb\.gmt\.gz unpacks to more than 1 MiB"):
+        read_gene_sets(path)
+    path.write_bytes(b" " * 2**21)
+    with pytest.raises(ValueError, match=r"bomb\.gmt\.gz has more than 1 MiB"):
         read_gene_sets(path)
 
 

@@ -107,6 +107,10 @@ MALFORMED = [
     (meta(genes_metadata={"query": {"ggml1 higher in class1": []}}), "for a query, not an object"),
     (meta(genes_metadata={"query": {"ggml1 higher in class1": {"ensgs": [7]}}}), "ensgs=a list of 1 is not a list of"),
     (lambda answer: answer["meta"]["genes_metadata"].update(failed="G1"), "failed='G1' is not a list of names"),
+    (
+        meta(genes_metadata={"query": {"ggml1 higher in class1": {"mapping": {"\ud800": []}}}}),
+        "mapping holds what is no",
+    ),
     (meta(version=7), "version=7"),
 ]
 

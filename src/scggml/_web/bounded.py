@@ -181,22 +181,22 @@ def _follow(session: requests.Session, method: str, url: str, anywhere: bool, **
         if not response.is_redirect:
             return response
         response.close()
-        target = urljoin(url, response.headers["Location"])
-        if not _allowed(url, target, anywhere):
-            raise Elsewhere(f"it redirects to {target}, which is another place")
-        url = target  # with the same method: what is asked would be lost otherwise
+        location = response.headers["Location"]
+        if not _allowed(url, location, anywhere):
+            raise Elsewhere(f"it redirects to {location[:200]}, which is another place")
+        url = urljoin(url, location)  # with the same method: what is asked would be lost otherwise
     raise requests.TooManyRedirects(f"it redirects more than {REDIRECTS} times")
 
 
-def _allowed(url: str, target: str, anywhere: bool) -> bool:
+def _allowed(url: str, location: str, anywhere: bool) -> bool:
     """Return whether a redirect stays where it was; from encrypted to open it never may."""
     try:
-        here, there = urlsplit(url), urlsplit(target)
+        here, there = urlsplit(url), urlsplit(urljoin(url, location))
         same = here.hostname == there.hostname
         upgrade = (_place(here), _place(there)) == (("http", 80), ("https", 443))
         safe = there.scheme == "https" or (there.scheme, here.scheme) == ("http", "http")
         return safe and (anywhere or (same and (upgrade or _place(here) == _place(there))))
-    except ValueError:  # a port that is no number
+    except ValueError:  # a port that is no number, or a host that is none
         return False
 
 

@@ -38,6 +38,8 @@ def read_gene_sets(gene_sets: Given) -> tuple[str, list[GeneSet]]:
         )
     if not sets:
         raise ValueError("gene_sets is empty; at least one set of genes is needed.")
+    if not any(s.genes for s in sets):
+        raise ValueError(f"gene_sets has {len(sets)} set(s), but no gene in any of them.")
     check_names(sets, "gene_sets")
     return "custom", sets
 

@@ -48,7 +48,7 @@ def read_gmt(path: Path) -> tuple[str, list[GeneSet]]:
             raise ValueError(f"{path}, line {number}: the set has no name. {FORM}")
         genes = unique(plain_name(_without_weight(gene)) for gene in fields[2:])
         sets.append(GeneSet(name, fields[1].strip(), genes))
-    if not sets:
+    if not any(s.genes for s in sets):
         raise ValueError(f"{path} holds no gene sets. {FORM}")
     check_names(sets, str(path))
     return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).stem, sets
@@ -65,6 +65,8 @@ def check_names(sets: list[GeneSet], where: str) -> None:
 
 def _text(path: Path) -> str:
     """Return the text of a file: unpacked, and decoded as its first bytes and its letters say."""
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path} has more than {LARGEST >> 20} MiB, which no collection of gene sets has. {FORM}")
     raw = path.read_bytes()
     for start, kind in PACKED.items():
         if raw.startswith(start):

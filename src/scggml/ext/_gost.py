@@ -49,6 +49,7 @@ def _query_genes(about: Any) -> list[str]:
     if not isinstance(about, dict):
         raise MalformedError(f"genes_metadata holds {_short(about)} for a query, not an object")
     mapping = list(_entry(about, "mapping", dict, "a query", default={}).items())
+    _texts([gene for gene, _ in mapping], "mapping")
     names = {ensembl: gene for gene, found in reversed(mapping) for ensembl in _texts(found, "mapping")}
     return [names.get(ensembl, ensembl) for ensembl in _texts(about.get("ensgs", []), "ensgs")]
 
