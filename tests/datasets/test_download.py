@@ -51,6 +51,17 @@ def test_a_home_folder_in_the_variable_is_found(h5ad, tmp_path, monkeypatch):
     assert fetch("http://127.0.0.1:9/here.h5ad", "here.h5ad", attempts=1) == tmp_path / "data" / "here.h5ad"
 
 
+def test_hdf5_of_another_kind_is_no_cohort(server, answer, cache, h5ad, tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["matrix"] = [1.0]
+    other = (tmp_path / "other.h5").read_bytes()
+    cache.mkdir()
+    (cache / "a.h5ad").write_bytes(other)
+    with pytest.raises(ValueError, match=r"is not the right file.*\(a\.h5ad\) holds no AnnData: it has no obs and var"):
+        fetch(server.set("/a.h5ad", answer(other)), "a.h5ad")
+    assert fetch(server.set("/a.h5ad", answer(h5ad)), "a.h5ad").read_bytes() == h5ad
+
+
 @pytest.mark.parametrize("wrong", [b"", b"<html>login</html>", None])
 def test_garbage_under_the_name_of_a_file_without_hash_is_not_trusted(server, answer, cache, h5ad, wrong):
     cache.mkdir()

@@ -49,8 +49,8 @@ def fetch(
     name
         Name of the file in the cache.
     sha256
-        Hash of the right file. Without it, the file has to open as HDF5, so that the page of a login
-        portal or a cut file is not taken for data.
+        Hash of the right file. Without it, the file has to open as HDF5 and hold an AnnData, so that the page of a
+        login portal or a cut file is not taken for data.
     timeout
         Seconds without a byte, or with less than about 1000 bytes each, after which the connection counts as stalled.
     attempts
@@ -173,12 +173,12 @@ def _fault(path: Path, sha256: str | None) -> str:
     try:
         if not path.is_file():
             return "is not there"
-        if sha256 is None:  # HDF5 compares the length that it states with the one that it has
-            h5py.File(path, "r", locking=False).close()
-            return ""
+        if sha256 is None:
+            with h5py.File(path, "r", locking=False) as file:  # which compares its length with the one that it states
+                return "" if {"obs", "var"} <= set(file) else "holds no AnnData: it has no obs and var"
         found = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
+        with path.open("rb") as content:
+            while block := content.read(BLOCK):
                 found.update(block)
     except OSError as error:
         return f"does not open{' as HDF5' if sha256 is None else ''}: {error}"

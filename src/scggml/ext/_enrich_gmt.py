@@ -15,7 +15,7 @@ from scggml._core.checks import check_number, check_whole
 from scggml._core.explain.enrichment import over_representation
 from scggml._core.explain.significance import benjamini_hochberg
 from scggml._docs import documented
-from scggml.ext._gene_sets import Given, read_gene_sets
+from scggml.ext._gene_sets import GeneSets, read_gene_sets
 from scggml.ext._gmt import GeneSet
 from scggml.ext._query import Query, Question, plain_name, read_question, unique, write_answer
 
@@ -30,7 +30,7 @@ MANY = 4
 @logged("testing gene sets of files")
 def enrich_gmt(
     adata: AnnData,
-    gene_sets: Given,
+    gene_sets: GeneSets,
     *,
     by: By = "pattern",
     key: str = "ggml",

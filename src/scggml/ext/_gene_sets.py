@@ -13,7 +13,7 @@ from scggml._anndata.messages import choices, warn
 from scggml.ext._gmt import GeneSet, check_names, read_gmt
 from scggml.ext._query import plain_name, unique
 
-Given = str | os.PathLike[str] | Mapping[str, Iterable[str]] | pd.DataFrame
+GeneSets = str | os.PathLike[str] | Mapping[str, Iterable[str]] | pd.DataFrame
 
 SET, GENE = "source", "target"
 """Columns of a long table, as decoupler has them."""
@@ -23,7 +23,7 @@ GENES = ("genesymbol", "gene_symbol", "gene", "Gene", "genes", "symbol", "gene_n
 """What other packages call them, for the message."""
 
 
-def read_gene_sets(gene_sets: Given) -> tuple[str, list[GeneSet]]:
+def read_gene_sets(gene_sets: GeneSets) -> tuple[str, list[GeneSet]]:
     """Return the name of the collection and its sets."""
     if isinstance(gene_sets, str | os.PathLike):
         return read_gmt(Path(gene_sets).expanduser())

@@ -182,8 +182,8 @@ def gprofiler(
             "driver terms of unordered queries only. Pass ordered=False."
         )
     check_number("user_threshold", user_threshold, "a share in (0, 1], such as 0.05", 0, 1 + 1e-12, open_low=True)
-    check_number("timeout", timeout, "a positive number of seconds", 0, open_low=True)
-    check_number("wait", wait, "a number of seconds", 0, open_low=False)
+    check_number("timeout", timeout, "a positive number of seconds, below 1e6", 0, 1e6, open_low=True)
+    check_number("wait", wait, "a number of seconds, below 1e6", 0, 1e6, open_low=False)
     check_number("expires", expires, "a number of days", 0, open_low=False)
     check_whole("attempts", attempts, 1)
     _check_places(base_url, cache_dir)
