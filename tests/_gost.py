@@ -1,8 +1,9 @@
 """g:GOSt on this machine: the documented endpoint over a dict of gene sets, with real hypergeometric answers."""
 
 import json
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,12 +17,12 @@ PATH = "/api/gost/profile/"
 class Gost:
     """What the server knows and what was asked. `faults` are answered first, one for each request.
 
-    A fault is (status, body); status 0 says nothing until the test is over.
+    A fault is (status, body), where status 0 says nothing until the test is over, or a function that answers.
     """
 
     sets: Mapping[str, Sequence[str]]
     url: str = ""
-    faults: list[tuple[int, bytes]] = field(default_factory=list)
+    faults: list[tuple[int, bytes] | Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -90,6 +91,14 @@ class Gost:
         return [term for term in found if asked["all_results"] or term["significant"]]
 
 
+class Quiet(ThreadingHTTPServer):
+    """A server that does not report clients that hung up."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def serve(gost: Gost) -> ThreadingHTTPServer:
     """A server for it on a free port of this machine."""
 
@@ -98,7 +107,11 @@ def serve(gost: Gost) -> ThreadingHTTPServer:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             gost.requests.append(asked)
             gost.paths.append(self.path)
-            status, body = gost.faults.pop(0) if gost.faults else (200, b"")
+            fault = gost.faults.pop(0) if gost.faults else (200, b"")
+            if callable(fault):
+                fault(self)
+                return
+            status, body = fault
             if status == 0:
                 gost.over.wait(10)
                 return
@@ -114,6 +127,6 @@ def serve(gost: Gost) -> ThreadingHTTPServer:
         def log_message(self, *_: object) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http = Quiet(("127.0.0.1", 0), Handler)
     gost.url = f"http://127.0.0.1:{http.server_port}/gprofiler"
     return http

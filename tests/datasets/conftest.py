@@ -22,6 +22,8 @@ class Answer:
     length: int | None = -1
     encoding: str | None = None
     stall: bool = False  # after the body, say nothing more and keep the connection
+    drip: int = 0  # after the body, send so many bytes now and then
+    location: str | None = None  # where to look instead
     interrupt: bool = False  # press Ctrl-C when half of the body is sent
 
 
@@ -65,6 +67,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
                 self.send_header("Content-Length", str(len(answer.body) if answer.length < 0 else answer.length))
             if answer.encoding is not None:
                 self.send_header("Content-Encoding", answer.encoding)
+            if answer.location is not None:
+                self.send_header("Location", answer.location)
             self.end_headers()
             half = len(answer.body) // 2
             self.wfile.write(answer.body[:half])
@@ -74,6 +78,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             self.wfile.write(answer.body[half:])
             if answer.stall:
                 told.over.wait(10)
+            while answer.drip and not told.over.wait(0.02):
+                self.wfile.write(b"x" * answer.drip)
 
         def log_message(self, *_: object) -> None:
             pass

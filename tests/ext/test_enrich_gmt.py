@@ -12,7 +12,6 @@ from _slots import assert_round_trip, assert_same, assert_same_table, slots
 from scipy.stats import false_discovery_control, hypergeom, linregress
 
 import scggml as sg
-from scggml.ext._gmt import read_gene_sets
 from scggml.ext._query import COLUMNS, plain_name
 
 ANY = {"min_size": 1, "all_results": True}
@@ -143,7 +142,14 @@ def test_ensembl_ids_meet_without_their_versions(adata, sets):
         ("ENSG00000118729.12", "ENSG00000118729"),
         ("ENSMUSG00000000001.4", "ENSMUSG00000000001"),
         ("ENSG00000118729", "ENSG00000118729"),
+        ("ENSG00000182378.15_PAR_Y", "ENSG00000182378"),
+        ("ENSG00000182378_PAR_Y", "ENSG00000182378"),
+        ("ENSG00000182378.15-PAR-Y", "ENSG00000182378"),  # Seurat has no underscores
+        ("ENSGR0000182378.10", "ENSG00000182378"),
         ("AC012345.1", "AC012345.1"),  # a symbol with a dot
+        (7157.0, "7157"),
+        (np.float32(7157), "7157"),
+        (np.float64("nan"), None),
         (" CD4 ", "CD4"),
         (np.str_("CD4"), "CD4"),
         (7157, "7157"),
@@ -252,19 +258,48 @@ def test_genes_that_were_not_ranked_are_asked_for(adata, sets):
         sg.ext.enrich_gmt(adata, sets)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("A B C\n", r"line 1: 'A B C' has 1 field"),
-        ("\n\n", "holds no gene sets"),
-        ("A\t\tX\nA\t\tY\n", "has 1 names twice, such as 'A'"),
-    ],
-)
-def test_a_faulty_file_is_told_with_its_line(tmp_path, text, message):
-    path = tmp_path / "bad.gmt"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_gene_sets(path)
+# Names that agree but for their letters
+
+
+def test_sets_of_human_and_genes_of_mouse_are_told_apart(adata, sets):
+    adata.var["mouse"] = [f"g{i:02d}" for i in range(40)]
+    before = slots(adata)
+    with pytest.raises(ValueError, match=r"no name in common: .* agree but for letter case, such as 'G00' in the sets"):
+        sg.ext.enrich_gmt(adata, sets, gene_symbols="mouse", **ANY)
+    assert_same(slots(adata), before)
+    sg.ext.enrich_gmt(adata, sets, **ANY)
+    assert len(sg.get.enrichment_df(adata)) == 16
+
+
+def test_a_few_names_that_agree_by_chance_do_not_hide_that_most_differ_in_case(adata, sets):
+    adata.var["mouse"] = ["G00", *(f"g{i:02d}" for i in range(1, 40))]
+    with pytest.warns(
+        UserWarning, match=r"Of 40 genes of the sets only 1 are among the 40 .* 40 agree but for letter case"
+    ):
+        sg.ext.enrich_gmt(adata, sets, gene_symbols="mouse", **ANY)
+    with pytest.raises(
+        ValueError, match=r"None of the 4 gene sets has between min_size=5 .* agree but for letter case"
+    ):
+        sg.ext.enrich_gmt(adata, sets, gene_symbols="mouse")
+
+
+def test_names_that_differ_otherwise_are_no_matter_of_case(adata, sets):
+    sets["OTHER"] = [f"X{i}" for i in range(1000)] + ["g01"]
+    sg.ext.enrich_gmt(adata, sets, **ANY)  # a warning would be an error
+
+
+def test_a_column_of_ids_with_versions_is_named(adata):
+    adata.var["ensembl"] = [f"ENSG000000000{i:02d}.{i + 1}" for i in range(40)]
+    with pytest.raises(ValueError, match=r"Pass gene_symbols='ensembl'"):
+        sg.ext.enrich_gmt(adata, {"A": ["ENSG00000000001", "ENSG00000000002"]})
+
+
+def test_a_table_is_read_as_the_dict(adata, sets):
+    net = pd.DataFrame([(name, gene, 1.0) for name, genes in sets.items() for gene in genes])
+    sg.ext.enrich_gmt(adata, sets, **ANY)
+    from_dict = sg.get.enrichment_df(adata)
+    sg.ext.enrich_gmt(adata, net.set_axis(["source", "target", "weight"], axis=1), **ANY)
+    assert_same_table(sg.get.enrichment_df(adata), from_dict)
 
 
 # Real cohorts and gene sets

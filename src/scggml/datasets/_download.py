@@ -1,17 +1,28 @@
-"""The one way by which files come from the network: cached, checked, and bounded in time."""
+"""The one way by which files come from the network: cached, checked, and bounded in time and size."""
 
-import os
+import atexit
+import hashlib
+import shutil
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
-import pooch
+import numpy as np
 import requests
 from tqdm import tqdm
 
-CHUNK = 2**20  # bytes
-PASSING = frozenset({408, 425, 429})  # client errors that may pass; all other 4xx are final
+from scggml._anndata.messages import warn
+from scggml._web.bounded import Elsewhere, TooLarge, announced, passes, receive, send
+from scggml._web.drafts import draft
+from scggml._web.place import data_folder
+
+SLOWEST = 1000  # bytes a second; what comes more slowly has stalled
+LARGEST = 2**38  # bytes; no cohort has as many
+BLOCK = 2**20  # bytes
 
 
 def fetch(
@@ -22,28 +33,32 @@ def fetch(
     timeout: float = 30.0,
     attempts: int = 3,
     wait: float = 1.0,
+    largest: int = LARGEST,
 ) -> Path:
     """Return the path of a file in the cache; download it first if it is not there.
 
     The cache is the folder in the environment variable `SCGGML_DATA`, or else the cache folder of the operating
-    system. A file that is there is used without any network, unless its hash is known and differs. A download
-    lands in the cache under its name only when it is complete and right.
+    system. A file that is there and right is used without any network. A download lands in the cache under its name
+    only when it is complete and right. Where the cache cannot be written to, it lands in a temporary folder, which
+    is removed when Python ends, with a warning.
 
     Parameters
     ----------
     url
-        Where the file is, `http://` or `https://`.
+        Where the file is, `http://` or `https://`. Redirects to another host are followed only if the hash is known.
     name
         Name of the file in the cache.
     sha256
-        Hash of the right file. Without it, the file has to open as HDF5, so that the page of a login
-        portal or a cut file is not taken for data.
+        Hash of the right file. Without it, the file has to open as HDF5 and hold an AnnData, so that the page of a
+        login portal or a cut file is not taken for data.
     timeout
-        Seconds without a byte after which the connection counts as stalled.
+        Seconds without a byte, or with less than about 1000 bytes each, after which the connection counts as stalled.
     attempts
         How often to try, if the failure may pass.
     wait
         Seconds before the second try; doubled before each further one.
+    largest
+        Bytes that the file can have.
 
     Returns
     -------
@@ -55,93 +70,166 @@ def fetch(
     FileNotFoundError
         If the server refuses for good (HTTP 404 and other 4xx).
     ConnectionError
-        If the server cannot be reached, stalls, breaks off or fails at each attempt.
+        If the server cannot be reached, stalls, breaks off or fails at each attempt, or leads elsewhere.
     ValueError
         If the file that came is not the right one.
+    OSError
+        If neither the cache nor a temporary folder can be written to.
     """
-    known_hash = None if sha256 is None else f"sha256:{sha256}"
-    cache = pooch.create(
-        path=pooch.os_cache("scggml"),
-        base_url="",
-        env="SCGGML_DATA",
-        registry={name: known_hash},
-        urls={name: url},
-    )
-    download = _Download(timeout=timeout, attempts=attempts, wait=wait, opens=sha256 is None)
+    usual = data_folder() / name
+    spare = _spare_folder() / name if _spare_folder.cache_info().currsize else None
+    for path in [usual] if spare is None else [usual, spare]:
+        if not _fault(path, sha256):
+            return path
+    download = _Download(url, sha256, timeout, attempts, wait, largest)
     try:
-        return Path(cache.fetch(name, downloader=download))
+        try:
+            download.to(usual)
+        except _Disk as error:
+            return _instead(download, name, error.reason)
     except requests.RequestException as error:
-        raise _explained(error, url, cache.abspath / name, attempts) from error
-    except ValueError as error:
-        msg = f"What came from {url} is not the right file, and was not kept. {error}"
-        raise ValueError(msg) from error
+        raise _explained(error, download, usual) from error
+    return usual
+
+
+class _Disk(Exception):  # noqa: N818
+    """What went wrong was the disk, not the network, whose errors are `OSError` as well."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 @dataclass(frozen=True)
 class _Download:
-    """A downloader for `pooch`: bounded retries, and a check that no byte is missing."""
+    """A download: bounded retries, and checks that no byte is missing and that the file is the right one."""
 
+    url: str
+    sha256: str | None
     timeout: float
     attempts: int
     wait: float
-    opens: bool
+    largest: int
 
-    def __call__(self, url: str, output_file: str | os.PathLike[str], _: object) -> None:
-        """Write the body of `url` to the temporary file that `pooch` made, and will move or delete."""
-        path = Path(output_file)
+    def to(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        try:
+            with draft(path) as file:
+                self._write(file)
+                if fault := _fault(Path(file.name), self.sha256):
+                    raise ValueError(
+                        f"What came from {self.url} is not the right file, and was not kept. It ({path.name}) {fault}."
+                    )
+        except requests.RequestException:
+            raise
+        except OSError as error:
+            raise _Disk(error) from error
+
+    def _write(self, file: BinaryIO) -> None:
         for attempt in range(self.attempts):
             try:
-                self._stream(url, path)
-                break
+                file.seek(0)
+                file.truncate()
+                self._stream(file)
+                file.flush()
+                return
             except requests.RequestException as error:
                 if attempt == self.attempts - 1 or _final(error):
                     raise
             time.sleep(self.wait * 2**attempt)
-        if self.opens:
-            _check_opens(path)
 
-    def _stream(self, url: str, path: Path) -> None:
+    def _stream(self, file: BinaryIO) -> None:
         headers = {"Accept-Encoding": "identity"}  # so that Content-Length is the file's
-        with requests.get(url, stream=True, timeout=self.timeout, headers=headers) as response:
+        pace = _Pace(SLOWEST * self.timeout)
+        piece = int(np.clip(pace.enough / 4, 2**8, 2**16))  # pieces of the pace, which is seen piece by piece
+        known = self.sha256 is not None
+        with send("GET", self.url, timeout=self.timeout, late=pace.late, headers=headers, anywhere=known) as response:
             response.raise_for_status()
-            encoded = "Content-Encoding" in response.headers  # nevertheless
-            total = 0 if encoded else int(response.headers.get("Content-Length", 0))
-            bar = tqdm(total=total or None, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1])
-            with bar, path.open("wb") as file:
-                for chunk in response.iter_content(CHUNK):
-                    bar.update(file.write(chunk))
-                received = file.tell()
-        if total and received != total:  # urllib3 before 2.0 takes a cut body for a whole one
-            msg = f"the connection broke off after {received} of {total} bytes"
-            raise requests.ConnectionError(msg)
+            total = announced(response)
+            bar = tqdm(total=total or None, unit="B", unit_scale=True, desc=self.url.rsplit("/", 1)[-1])
+            with bar:
+                for chunk in receive(response, self.largest, piece=piece):
+                    pace.received += file.write(chunk)
+                    bar.update(len(chunk))
+        if total and pace.received != total:  # urllib3 before 2.0 takes a cut body for a whole one
+            raise requests.ConnectionError(f"the connection broke off after {pace.received} of {total} bytes")
 
 
-def _check_opens(path: Path) -> None:
-    """Open an HDF5 file, which compares the length that it states with the one that it has."""
+@dataclass
+class _Pace:
+    """How much came, and whether enough of it since the last question."""
+
+    enough: float
+    received: int = 0
+    _before: int = field(default=0, init=False)
+
+    def late(self) -> bool:
+        came, self._before = self.received - self._before, self.received
+        return came < 0.75 * self.enough  # the piece that is coming is not counted
+
+
+def _fault(path: Path, sha256: str | None) -> str:
+    """Return why a file is not the right one, or nothing."""
     try:
-        h5py.File(path, "r").close()
+        if not path.is_file():
+            return "is not there"
+        if sha256 is None:
+            with h5py.File(path, "r", locking=False) as file:  # which compares its length with the one that it states
+                return "" if {"obs", "var"} <= set(file) else "holds no AnnData: it has no obs and var"
+        found = hashlib.sha256()
+        with path.open("rb") as content:
+            while block := content.read(BLOCK):
+                found.update(block)
     except OSError as error:
-        msg = f"It does not open as HDF5: {error}."
-        raise ValueError(msg) from error
+        return f"does not open{' as HDF5' if sha256 is None else ''}: {error}"
+    same = found.hexdigest() == sha256
+    return "" if same else f"has another hash: expected sha256:{sha256} but got {found.hexdigest()}"
+
+
+@lru_cache(maxsize=1)
+def _spare_folder() -> Path:
+    """Return a folder for this process where the cache cannot be written to; it is removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="scggml-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _instead(download: _Download, name: str, reason: OSError) -> Path:
+    """Return the path of the file in the spare folder."""
+    path = _spare_folder() / name
+    way_out = f"Set the environment variable SCGGML_DATA to a folder with room that can be written to ({reason})."
+    try:
+        download.to(path)
+    except _Disk as error:
+        raise OSError(
+            f"{name} can be kept neither in {data_folder()} nor in {path.parent} ({error}). {way_out}"
+        ) from error
+    warn(f"{name} was not kept in {data_folder()}, but in {path.parent}, until Python ends. {way_out}")
+    return path
 
 
 def _final(error: requests.RequestException) -> bool:
-    """Return whether the server refuses for good, so that trying again is useless."""
-    status = error.response.status_code if error.response is not None else 0
-    return 400 <= status < 500 and status not in PASSING
+    """Return whether the same would come again, so that trying again is useless."""
+    return isinstance(error, Elsewhere | TooLarge) or (
+        error.response is not None and not passes(error.response.status_code)
+    )
 
 
-def _explained(error: requests.RequestException, url: str, path: Path, attempts: int) -> OSError:
+def _explained(error: requests.RequestException, download: _Download, path: Path) -> OSError:
     """Say what happened, where, and what to do next."""
-    if (response := error.response) is not None and _final(error):
+    url, final = download.url, _final(error)
+    if (response := error.response) is not None and final:
         return FileNotFoundError(
             f"The server does not hand out {url}: HTTP {response.status_code} {response.reason}. "
             "Check that the file still has this address."
         )
+    tried = "" if final else f" (attempts: {download.attempts})"
+    fault = _fault(path, download.sha256)
+    there = f". What is there now {fault}" if path.exists() else ""
     return ConnectionError(
-        f"Could not download {url}: {_cause(error)} (attempts: {attempts}). Check the network and try again, or "
+        f"Could not download {url}: {_cause(error)}{tried}. Check the network and try again, or "
         f"download the file elsewhere and put it there as {path}, or set the environment variable SCGGML_DATA to "
-        f"the folder that holds it as {path.name} (the folder is now {path.parent})."
+        f"the folder that holds it as {path.name} (the folder is now {path.parent}){there}."
     )
 
 

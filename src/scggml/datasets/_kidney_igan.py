@@ -10,6 +10,7 @@ URL = (
     "Tutorial/Datasets/Kidney_IgAN_G.h5ad"
 )
 NAME = "Kidney_IgAN_G.h5ad"
+LARGEST = 2**24  # bytes; it has 3 MB
 SHA256 = "1501dc1ba58f5e0e3cc3850004a378a7e1a1cae114190111b0eaaed14d4398ba"
 EGFR = ["<30", "30-60", ">60"]  # mL/min/1.73 m^2, from the worst kidney function to the best
 
@@ -62,6 +63,6 @@ def kidney_igan() -> AnnData:
     Transport (PILOT), Molecular Systems Biology 2024. Features: Hölscher et al., Next-Generation Morphometry for
     pathomics-data mining in histopathology, Nature Communications 2023. File: github.com/CostaLab/PILOT.
     """
-    adata = ad.read_h5ad(fetch(URL, NAME, sha256=SHA256))
+    adata = ad.read_h5ad(fetch(URL, NAME, sha256=SHA256, largest=LARGEST))
     adata.obs["status"] = adata.obs["status"].cat.set_categories(EGFR, ordered=True)
     return adata

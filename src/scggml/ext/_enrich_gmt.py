@@ -1,7 +1,6 @@
 """Enrichment in given gene sets, offline."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -10,25 +9,29 @@ from anndata import AnnData
 from scipy.stats import t as student
 
 from scggml._anndata.genes import Component, component_names, name_columns
-from scggml._anndata.messages import choices, logged
+from scggml._anndata.messages import choices, logged, warn
 from scggml._anndata.ownership import check_results
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
 from scggml._core.explain.enrichment import over_representation
 from scggml._core.explain.significance import benjamini_hochberg
 from scggml._docs import documented
-from scggml.ext._gmt import GeneSet, read_gene_sets
-from scggml.ext._query import Query, Question, read_question, universe_of, write_answer
+from scggml.ext._gene_sets import GeneSets, read_gene_sets
+from scggml.ext._gmt import GeneSet
+from scggml.ext._query import Query, Question, plain_name, read_question, universe_of, write_answer
 
 Method = Literal["hypergeometric", "ulm", "gsea"]
 Scope = Literal["custom", "custom_annotated"]
+
+MANY = 4
+"""So many times as many genes have to agree but for letter case as agree, until a message says so."""
 
 
 @documented
 @logged("testing gene sets of files")
 def enrich_gmt(
     adata: AnnData,
-    gene_sets: str | Path | Mapping[str, Iterable[str]],
+    gene_sets: GeneSets,
     *,
     by: By = "pattern",
     key: str = "ggml",
@@ -67,8 +70,9 @@ def enrich_gmt(
     adata
         %(adata_ranked)s
     gene_sets
-        GMT file, or a dict from names to lists of genes, named as the genes of `adata` are (Ensembl ids without or with
-        versions).
+        GMT file (also compressed, `.gmt.gz`, and with the weights of Enrichr, which are ignored), a dict from names to
+        lists of genes, or a DataFrame with the set in `"source"` and the gene in `"target"`, a row for each gene, as
+        decoupler has them. Genes are named as those of `adata` are (Ensembl ids without or with versions and `_PAR_Y`).
     by
         %(by)s
     key
@@ -118,10 +122,19 @@ def enrich_gmt(
     ------
     KeyError
         No such metric or column.
+    FileNotFoundError
+        No such file.
+    TypeError
+        Sets of another form, such as a text in place of a list of genes.
     ValueError
-        Genes and sets that have no name in common, an invalid file, arguments that do not go together.
+        Genes and sets that have no name in common, an invalid file or table, arguments that do not go together.
     ImportError
         `"ulm"` and `"gsea"` without the package `decoupler`.
+
+    Warns
+    -----
+    UserWarning
+        Most genes agree only if letter case is ignored; a table has weights that differ, which are ignored.
 
     Examples
     --------
@@ -210,23 +223,46 @@ def _within(
     """Return the sets restricted to the background, those of the sizes to be tested."""
     known = set(universe)
     cut = [GeneSet(s.name, s.description, [gene for gene in s.genes if gene in known]) for s in sets]
-    if not any(s.genes for s in cut):
-        every = {gene for s in sets for gene in s.genes}
-        shared = {name: len(every & values) for name, values in name_columns(adata).items()}
-        best = max(shared, key=lambda name: shared[name], default=None)
-        hint = f"Pass gene_symbols={best!r}." if best and shared[best] else "Rename one of them."
+    every = {gene for s in sets for gene in s.genes}
+    shared, but_for_case = len(every & known), _but_for_case(every, known)
+    if not shared:
         raise ValueError(
             f"Gene sets and genes have no name in common: sets hold names such as {choices(sorted(every)[:3])}, the "
-            f"metric {choices(universe[:3])}. {hint}"
+            f"metric {choices(universe[:3])}. {but_for_case or _other_names(adata, every)}"
         )
     tested = [s for s in cut if min_size <= len(s.genes) <= (len(known) if max_size is None else max_size)]
     if not tested:
         largest = max(len(s.genes) for s in cut)
         raise ValueError(
             f"None of the {len(sets)} gene sets has between min_size={min_size} and max_size={max_size} genes in the "
-            f"background of {len(known)}; the largest has {largest}."
+            f"background of {len(known)}; the largest has {largest}. {but_for_case}".rstrip()
+        )
+    if but_for_case:
+        warn(
+            f"Of {len(every)} genes of the sets only {shared} are among the {len(known)} of the metric. {but_for_case}"
         )
     return tested
+
+
+def _but_for_case(every: set[str], known: set[str]) -> str:
+    """Return what to do if many more genes agree once upper and lower case are the same, as between mouse and human."""
+    ours = {name.casefold(): name for name in known}
+    agree = sorted(gene for gene in every if gene.casefold() in ours)
+    if len(agree) < MANY * max(1, len(every & known)):
+        return ""
+    gene = next(gene for gene in agree if gene not in known)
+    return (
+        f"{len(agree)} agree but for letter case, such as {gene!r} in the sets and {ours[gene.casefold()]!r} in the "
+        'metric: symbols of human ("TP53") and of mouse ("Tp53")? Take gene sets of the organism of the cells, or pass '
+        "gene_symbols, a column of adata.var with names as the sets have them."
+    )
+
+
+def _other_names(adata: AnnData, every: set[str]) -> str:
+    """Return where in `.var` the names of the sets are found, if anywhere."""
+    shared = {name: len(every & {plain_name(v) for v in values}) for name, values in name_columns(adata).items()}
+    best = max(shared, key=lambda name: shared[name], default=None)
+    return f"Pass gene_symbols={best!r}." if best and shared[best] else "Rename one of them."
 
 
 def _over(sets: list[GeneSet], query: Query, domain: set[str]) -> list[dict[str, Any]]:

@@ -1,13 +1,26 @@
-"""Gene sets from a file or a dict."""
+"""Gene sets from a GMT file, as people have them: compressed, from Windows, from Excel, with weights of Enrichr."""
 
+import gzip
+import re
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from scggml._anndata.messages import choices
-from scggml._arguments import check_names, shown
 from scggml.ext._query import plain_name, unique
+
+LARGEST = 2**28  # bytes of text; all of MSigDB has a tenth
+FORM = "A GMT file has a name, a description and genes on each line, with tabs between."
+GZIP = b"\x1f\x8b"
+PACKED = {
+    b"PK\x03\x04": "a zip archive",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ": "an xz file",
+    b"(\xb5/\xfd": "a zstd file",
+}
+LINE_END = re.compile(r"\r\n|\n|\r")  # str.splitlines would cut at U+2028 and U+0085, too
+WEIGHTED = re.compile(r"(.+),[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -19,39 +32,70 @@ class GeneSet:
     genes: list[str]
 
 
-def read_gene_sets(gene_sets: str | Path | Mapping[str, Iterable[str]]) -> tuple[str, list[GeneSet]]:
-    """Return the name of the collection and its sets: a GMT file (name, description, genes; tabs between) or a dict."""
-    if not isinstance(gene_sets, str | Path | Mapping):
-        raise TypeError(
-            f"gene_sets={shown(gene_sets)} is a {type(gene_sets).__name__}; pass the path of a GMT file or a dict of "
-            "gene lists."
-        )
-    if isinstance(gene_sets, Mapping):
-        for name, genes in gene_sets.items():
-            check_names(f"gene_sets[{name!r}]", genes)
-        sets = [GeneSet(str(name), "", unique(plain_name(g) for g in genes)) for name, genes in gene_sets.items()]
-        if not sets:
-            raise ValueError("gene_sets is empty; at least one set of genes is needed.")
-        return "custom", sets
-    path = Path(gene_sets)
+def read_gmt(path: Path) -> tuple[str, list[GeneSet]]:
+    """Return the name of the collection, which is that of the file, and its sets."""
     if not path.is_file():
-        raise FileNotFoundError(f"gene_sets={str(gene_sets)!r} is not a file; pass a GMT file or a dict of gene lists.")
+        raise FileNotFoundError(f"gene_sets={str(path)!r} is not a file; pass a GMT file or a dict of gene lists.")
     sets = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(LINE_END.split(_text(path)), start=1):
         if not line.strip():
             continue
         fields = line.split("\t")
         if len(fields) < 3:
-            raise ValueError(
-                f"{path}, line {number}: {line[:60]!r} has {len(fields)} field(s). A GMT file has a name, a "
-                "description and genes on each line, with tabs between."
-            )
-        sets.append(GeneSet(fields[0], fields[1], unique(plain_name(gene) for gene in fields[2:])))
-    if not sets:
-        raise ValueError(f"{path} holds no gene sets; a GMT file has one on each line.")
+            raise ValueError(f"{path}, line {number}: {line[:60]!r} has {len(fields)} field(s). {FORM}")
+        name = fields[0].strip()
+        if not name:
+            raise ValueError(f"{path}, line {number}: the set has no name. {FORM}")
+        genes = unique(plain_name(_without_weight(gene)) for gene in fields[2:])
+        sets.append(GeneSet(name, fields[1].strip(), genes))
+    if not any(s.genes for s in sets):
+        raise ValueError(f"{path} holds no gene sets. {FORM}")
+    check_names(sets, str(path))
+    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).stem, sets
+
+
+def check_names(sets: list[GeneSet], where: str) -> None:
+    """Raise unless each set has a name of its own."""
     twice = [name for name, times in Counter(s.name for s in sets).items() if times > 1]
     if twice:
         raise ValueError(
-            f"{path} has {len(twice)} names twice, such as {choices(twice[:3])}; each set needs its own name."
+            f"{where} has {len(twice)} names twice, such as {choices(twice[:3])}; each set needs its own name."
         )
-    return path.stem, sets
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file: unpacked, and decoded as its first bytes and its letters say."""
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path} has more than {LARGEST >> 20} MiB, which no collection of gene sets has. {FORM}")
+    raw = path.read_bytes()
+    for start, kind in PACKED.items():
+        if raw.startswith(start):
+            raise ValueError(f"{path} is {kind}; unpack it, and pass the text or a .gmt.gz.")
+    if raw.startswith(GZIP):
+        raw = _unpacked(path)
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # "Unicode text" of Excel
+        return raw.decode("utf-16", errors="replace")
+    if b"\0" in raw:
+        raise ValueError(f"{path} is no text. {FORM}")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")  # names of genes are ASCII; letters of descriptions may be others in truth
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return what is in a gzip file, up to a limit: a small file can hold more than any memory."""
+    try:
+        with gzip.open(path) as file:
+            raw = file.read(LARGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is a damaged gzip file ({error}); get it anew.") from error
+    if len(raw) > LARGEST:
+        raise ValueError(f"{path} unpacks to more than {LARGEST >> 20} MiB, which no collection of gene sets has.")
+    return raw
+
+
+def _without_weight(gene: str) -> str:
+    """Return a gene without the weight that Enrichr writes behind it ("GENE,1.0")."""
+    found = WEIGHTED.fullmatch(gene.strip())
+    return found[1] if found else gene

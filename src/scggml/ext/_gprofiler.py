@@ -2,8 +2,10 @@
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from anndata import AnnData
 
@@ -13,11 +15,16 @@ from scggml._anndata.ownership import check_results
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
-from scggml.ext._query import Query, Question, plain_name, read_question, unique, universe_of, write_answer
-from scggml.ext._service import Service, answers_folder
+from scggml._web.place import data_folder
+from scggml.ext._gost import Answer, read_answer
+from scggml.ext._query import read_question, unique, universe_of, write_answer
+from scggml.ext._service import Service
 
 ThresholdMethod = Literal["g_SCS", "bonferroni", "fdr"]
 DomainScope = Literal["known", "annotated", "custom", "custom_annotated"]
+
+LARGEST = 2**26
+"""Bytes of an answer, and with all results of that to each query: tens of thousands of terms with their genes."""
 
 
 @documented
@@ -44,7 +51,7 @@ def gprofiler(
     highlight: bool = False,
     numeric_namespace: str = "",
     base_url: str = "https://biit.cs.ut.ee/gprofiler",
-    timeout: float = 60.0,
+    timeout: float = 120.0,
     attempts: int = 4,
     wait: float = 1.0,
     cache_dir: str | Path | None = None,
@@ -109,15 +116,16 @@ def gprofiler(
         What numbers among the names are, such as `"ENTREZGENE_ACC"`.
     base_url
         Where the service is; an archive such as `https://biit.cs.ut.ee/gprofiler_archive3/e113_eg59_p19` pins the data.
+        Redirects to another host are not followed.
     timeout
-        Seconds without a byte after which an attempt is given up.
+        Seconds that an attempt may take, from the first byte that is sent to the last one that comes.
     attempts
         How often to try if the service cannot be reached, is busy (429) or fails (5xx, no JSON).
     wait
         Seconds before the second try; doubled before each further one.
     cache_dir
         Folder for answers. By default the folder `gprofiler` in the one that the environment variable `SCGGML_DATA`
-        names, or else in the cache of the operating system.
+        names, or else in the cache of the operating system. Kept is what was found to be right.
     expires
         Days for which an answer is used again for the very same request.
     refresh
@@ -147,12 +155,12 @@ def gprofiler(
     ValueError
         Arguments that do not go together, or a request that the service refuses, with its reason.
     ConnectionError
-        No usable answer after all attempts. Nothing is stored then.
+        No usable answer after all attempts, or one with values that cannot be. Nothing is stored then.
 
     Warns
     -----
     UserWarning
-        Genes that the service does not know are listed.
+        Genes that the service does not know are listed; the answer could not be kept, as the folder cannot be written.
 
     Examples
     --------
@@ -175,12 +183,13 @@ def gprofiler(
             "driver terms of unordered queries only. Pass ordered=False."
         )
     check_number("user_threshold", user_threshold, "a share in (0, 1], such as 0.05", 0, 1 + 1e-12, open_low=True)
-    check_number("timeout", timeout, "a positive number of seconds", 0, open_low=True)
-    check_number("wait", wait, "a number of seconds", 0, open_low=False)
+    check_number("timeout", timeout, "a positive number of seconds, below 1e6", 0, 1e6, open_low=True)
+    check_number("wait", wait, "a number of seconds, below 1e6", 0, 1e6, open_low=False)
     check_number("expires", expires, "a number of days", 0, open_low=False)
     check_whole("attempts", attempts, 1)
     if sources is not None and not len(sources):
         raise ValueError("sources=[] asks for nothing; pass names such as ['GO:BP'], or None for all.")
+    _check_places(base_url, cache_dir)
     question = read_question(
         adata,
         key,
@@ -210,15 +219,13 @@ def gprofiler(
         "background": universe if custom else "",
     } | ({"highlight": True} if highlight else {})
     method = f"g:Profiler {'ordered ' if ordered else ''}{significance_threshold_method}"
-    rows: list[dict[str, Any]] = []
-    meta: dict[str, Any] = {}
+    answer = Answer([], "", "", [])
     if question.queries:
-        folder = answers_folder("gprofiler") if cache_dir is None else Path(cache_dir)
-        service = Service("g:Profiler", timeout, attempts, wait, expires, folder)
+        folder = data_folder() / "gprofiler" if cache_dir is None else Path(cache_dir).expanduser()
+        largest = LARGEST * (len(question.queries) if all_results else 1)
+        service = Service("g:Profiler", timeout, attempts, wait, expires, folder, largest)
         url = f"{base_url.rstrip('/')}/api/gost/profile/"
-        answer = service.ask(url, payload, refresh=refresh)
-        rows, meta = _read_answer(answer, question, method, url)
-    unmapped = _unmapped(meta)
+        answer = service.ask(url, payload, partial(read_answer, question=question, method=method), refresh=refresh)
     params = {name: value for name, value in payload.items() if name not in ("query", "background")} | {
         "method": method,
         "by": by,
@@ -227,17 +234,17 @@ def gprofiler(
         "gene_symbols": gene_symbols,
         "base_url": base_url,
         "n_background": len(universe) if custom else None,
-        "version": str(meta.get("version", "")),
-        "timestamp": str(meta.get("timestamp", "")),
-        "unmapped": unmapped,
+        "version": answer.version,
+        "timestamp": answer.timestamp,
+        "unmapped": answer.unmapped,
     }
     adata = adata.copy() if copy else adata
-    write_answer(adata, key, rows, params)
-    if unmapped:
+    write_answer(adata, key, answer.rows, params)
+    if answer.unmapped:
         asked = len(unique(gene for query in question.queries for gene in query.genes))
         warnings.warn(
-            f"g:Profiler ({organism}) does not know {len(unmapped)} of the {asked} genes: {choices(unmapped)}. They "
-            "are ignored; check organism, or pass gene_symbols.",
+            f"g:Profiler ({organism}) does not know {len(answer.unmapped)} of the {asked} genes: "
+            f"{choices(answer.unmapped)}. They are ignored; check organism, or pass gene_symbols.",
             stacklevel=2,
         )
     return adata if copy else None
@@ -258,54 +265,9 @@ def _check(domain_scope: str, method: str, background: Sequence[str | None] | No
         )
 
 
-def _read_answer(
-    answer: dict[str, Any], question: Question, method: str, url: str
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the rows of the table, and what the service says about its answer."""
-    queries = {query.name: query for query in question.queries}
-    try:
-        meta = dict(answer["meta"])
-        genes = {name: _query_genes(meta, name) for name in queries}
-        return [_row(term, queries[term["query"]], genes[term["query"]], method) for term in answer["result"]], meta
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConnectionError(
-            f"The answer of g:Profiler at {url} has another form than documented ({type(error).__name__}: {error}); it "
-            f"holds {choices(answer)}. Nothing was stored. Check base_url."
-        ) from error
-
-
-def _query_genes(meta: dict[str, Any], name: str) -> list[str]:
-    """Return the gene of the query that each of its Ensembl ids stands for."""
-    about = meta["genes_metadata"]["query"].get(name, {})
-    names = {ensembl: gene for gene, found in reversed(list(about.get("mapping", {}).items())) for ensembl in found}
-    return [names.get(ensembl, ensembl) for ensembl in about.get("ensgs", [])]
-
-
-def _row(term: dict[str, Any], query: Query, genes: list[str], method: str) -> dict[str, Any]:
-    evidence = term.get("intersections") or []
-    hits = unique(gene for gene, codes in zip(genes, evidence, strict=True) if codes) if evidence else []
-    return {
-        "component": query.component,
-        "direction": query.direction,
-        "source": str(term["source"]),
-        "native": str(term["native"]),
-        "name": str(term["name"]),
-        "description": str(term.get("description") or ""),
-        "p_value": float("nan"),
-        "p_adjusted": float(term["p_value"]),
-        "significant": bool(term["significant"]),
-        "score": float("nan"),
-        "term_size": int(term["term_size"]),
-        "query_size": int(term["query_size"]),
-        "intersection_size": int(term["intersection_size"]),
-        "effective_domain_size": int(term["effective_domain_size"]),
-        "precision": float(term["precision"]),
-        "recall": float(term["recall"]),
-        "intersection": ",".join(hits),
-        "highlighted": bool(term.get("highlighted", False)),
-        "method": method,
-    }
-
-
-def _unmapped(meta: dict[str, Any]) -> list[str]:
-    return sorted(unique(plain_name(name) for name in meta.get("genes_metadata", {}).get("failed") or []))
+def _check_places(base_url: object, cache_dir: object) -> None:
+    """Raise unless the service has an address, and its answers a folder."""
+    if not isinstance(base_url, str) or not base_url.startswith(("http://", "https://")):
+        raise ValueError(f"base_url={base_url!r} must be an address such as 'https://biit.cs.ut.ee/gprofiler'.")
+    if cache_dir is not None and not isinstance(cache_dir, str | PathLike):
+        raise TypeError(f"cache_dir={cache_dir!r} must be the name of a folder, or None for the default one.")

@@ -15,7 +15,8 @@ from scggml._anndata.ranking import NEITHER, By, check_by, read_ranking
 from scggml._core.checks import check_rate, check_whole
 from scggml._core.cohort import Floats
 
-VERSIONED = re.compile(r"^(ENS[A-Z]*\d{11})\.\d+$")
+ENSEMBL = re.compile(r"(ENS[A-Z]*\d{11})(?:\.\d+)?(?:[_-]PAR[_-]Y)?")
+PAR_Y = re.compile(r"ENSGR(\d{10})(?:\.\d+)?")  # what GENCODE called the copies on chromosome Y before release 25
 
 COLUMNS = {
     "component": str,
@@ -80,14 +81,17 @@ class Question:
 
 
 def plain_name(name: object) -> str | None:
-    """Return a gene's name as services know it: Ensembl ids without their version; None for a missing name."""
-    if name is None or (isinstance(name, float) and np.isnan(name)):
+    """Return a gene's name as services know it: Ensembl ids without version and `_PAR_Y`; None for a missing name."""
+    if name is None or (isinstance(name, float | np.floating) and np.isnan(name)):
         return None
+    if isinstance(name, float | np.floating) and float(name).is_integer():
+        return str(int(name))  # numbers of Entrez in a column that lacks some
     text = str(name).strip()
     if text in NO_NAME:
         return None
-    found = VERSIONED.match(text)
-    return found[1] if found else text
+    if found := ENSEMBL.fullmatch(text):
+        return found[1]
+    return f"ENSG0{found[1]}" if (found := PAR_Y.fullmatch(text)) else text
 
 
 def unique(names: Iterable[str | None]) -> list[str]:

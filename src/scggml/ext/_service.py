@@ -1,23 +1,44 @@
-"""Ask a web service: bounded in time, with retries after transient failures, and never the same question twice."""
+"""Ask a web service: bounded in time and size, with retries after transient failures, and no question twice."""
 
 import hashlib
 import json
-import os
-import tempfile
+import math
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import pooch
 import requests
 
-PASSING = frozenset({408, 425, 429})  # client errors that may pass; all other 4xx are final
+from scggml._anndata.messages import choices, warn
+from scggml._web.bounded import Elsewhere, TooLarge, passes, receive, send
+from scggml._web.drafts import draft
+
 LONGEST_WAIT = 60.0  # seconds, whatever the server asks for
 DAY = 86400.0  # seconds
+REFUSAL = 2**20  # bytes of what a server says about its failure
+ASKED = "scggml_asked"
+"""Entry of an answer on disk that says which question it answers."""
+
+Read = TypeVar("Read")
+
+
+class MalformedError(Exception):
+    """An answer that is not what the service documents."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back over HTTP."""
+
+    status: int
+    reason: str
+    wait: float
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -29,7 +50,7 @@ class Service:
     name
         Of the service, for messages.
     timeout
-        Seconds without a byte after which an attempt is given up.
+        Seconds that an attempt may take, until the last byte.
     attempts
         How often to try, if the failure may pass.
     wait
@@ -38,6 +59,8 @@ class Service:
         Days for which an answer is kept on disk.
     folder
         Where answers are kept.
+    largest
+        Bytes that an answer can have.
     """
 
     name: str
@@ -46,54 +69,83 @@ class Service:
     wait: float
     expires: float
     folder: Path
+    largest: int
 
-    def ask(self, url: str, payload: Mapping[str, Any], *, refresh: bool) -> dict[str, Any]:
-        """Return the answer to a question, from disk if the very same one was asked before and `refresh` is not set."""
+    def ask(
+        self, url: str, payload: Mapping[str, Any], read: Callable[[dict[str, Any]], Read], *, refresh: bool
+    ) -> Read:
+        """Return what `read` finds in the answer to a question, and keep on disk only what it could read.
+
+        The answer is that on disk if the very same question was asked before, and `refresh` is not set. `read` raises
+        `MalformedError` for an answer that is not as documented; one on disk is asked for anew then.
+        """
         body = json.dumps(payload, sort_keys=True, allow_nan=False, default=_plain)
-        file = self.folder / (hashlib.sha256(f"{url}\n{body}".encode()).hexdigest() + ".json")
-        if not refresh and (kept := self._kept(file)) is not None:
-            return kept
+        asked = hashlib.sha256(f"{url}\n{body}".encode()).hexdigest()
+        file = self.folder / f"{asked}.json"
+        kept = None if refresh else self._kept(file, asked)
+        if kept is not None:
+            try:
+                return read(kept)
+            except MalformedError:
+                pass
         answer = self._post(url, body)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".part", encoding="utf-8", delete=False) as draft:
-            json.dump(answer, draft)
-        Path(draft.name).replace(file)
-        return answer
-
-    def _kept(self, file: Path) -> dict[str, Any] | None:
-        """Return an answer on disk that is young enough and whole."""
         try:
-            if time.time() - file.stat().st_mtime > self.expires * DAY:
+            found = read(answer)
+        except MalformedError as error:
+            raise ConnectionError(
+                f"The answer of {self.name} at {url} has another form than documented ({error}); it holds "
+                f"{choices(answer)}. Nothing was stored. Check base_url."
+            ) from error
+        self._keep(file, answer | {ASKED: asked})
+        return found
+
+    def _kept(self, file: Path, asked: str) -> dict[str, Any] | None:
+        """Return an answer on disk that is young enough, whole, and to this question."""
+        try:
+            about = file.stat()
+            if not stat.S_ISREG(about.st_mode) or about.st_size > self.largest:
                 return None
-            answer = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            if abs(time.time() - about.st_mtime) > self.expires * DAY:
+                return None
+            answer = _parse(file.read_bytes())
+        except (OSError, MalformedError):
             return None
-        return answer if isinstance(answer, dict) else None
+        return answer if answer.get(ASKED) == asked else None
+
+    def _keep(self, file: Path, answer: dict[str, Any]) -> None:
+        """Write an answer to disk; a folder that cannot be written to does not make it worse."""
+        try:
+            with draft(file) as out:
+                out.write(json.dumps(answer).encode())
+        except OSError as error:
+            warn(
+                f"The answer of {self.name} is used, but was not kept in {self.folder} ({error}): the next call asks "
+                "again. Pass cache_dir, or set the environment variable SCGGML_DATA to a folder that can be written to."
+            )
 
     def _post(self, url: str, body: str) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", "User-Agent": f"scggml/{version('scggml')}"}
         fault = ""
         for attempt in range(self.attempts):
             pause = self.wait * 2**attempt
             try:
-                response = requests.post(url, data=body.encode(), headers=headers, timeout=self.timeout)
-                if response.ok:
-                    answer = response.json()
-                    if isinstance(answer, dict):
-                        return answer
-                    fault = f"its answer is a JSON {type(answer).__name__}, not an object"
-                elif 400 <= response.status_code < 500 and response.status_code not in PASSING:
+                reply = self._send(url, body)
+                if 200 <= reply.status < 300:
+                    return _parse(reply.body)
+                fault = f"HTTP {reply.status} {reply.reason}{_said(reply)}"
+                if not passes(reply.status):
                     raise ValueError(
-                        f"{self.name} refuses the request to {url}: HTTP {response.status_code} {response.reason}"
-                        f"{_said(response)}. Check organism, sources and base_url."
+                        f"{self.name} refuses the request to {url}: {fault}. Check organism, sources and base_url."
                     )
-                else:
-                    fault = f"HTTP {response.status_code} {response.reason}{_said(response)}"
-                    pause = max(pause, _asked_for(response))
-            except requests.exceptions.JSONDecodeError:
-                fault = f"its answer is no JSON: {response.text[:80]!r}"
+                pause = max(pause, reply.wait)
+            except MalformedError as error:
+                fault = f"its answer is {error}"
+            except (TooLarge, Elsewhere) as error:  # which would come again
+                raise ConnectionError(
+                    f"{self.name} gave no usable answer at {url}: {error}. Nothing was stored. Check base_url, or ask "
+                    "about fewer components, n_genes or sources."
+                ) from error
             except requests.Timeout:
-                fault = f"no answer within {self.timeout:g} s"
+                fault = f"no answer within {self.timeout:g} s, or a part of it only"
             except requests.RequestException as error:
                 fault = str(error)
             if attempt < self.attempts - 1:
@@ -103,11 +155,35 @@ class Service:
             "again later, raise timeout, pass the base_url of an archive, or ask offline with sg.ext.enrich_gmt."
         )
 
+    def _send(self, url: str, body: str) -> Reply:
+        headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"scggml/{version('scggml')}",
+        }
+        with send("POST", url, timeout=self.timeout, body=body.encode(), headers=headers) as response:
+            try:
+                content = b"".join(receive(response, self.largest if response.ok else REFUSAL))
+            except TooLarge:
+                if response.ok:
+                    raise
+                content = b""
+            return Reply(response.status_code, response.reason, _asked_for(response), content)
 
-def answers_folder(name: str) -> Path:
-    """Return where answers of a service are kept: beside the cohorts that `datasets` downloads."""
-    given = os.environ.get("SCGGML_DATA")
-    return (Path(given) if given else Path(pooch.os_cache("scggml"))) / name
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """Return a JSON object; NaN and infinity, which Python reads and writes, are no JSON."""
+    try:
+        answer = json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"no JSON: {body[:80].decode(errors='replace')!r}") from error
+    if not isinstance(answer, dict):
+        raise MalformedError(f"a JSON {type(answer).__name__}, not an object")
+    return answer
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _plain(value: Any) -> Any:
@@ -119,17 +195,18 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be sent to a service: {value!r}.")
 
 
-def _said(response: requests.Response) -> str:
+def _said(reply: Reply) -> str:
     """Return what the server says about its refusal."""
     try:
-        return f" ({str(response.json()['message'])[:200]})"
-    except (ValueError, KeyError, TypeError):
+        return f" ({str(_parse(reply.body)['message'])[:200]})"
+    except (MalformedError, KeyError):
         return ""
 
 
 def _asked_for(response: requests.Response) -> float:
     """Return the seconds that the server asks to wait."""
     try:
-        return min(float(response.headers.get("Retry-After", 0)), LONGEST_WAIT)
-    except ValueError:
+        wait = float(response.headers.get("Retry-After", 0))
+    except ValueError:  # a date
         return 0.0
+    return min(max(wait, 0.0), LONGEST_WAIT) if math.isfinite(wait) else 0.0

@@ -7,9 +7,9 @@ busy machine.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
+from scggml._core.compiled import compiled
 from scggml._core.threads import in_threads
 
 ROWS = 2**21
@@ -17,14 +17,13 @@ ROWS = 2**21
 
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
-    "cache": True,
     "error_model": "numpy",
     "fastmath": True,
     "no_cfunc_wrapper": True,
 }
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _project(points, components, out):
     # Fastmath allows sums over features in several lanes at once, which the order of additions in the code would not.
     for i in range(points.shape[0]):
@@ -35,7 +34,7 @@ def _project(points, components, out):
             out[i, a] = total
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _pull_back(gradient, points, out):
     # Four cells at a time: `out` (k, d) is read and written a quarter as often.
     n, d = points.shape

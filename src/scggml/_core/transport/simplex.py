@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir
-from numba import njit
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from scggml._core.compiled import compiled
 
 Longs: TypeAlias = NDArray[np.int64]
 Nodes: TypeAlias = NDArray[np.uint32]
@@ -59,14 +60,14 @@ INFINITE = np.float32(1e38)
 # Counting references to arrays would take longer than the work of a pivot. Numba spares it where what runs for each
 # pivot takes whole arrays and indices instead of views; `NRT_incref` in the code for LLVM shows where it does not.
 # Without the GIL pairs run side by side in threads. The error model of numpy spares a test before each division.
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _INNER = _OPTIONS | {"no_cpython_wrapper": True}  # what is not needed takes time to compile
-_jit = njit(**_INNER)
-_fast = njit(fastmath=True, **_INNER)
-_small = njit(forceinline=True, **_INNER)
-_small_fast = njit(forceinline=True, fastmath=True, **_INNER)
-_within = njit(inline="always", **_INNER)  # for what has one caller, and is long to compile twice
-_entry = njit(**_OPTIONS)
+_jit = compiled(**_INNER)
+_fast = compiled(fastmath=True, **_INNER)
+_small = compiled(forceinline=True, **_INNER)
+_small_fast = compiled(forceinline=True, fastmath=True, **_INNER)
+_within = compiled(inline="always", **_INNER)  # for what has one caller, and is long to compile twice
+_entry = compiled(**_OPTIONS)
 
 
 @intrinsic
