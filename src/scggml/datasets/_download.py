@@ -85,14 +85,14 @@ def fetch(
     try:
         try:
             download.to(usual)
-        except _Disk as error:
+        except _DiskError as error:
             return _instead(download, name, error.reason)
     except requests.RequestException as error:
         raise _explained(error, download, usual) from error
     return usual
 
 
-class _Disk(Exception):  # noqa: N818
+class _DiskError(Exception):
     """What went wrong was the disk, not the network, whose errors are `OSError` as well."""
 
     def __init__(self, reason: OSError) -> None:
@@ -123,7 +123,7 @@ class _Download:
         except requests.RequestException:
             raise
         except OSError as error:
-            raise _Disk(error) from error
+            raise _DiskError(error) from error
 
     def _write(self, file: BinaryIO) -> None:
         for attempt in range(self.attempts):
@@ -200,7 +200,7 @@ def _instead(download: _Download, name: str, reason: OSError) -> Path:
     way_out = f"Set the environment variable SCGGML_DATA to a folder with room that can be written to ({reason})."
     try:
         download.to(path)
-    except _Disk as error:
+    except _DiskError as error:
         raise OSError(
             f"{name} can be kept neither in {data_folder()} nor in {path.parent} ({error}). {way_out}"
         ) from error
