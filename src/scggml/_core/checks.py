@@ -58,15 +58,17 @@ def as_real(name: str, values: Any, wanted: str) -> NDArray[Any]:
     objects, which may hold any of these.
     """
     if np.ma.isMaskedArray(values) or (isinstance(values, list | tuple) and any(map(np.ma.isMaskedArray, values))):
-        raise TypeError(f"{name} is a masked array; pass {wanted}, such as {name}.filled(value) or without these rows.")
+        raise ValueError(
+            f"{name} is a masked array; pass {wanted}, such as {name}.filled(value) or without these rows."
+        )
     if hasattr(values, "toarray"):
-        raise TypeError(f"{name} is sparse ({type(values).__name__}); pass {wanted}, such as {name}.toarray().")
+        raise ValueError(f"{name} is sparse ({type(values).__name__}); pass {wanted}, such as {name}.toarray().")
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{name} is no regular array ({error}); pass {wanted}.") from error
     if not is_real(array.dtype):
-        raise TypeError(f"{name} has dtype {array.dtype}; pass {wanted}, as real numbers.")
+        raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}; pass {wanted}, as real numbers.")
     return array
 
 

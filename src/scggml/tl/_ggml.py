@@ -30,10 +30,10 @@ from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_compone
 from scggml._core.cohort import Cohort
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
-from scggml._core.learn.learner import Learner, MethodName, usable_rank
+from scggml._core.learn.learner import N_COMPS, Learner, MethodName
 from scggml._core.learn.metric import Fit
 from scggml._core.learn.shrinkage import Shrinkage
-from scggml._core.learn.spectrum import variances
+from scggml._core.learn.spectrum import usable_rank, variances
 from scggml._core.learn.triplets import Triplets
 from scggml._core.samples import LabelKind, Samples, Target
 from scggml._core.seeds import as_seed
@@ -319,7 +319,7 @@ def _real_ones(
 
 def _check_rank(learner: Learner, cohort: Cohort, slot: str) -> None:
     """Raise unless the cells can carry the components, and a start that is an array fits them."""
-    rank = usable_rank(cohort)
+    rank = usable_rank(cohort, max(N_COMPS, learner.n_comps or 0))
     if learner.n_comps is not None and learner.n_comps > rank:
         n_varying = int((variances(cohort) > 0).sum())
         raise ValueError(

@@ -19,7 +19,8 @@ from scggml._core.evaluate.methods import ByDistance, Learned, Majority, Method
 from scggml._core.evaluate.run import HeldOut
 from scggml._core.evaluate.tuned import SEARCHES, Search, Setting, Tuned, setting_name
 from scggml._core.folds import make_folds
-from scggml._core.learn.learner import Learner, usable_rank
+from scggml._core.learn.learner import Learner
+from scggml._core.learn.spectrum import usable_rank
 from scggml._core.samples import LabelKind
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Summary
@@ -172,7 +173,8 @@ def tune(
     values = _check_space(_usual_space(subject.learner) if space is None else space, build)
     evaluation = read_evaluation(adata, subject)
     everyone = evaluation.samples(None)
-    values = _within_rank(values, usable_rank(everyone.cohort), given=space is not None)
+    asked = max((n_comps for n_comps in values.get("n_comps", ()) if n_comps is not None), default=1)
+    values = _within_rank(values, usable_rank(everyone.cohort, asked), given=space is not None)
     generator = np.random.default_rng([seed, 3])
     tuned = Tuned(values, build, search, n_trials, n_inner_splits, n_inner_repeats)
     first = {name: options[0] for name, options in values.items()}

@@ -69,9 +69,8 @@ class Exact(Solver):
         Raises
         ------
         ValueError
-            Shapes that do not fit, values that are not finite, weights that are negative or do not sum to 1.
-        TypeError
-            Arrays that do not hold real numbers.
+            Shapes that do not fit, arrays that do not hold real numbers, values that are not finite, weights that are
+            negative or do not sum to 1.
         """
         first, second = as_weights("a", a), as_weights("b", b)
         costs = as_array("cost", cost, "an array (n, m) of costs", 2).astype(np.float64, copy=False)
