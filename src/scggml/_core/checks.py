@@ -1,5 +1,6 @@
 """Numbers and arrays that a user passes: right kind, right range, and a message that says both."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,17 @@ def check_number(name: str, value: object, wanted: str, low: float, high: float 
     number = float(value)  # bounds would be rounded to the precision of a number of numpy
     if not np.isfinite(number) or not low <= number < high or (open_low and number == low):
         raise ValueError(f"{name}={shown(value)} must be {wanted}.")
+
+
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Raise unless `value` is one of the known names."""
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name}={shown(value)} is not known; choose from {tuple(known)}.")
+
+
+def is_auto(value: object) -> bool:
+    """Return whether it is the text "auto"."""
+    return isinstance(value, str) and value == "auto"
 
 
 def check_rate(name: str, value: object) -> None:

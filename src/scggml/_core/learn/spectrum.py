@@ -171,8 +171,9 @@ def variances(cohort: Cohort) -> Floats:
 def usable_rank(cohort: Cohort, at_most: int) -> int:
     """Return the most components that the cells can carry, as far as `at_most`.
 
-    That is the rank of the cells around their mean. It is told from the cells along few random directions, which have the same rank, beyond what rounding of the cells
-    can explain. One component can always be asked for.
+    That is the rank of the cells around their mean. It is told from the cells along few random
+    directions, which have the same rank, beyond what rounding of the cells can explain. One component can always be
+    asked for.
     """
     n, d = cohort.points.shape
     most = min(at_most, d, n - 1)

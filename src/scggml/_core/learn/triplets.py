@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from tqdm.auto import tqdm
 
-from scggml._core.checks import as_real, check_number, check_whole
+from scggml._core.checks import as_real, check_number, check_whole, is_auto
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.folds import strata_of
 from scggml._core.learn.adam import Adam
@@ -154,7 +154,7 @@ class Triplets:
     @property
     def scale_free(self) -> bool:
         """Return whether margin, penalty and step are in units of the start."""
-        return self.margin == "auto"
+        return is_auto(self.margin)
 
     @property
     def canonical(self) -> Canonical | None:
@@ -168,7 +168,7 @@ class Triplets:
         given = {} if solver is None else {"solver": solver}
         # With "auto" distances are divided by the typical one at the start before any step, so that 1 is the margin.
         return Objective(
-            margin=1.0 if self.margin == "auto" else self.margin,
+            margin=1.0 if isinstance(self.margin, str) and self.margin == "auto" else self.margin,
             penalty=self.penalty,
             reg=self.reg,
             squared=squared,
