@@ -89,7 +89,7 @@ def test_masked_values_are_no_data():
 def test_weights_are_real_numbers(values, dtype):
     adata = cohort()
     adata.obs["w"] = pd.Series(values, index=adata.obs_names)
-    fails(adata, ValueError, rf"\['w'\] \(weights_key\) has dtype ({dtype}) and does not hold real", weights_key="w")
+    fails(adata, ValueError, rf"\['w'\] \(weights_key\) does not hold numbers, but dtype ({dtype})", weights_key="w")
 
 
 def test_complex_numbers_are_no_covariate():

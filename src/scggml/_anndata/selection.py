@@ -324,7 +324,7 @@ def _cell_weights(adata: AnnData, weights_key: str | None) -> Floats:
     text = pd.api.types.is_object_dtype(column) and column.map(type).isin([str, bool]).any()
     if text or pd.api.types.is_complex_dtype(column):
         raise ValueError(
-            f"adata.obs[{weights_key!r}] (weights_key) has dtype {column.dtype} and does not hold real numbers; "
+            f"adata.obs[{weights_key!r}] (weights_key) does not hold numbers, but dtype {column.dtype}; "
             f"convert it first, such as pd.to_numeric(adata.obs[{weights_key!r}])."
         )
     try:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from tqdm.auto import tqdm
 
-from scggml._core.checks import as_real, check_number, check_whole, is_auto
+from scggml._core.checks import check_number, check_whole, is_auto, is_real
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.folds import strata_of
 from scggml._core.learn.adam import Adam
@@ -112,8 +112,9 @@ class Triplets:
 
     def __post_init__(self) -> None:
         if isinstance(self.init, np.ndarray):
-            as_real("Triplets: init", self.init, "an array (n_comps, n_features)")
-            if self.init.ndim != 2 or not np.isfinite(self.init).all():
+            if np.ma.isMaskedArray(self.init):
+                raise ValueError("Triplets: init is a masked array; pass an array (n_comps, n_features) without gaps.")
+            if self.init.ndim != 2 or not is_real(self.init.dtype) or not np.isfinite(self.init).all():
                 raise ValueError(
                     f"Triplets: init is an array of shape {self.init.shape} and dtype {self.init.dtype}; finite "
                     "numbers of shape (n_comps, n_features) are needed."
