@@ -8,7 +8,7 @@ nothing on. Numbers have ranges, which functions check themselves.
 ...     return list(genes)
 >>> draw(genes="CD4")
 Traceback (most recent call last):
-TypeError: genes='CD4' is a str; pass a list of names, such as ['CD4'].
+TypeError: genes='CD4' is one text; pass a list of names, such as ['CD4'].
 """
 
 import inspect
@@ -26,6 +26,9 @@ Rule = Callable[[str, Any], None]
 LISTS = (Sequence, Iterable)
 """What the signature calls a list; any collection with an order is one."""
 
+PLACES = ("legend_loc",)
+"""Parameters of which functions list the choices, whatever was passed."""
+
 LONG = 60
 """Letters of a value that a message shows."""
 
@@ -36,7 +39,8 @@ def hold_to_signature(function: Held) -> Held:
     @cache  # at the first call: importing stays fast
     def signature() -> tuple[inspect.Signature, dict[str, Rule]]:
         found = inspect.signature(function)
-        rules = {name: rule_for(parameter.annotation) for name, parameter in found.parameters.items()}
+        named = {name: parameter.annotation for name, parameter in found.parameters.items() if name not in PLACES}
+        rules = {name: rule_for(annotation) for name, annotation in named.items()}
         return found, {name: rule for name, rule in rules.items() if rule is not None}
 
     @wraps(function)
@@ -88,19 +92,22 @@ def check_names(name: str, values: Any, *, or_one: bool = False, gaps: bool = Fa
 
     `or_one` says in the message that a text would do, too; with `gaps` some may be missing.
     """
-    of = "columns of adata.obs" if name.endswith("keys") else "names"
+    columns = name.endswith("keys")
+    wanted = "a list of columns of adata.obs" if columns else "a list of names"
+    one = "the name of a column of adata.obs in the list" if columns else "a text in the list"
+    if or_one:
+        wanted = one = "a text, or a list of texts" if name == "title" else "the name of a column, or a list of names"
     if isinstance(values, str):
-        raise TypeError(f"{name}={shown(values)} is a str; pass a list of {of}, such as [{shown(values)}].")
+        what = "a str" if columns else "one text"
+        raise TypeError(f"{name}={shown(values)} is {what}; pass {wanted}, such as [{shown(values)}].")
     number = isinstance(values, np.ndarray) and values.ndim == 0
     if number or isinstance(values, bytes | Mapping) or not isinstance(values, Iterable):
-        one = "a text or " if or_one else ""
-        raise TypeError(f"{name}={shown(values)} is a {type(values).__name__}; pass {one}a list of {of}.")
+        raise TypeError(f"{name}={shown(values)} is a {type(values).__name__}; pass {wanted}.")
     if not isinstance(values, Collection):  # what can be read once only is read later
         return
     wrong = [value for value in values if not (isinstance(value, str) or (gaps and _is_missing(value)))]
     if wrong:
-        one = "the name of a column of adata.obs" if name.endswith("keys") else "a text"
-        raise TypeError(f"{name}={shown(wrong[0])} is a {type(wrong[0]).__name__}; pass {one} in the list.")
+        raise TypeError(f"{name}={shown(wrong[0])} is a {type(wrong[0]).__name__}; pass {one}.")
 
 
 def _is_missing(value: Any) -> bool:

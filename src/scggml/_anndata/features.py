@@ -157,6 +157,7 @@ def read_features(
                 f"adata.X is empty; pass use_rep (adata.obsm holds {choices(adata.obsm)}) "
                 f"or layer (adata.layers holds {choices(_layers(adata))})."
             )
+    check_matrix(matrix, slot)
     names = adata.var_names.to_numpy().astype(str)
     columns = _columns(adata, mask_var)
     if sparse.issparse(matrix) and matrix.format != "csr":
@@ -180,6 +181,7 @@ def _read_obsm(adata: AnnData, use_rep: str, mask_var: Mask) -> Features:
     else:
         # named as asked for, so that cells from either version of scanpy have the same features
         names = np.array([f"{use_rep}_{i}" for i in range(matrix.shape[1])])
+    check_matrix(matrix, f"adata.obsm[{slot!r}]")
     if np.ndim(matrix) != 2 or not (np.issubdtype(matrix.dtype, np.number) or matrix.dtype == np.bool_):
         raise ValueError(
             f"adata.obsm[{slot!r}] has shape {np.shape(matrix)} and dtype {matrix.dtype}; numbers of cells x "
@@ -199,6 +201,19 @@ def _values(table: pd.DataFrame, slot: str) -> np.ndarray:
             f"{slot} has a column {error}; numbers of cells x features are needed. Convert it with .astype(float), or "
             "leave it out."
         ) from None
+
+
+def check_matrix(matrix: Any, slot: str) -> None:
+    """Raise if values of a matrix would be taken for others: masked, complex, or objects of any type."""
+    if np.ma.isMaskedArray(matrix):
+        raise TypeError(
+            f"{slot} is a masked array, whose masked values would be taken for data; fill it with .filled(value), or "
+            "leave these cells or features out."
+        )
+    kind = np.dtype(matrix.dtype).kind
+    if kind not in "iufb":
+        what = "complex numbers" if kind == "c" else f"dtype {matrix.dtype}"
+        raise ValueError(f"{slot} has {what}; real numbers of cells x features are needed, such as .astype(float).")
 
 
 def _columns(adata: AnnData, mask_var: Mask) -> Integers | None:

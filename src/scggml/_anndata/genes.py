@@ -88,12 +88,12 @@ def pick_components(
             f"components={shown(components)} is a {type(components).__name__}; pass a list of numbers from 1 or of "
             f"names ({choices(component_names(stored))})."
         )
-    components = list(components)
+    given, components = components, list(components)
     numbers = {name: i + 1 for i, name in enumerate(component_names(stored))}
     found = [numbers.get(each, each) if isinstance(each, str) else each for each in components]
     if not found or not all(_is_number(i, len(share)) for i in found):
         raise ValueError(
-            f"components={shown(components)}: the metric {stored.key!r} has components 1 to {len(share)} "
+            f"components={shown(given)}: the metric {stored.key!r} has components 1 to {len(share)} "
             f"({choices(numbers)})."
         )
     return list(dict.fromkeys(int(i) for i in found))

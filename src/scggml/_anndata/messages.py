@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 from anndata import AnnData
+
+from scggml._core.checks import check_distinct
 
 LONGEST = 200
 """Bytes of a key: names of slots, which are longer, are names of files in zarr."""
@@ -62,6 +64,7 @@ def find_column(adata: AnnData, key: object, argument: str) -> pd.Series:
     column = adata.obs[key]
     if isinstance(column, pd.DataFrame):
         raise ValueError(f"adata.obs has {column.shape[1]} columns named {key!r} ({argument}); rename all but one.")
+    check_distinct(f"adata.obs[{key!r}] ({argument})", different_values(column))
     return column
 
 
@@ -69,6 +72,19 @@ def check_key(key: object, argument: str = "key") -> None:
     """Raise unless it is a text."""
     if not isinstance(key, str):
         raise TypeError(f"{argument}={key!r} is a {type(key).__name__}; pass a name such as 'ggml'.")
+
+
+def different_values(column: pd.Series) -> list[Any]:
+    """Return the different values of a column that may hold several types; none of one that holds a single type."""
+    categorical = isinstance(column.dtype, pd.CategoricalDtype)
+    values = pd.Series(column.cat.categories) if categorical else column
+    if not pd.api.types.is_object_dtype(values) or not pd.api.types.infer_dtype(values).startswith("mixed"):
+        return []
+    kinds = values.map(type)
+    if not all(issubclass(kind, Hashable) for kind in kinds.unique()):
+        return []
+    # type by type, since True is equal to 1
+    return [value for kind in kinds.unique() for value in values[kinds == kind].dropna().unique()]
 
 
 def check_key_added(key_added: object, argument: str = "key_added") -> None:

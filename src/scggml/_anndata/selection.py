@@ -330,11 +330,9 @@ def comparison(column: pd.Series, key: str, text: str, sign: str) -> str:
 
 def as_numbers(column: pd.Series) -> Floats | None:
     """Return the values of a column as numbers, None if they are none; categories of numbers are numbers."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        categories = column.cat.categories
-        numeric = pd.api.types.is_numeric_dtype(categories) and not pd.api.types.is_bool_dtype(categories)
-    else:
-        numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    numeric &= not pd.api.types.is_complex_dtype(values)
     return np.asarray(column, dtype=np.float64) if numeric else None
 
 
@@ -356,6 +354,12 @@ def _cell_weights(adata: AnnData, weights_key: str | None) -> Floats:
     if weights_key is None:
         return np.ones(adata.n_obs)
     column = find_column(adata, weights_key, "weights_key")
+    text = pd.api.types.is_object_dtype(column) and column.map(type).isin([str, bool]).any()
+    if text or pd.api.types.is_complex_dtype(column):
+        raise ValueError(
+            f"adata.obs[{weights_key!r}] (weights_key) does not hold numbers, but dtype {column.dtype}; "
+            f"convert it first, such as pd.to_numeric(adata.obs[{weights_key!r}])."
+        )
     try:
         weights = column.to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:

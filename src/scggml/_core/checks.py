@@ -1,5 +1,6 @@
 """Numbers and arrays that a user passes: right kind, right range, and a message that says both."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,17 @@ def check_number(name: str, value: object, wanted: str, low: float, high: float 
     number = float(value)  # bounds would be rounded to the precision of a number of numpy
     if not np.isfinite(number) or not low <= number < high or (open_low and number == low):
         raise ValueError(f"{name}={shown(value)} must be {wanted}.")
+
+
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Raise unless `value` is one of the known names."""
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name}={shown(value)} is not known; choose from {tuple(known)}.")
+
+
+def is_auto(value: object) -> bool:
+    """Return whether it is the text "auto"."""
+    return isinstance(value, str) and value == "auto"
 
 
 def check_rate(name: str, value: object) -> None:
@@ -71,15 +83,17 @@ def as_real(name: str, values: Any, wanted: str) -> NDArray[Any]:
     objects, which may hold any of these.
     """
     if np.ma.isMaskedArray(values) or (isinstance(values, list | tuple) and any(map(np.ma.isMaskedArray, values))):
-        raise TypeError(f"{name} is a masked array; pass {wanted}, such as {name}.filled(value) or without these rows.")
+        raise ValueError(
+            f"{name} is a masked array; pass {wanted}, such as {name}.filled(value) or without these rows."
+        )
     if hasattr(values, "toarray"):
-        raise TypeError(f"{name} is sparse ({type(values).__name__}); pass {wanted}, such as {name}.toarray().")
+        raise ValueError(f"{name} is sparse ({type(values).__name__}); pass {wanted}, such as {name}.toarray().")
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{name} is no regular array ({error}); pass {wanted}.") from error
     if not is_real(array.dtype):
-        raise TypeError(f"{name} has dtype {array.dtype}; pass {wanted}, as real numbers.")
+        raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}; pass {wanted}, as real numbers.")
     return array
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from scggml._core.checks import LARGEST, usable
+from scggml._core.checks import LARGEST, check_distinct, is_real, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names
 
 LabelKind = Literal["classes", "ordered", "numbers"]
@@ -267,12 +267,16 @@ def array_target(
     labels: Any, kind: LabelKind | Literal["auto"] | Sequence[str] = "auto", reference: str | None = None
 ) -> Target:
     """Return the target that an array of labels, one for each sample, means; see `make_target`."""
+    if np.ma.isMaskedArray(labels):
+        raise TypeError("labels is a masked array; pass a label for each sample, and leave the other samples out.")
     values = np.asarray(labels)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(f"labels has shape {values.shape}; one label for each sample is needed.")
     if any(_is_missing(label) for label in (labels.tolist() if hasattr(labels, "tolist") else labels)):
         raise ValueError("labels has missing values; each sample needs a label.")
-    is_number = np.issubdtype(values.dtype, np.number)
+    is_number = is_real(values.dtype)
+    if not is_number:
+        check_distinct("labels", labels.tolist() if hasattr(labels, "tolist") else labels)
     names = values.astype(str)
     levels = np.unique(names if values.dtype == object else values)
     return make_target(

@@ -126,6 +126,7 @@ def _numbers(adata: AnnData, key: str, components: tuple[Component, Component]) 
         )
     if k == 1:
         return 1, 2
+    pick_components(adata, stored, components, "no cells")
     first, second = (pick_components(adata, stored, [component], "no cells")[0] for component in components)
     return first, second
 

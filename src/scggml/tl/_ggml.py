@@ -32,10 +32,10 @@ from scggml._core.checks import LARGEST
 from scggml._core.cohort import Cohort, Floats
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
-from scggml._core.learn.learner import N_COMPS, Learner, MethodName, usable_rank
+from scggml._core.learn.learner import N_COMPS, Learner, MethodName
 from scggml._core.learn.metric import Fit
 from scggml._core.learn.shrinkage import Shrinkage
-from scggml._core.learn.spectrum import variances
+from scggml._core.learn.spectrum import usable_rank, variances
 from scggml._core.learn.triplets import Triplets
 from scggml._core.samples import LabelKind, Samples, Target
 from scggml._core.seeds import as_seed
@@ -343,7 +343,7 @@ def _check_rank(learner: Learner, cohort: Cohort, slot: str) -> None:
     largest = float(np.abs(cohort.points).max())
     if 0 < largest < 1 / LARGEST:
         raise ValueError(f"{slot} has values up to {largest:.3g}, whose squares vanish; multiply them by a number.")
-    rank = usable_rank(cohort)
+    rank = usable_rank(cohort, max(N_COMPS, learner.n_comps or 0))
     if learner.n_comps is not None and learner.n_comps > rank:
         n_varying = int((variances(cohort) > 0).sum())
         said = f"{len(cohort.points)} cells, {n_varying} of {cohort.n_features} features vary"

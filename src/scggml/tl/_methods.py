@@ -1,11 +1,13 @@
 """Turn names and objects into the methods that an evaluation compares."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from scggml._anndata.messages import choices
 from scggml._anndata.preprocess import Preprocess
+from scggml._arguments import shown
+from scggml._core.checks import check_distinct
 from scggml._core.evaluate.methods import (
     RIVALS,
     ByDistance,
@@ -61,6 +63,12 @@ class Blend:
     metrics: Sequence[str | Learner] = ("euclidean", "cosine", "canonical")
 
     def __post_init__(self) -> None:
+        metrics: object = self.metrics
+        if isinstance(metrics, str | bytes) or not isinstance(metrics, Sequence) or not metrics:
+            raise TypeError(
+                f"Blend: metrics={shown(metrics)} is a {type(metrics).__name__}; pass a list of at least one name of "
+                f"{choices((*LEARNED, *GROUND_COSTS))} or Learner(...)."
+            )
         for metric in self.metrics:
             as_source(metric)
 
@@ -73,12 +81,13 @@ def as_source(metric: str | Learner) -> MetricSource:
     """Return what gives the metric of that name."""
     if isinstance(metric, Learner):
         return Learned(metric)
-    if metric in LEARNED:
+    if isinstance(metric, str) and metric in LEARNED:
         return Learned(Learner(method=metric))  # type: ignore[arg-type]  # mypy does not narrow by `in`
-    if metric in GROUND_COSTS:
+    if isinstance(metric, str) and metric in GROUND_COSTS:
         return FixedMetric(metric)
     raise ValueError(
-        f"metric {metric!r} is not known; choose from {choices((*LEARNED, *GROUND_COSTS))}, or pass a Learner."
+        f"Blend: metrics has {shown(metric)}, which is not known; choose from "
+        f"{choices((*LEARNED, *GROUND_COSTS))}, or pass a Learner."
     )
 
 
@@ -94,18 +103,28 @@ def as_methods(
         methods = {learned[0]: learned[1]} | {name: name for name in rivals}
     if isinstance(methods, str):
         methods = (methods,)
+    given: object = methods
+    if not isinstance(given, Collection) or isinstance(given, bytes):
+        raise TypeError(
+            f"methods={shown(given)} is a {type(given).__name__}; pass a list of names of {choices(NAMES)}, or a dict "
+            "from names of your own to methods."
+        )
     named = dict(methods) if isinstance(methods, Mapping) else {str(name): name for name in methods}
     named = {name: learned[1] if isinstance(one, str) and one == learned[0] else one for name, one in named.items()}
     if not named:
-        raise ValueError(f"methods is empty; choose from {choices(NAMES)}.")
-    found = {str(name): as_method(method, base) for name, method in named.items()}
+        raise ValueError(f"methods is empty ({shown(methods)}); choose from {choices(NAMES)}.")
+    check_distinct("methods", named)
+    found = {str(name): as_method(method, base, "methods: ") for name, method in named.items()}
     if not composition and Profiles("composition") in found.values():
         raise ValueError("The method 'composition' needs cell types; pass cell_type_key, or leave it out.")
     return found
 
 
-def as_method(method: Any, base: ByDistance) -> Method:
-    """Return one method: a name, a Learner, a Blend, or an estimator in the style of scikit-learn."""
+def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
+    """Return one method: a name, a Learner, a Blend, or an estimator in the style of scikit-learn.
+
+    `where` begins the message about one that is none.
+    """
     if isinstance(method, Blend):
         return replace(base, source=BlendOfSources(method.sources()))
     if isinstance(method, Learner):
@@ -117,10 +136,16 @@ def as_method(method: Any, base: ByDistance) -> Method:
             return rival(method)
         if method in NAMES:
             return replace(base, source=as_source(method))
-        raise ValueError(f"method {method!r} is not known; choose from {choices(NAMES)}, or pass an object.")
-    if isinstance(method, type) or not (hasattr(method, "fit") and hasattr(method, "predict")):
+        raise ValueError(f"{where}method {method!r} is not known; choose from {choices(NAMES)}, or pass an object.")
+    if isinstance(method, type):
+        raise TypeError(f"{where}{method.__name__} is a class; pass an object, such as {method.__name__}().")
+    predicts = hasattr(method, "predict_proba") or hasattr(method, "predict")
+    if not hasattr(method, "fit") or not predicts:
+        lacks = ", which has no fit" if predicts else ", which has neither predict_proba nor predict"
+        lacks = lacks if predicts or hasattr(method, "fit") else ""
         raise TypeError(
-            f"A method is a {type(method).__name__}; pass a name of {choices(NAMES)}, a Learner(...), a "
-            "Blend(...), or an estimator with fit(clouds, y) and predict_proba(clouds)."
+            f"{where}A method is a {type(method).__name__}{lacks}; pass a name of {choices(NAMES)}, "
+            "a Learner(...), a Blend(...), or an estimator with fit(clouds, y) and predict_proba(clouds) (or "
+            "predict(clouds), which numbers need)."
         )
     return Clouds(method)

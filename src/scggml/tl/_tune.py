@@ -1,6 +1,6 @@
 """Tune options inside the training donors, and score them outside."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -15,12 +15,14 @@ from scggml._anndata.messages import check_adata, choices, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, table, write_result
+from scggml._arguments import shown
 from scggml._core.checks import check_whole
 from scggml._core.evaluate.methods import ByDistance, Learned, Majority, Method
 from scggml._core.evaluate.run import HeldOut
 from scggml._core.evaluate.tuned import SEARCHES, Search, Setting, Tuned, setting_name
 from scggml._core.folds import make_folds
-from scggml._core.learn.learner import Learner, usable_rank
+from scggml._core.learn.learner import Learner
+from scggml._core.learn.spectrum import usable_rank
 from scggml._core.samples import LabelKind
 from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
@@ -179,7 +181,8 @@ def tune(
     folds = make_folds(design.target, design.groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
     evaluation = read_evaluation(subject, design)
     everyone = evaluation.samples(None)
-    values = _within_rank(values, usable_rank(everyone.cohort), given=space is not None)
+    asked = max((n_comps for n_comps in values.get("n_comps", ()) if n_comps is not None), default=1)
+    values = _within_rank(values, usable_rank(everyone.cohort, asked), given=space is not None)
     tuned = Tuned(values, build, search, n_trials, n_inner_splits, n_inner_repeats)
     first = {name: options[0] for name, options in values.items()}
     methods: dict[str, Method] = {"tuned": tuned, "untuned": build(first), "majority": Majority()}
@@ -230,18 +233,23 @@ def _usual_space(learner: Learner) -> dict[str, Sequence[Any]]:
 
 
 def _check_space(space: Mapping[str, Sequence[Any]], build: Build) -> dict[str, tuple[Any, ...]]:
+    if not isinstance(space, Mapping):
+        raise TypeError(
+            f"space={shown(space)} is a {type(space).__name__}; pass a dict of options and values to try, such as "
+            f"{SPACE}."
+        )
     learner = build.learner
     methods = [method for method in space.get("method", (learner.recipe,)) if not isinstance(method, str)]
     known = [*_names(learner), *(name for method in methods for name in _names(method)), "n_neighbors"]
     for name, values in space.items():
         if name not in known:
             raise ValueError(f"space has an option {name!r} that is not known; choose from {choices(known)}.")
-        if isinstance(values, str) or not len(values):
-            raise ValueError(f"space[{name!r}] is {values!r}; a list of values to try is needed.")
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Collection) or not len(values):
+            raise ValueError(f"space[{name!r}] is {shown(values)}; a list of values to try is needed.")
         for value in values:
             build({name: value})
     if not space:
-        raise ValueError(f"space is empty; name options and values to try, such as {SPACE}.")
+        raise ValueError(f"space is empty ({{}}); name options and values to try, such as {SPACE}.")
     if "method" in space and set(space) & {name for method in methods for name in _names(method)}:
         raise ValueError(
             "space has 'method' beside options of a method; pass methods with their options, such as "

@@ -12,10 +12,11 @@ from scggml._core.cohort import from_clouds
 from scggml._core.learn.canonical import Canonical, canonical_metric
 from scggml._core.learn.choice import SETTINGS, Setting
 from scggml._core.learn.covariates import adjust, estimate
-from scggml._core.learn.learner import N_COMPS, USUAL, Learner, MethodName, as_method, decided, usable_rank
+from scggml._core.learn.learner import N_COMPS, USUAL, Learner, MethodName, as_method, decided
 from scggml._core.learn.metric import oriented
 from scggml._core.learn.pair_weights import weigh_pairs
 from scggml._core.learn.shrinkage import batch_directions, shrink
+from scggml._core.learn.spectrum import usable_rank
 from scggml._core.learn.triplets import Triplets, fit, refine
 from scggml._core.samples import LabelKind, Samples, Target, blind, class_target, labelled, plain_samples
 from scggml._core.transport.coreset import Coreset
@@ -360,10 +361,10 @@ def test_by_default_there_are_as_many_components_as_the_cells_can_carry_up_to_fi
     ]  # fmt: skip
     assert N_COMPS == 5
     few = random_cohort((1, 1, 1, 1), d=9)
-    assert usable_rank(few) == 3
+    assert usable_rank(few, 9) == 3
     constant = replace(few, points=few.points * ([1, 0] + [0] * 7) + 2)
-    assert usable_rank(constant) == 1
-    assert usable_rank(replace(few, points=few.points * 0)) == 1
+    assert usable_rank(constant, 9) == 1
+    assert usable_rank(replace(few, points=few.points * 0), 9) == 1
 
 
 @pytest.mark.parametrize("method", ["canonical", "triplets", "paper"])

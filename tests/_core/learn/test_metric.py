@@ -99,7 +99,7 @@ def test_clouds_are_arrays_of_single_or_double_precision():
         ([np.ones((2, 0))], r"clouds\[0\] has shape \(2, 0\)"),
         ([np.array([["a"]])], r"clouds\[0\] has shape \(1, 1\) and dtype <U1"),
         ([np.ones((2, 2), bool)], r"clouds\[0\] has shape \(2, 2\) and dtype bool"),
-        ([sparse.csr_array(np.eye(2))], r"clouds\[0\] has shape \(\) and dtype object"),
+        ([sparse.csr_array(np.eye(2))], r"clouds\[0\] is sparse \(csr_array\); pass numbers"),
         ([np.ones((2, 2)), np.ones((2, 3))], r"clouds\[1\] has 3 features, clouds\[0\] has 2\."),
         ([np.ones((2, 2)), np.array([[1, np.nan]])], r"clouds\[1\] has values that are NaN or infinite"),
         ([np.array([[np.inf, 1]])], r"clouds\[0\] has values that are NaN or infinite"),

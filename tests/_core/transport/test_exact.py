@@ -136,12 +136,18 @@ FAULTS = {
     "number": (1.0, UNEVEN, COST, ValueError, r"^a has shape \(\); pass an array"),
     "empty": ([], UNEVEN, COST[:0], ValueError, r"^a has shape \(0,\); pass an array"),
     "ragged": (HALF, UNEVEN, [[0, 1, 2], [3, 4]], ValueError, "^cost is no regular array"),
-    "text": (HALF, ["0.2", "0.3", "0.5"], COST, TypeError, "^b has dtype <U3; pass an array"),
-    "None": (None, UNEVEN, COST, TypeError, "^a has dtype object; pass an array"),
-    "objects": (HALF, UNEVEN, COST.astype(object), TypeError, "^cost has dtype object; pass an array"),
-    "complex": (HALF, UNEVEN, COST + 1j, TypeError, "^cost has dtype complex128; pass an array .* as real numbers"),
-    "truth": ([True, False], UNEVEN, COST, TypeError, "^a has dtype bool; pass an array"),
-    "masked": (HALF, UNEVEN, np.ma.masked_greater(COST, 4), TypeError, "^cost is a masked array; pass an array"),
+    "text": (HALF, ["0.2", "0.3", "0.5"], COST, ValueError, r"^b has shape .* and dtype <U3; pass an array"),
+    "None": (None, UNEVEN, COST, ValueError, r"^a has shape .* and dtype object; pass an array"),
+    "objects": (HALF, UNEVEN, COST.astype(object), ValueError, r"^cost has shape .* and dtype object; pass an array"),
+    "complex": (
+        HALF,
+        UNEVEN,
+        COST + 1j,
+        ValueError,
+        r"^cost has shape .* and dtype complex128; pass an array .* as real numbers",
+    ),
+    "truth": ([True, False], UNEVEN, COST, ValueError, r"^a has shape .* and dtype bool; pass an array"),
+    "masked": (HALF, UNEVEN, np.ma.masked_greater(COST, 4), ValueError, "^cost is a masked array; pass an array"),
 }
 
 

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from scggml._core.checks import check_whole
+from scggml._arguments import shown
+from scggml._core.checks import as_real, check_whole
 from scggml._core.cohort import Floats, Integers, Points
 from scggml._core.evaluate.classify import CLASSIFIERS, ClassifierName, kernel_logistic, knn_mean, knn_votes
 from scggml._core.learn.learner import Learner
@@ -237,6 +239,11 @@ class Clouds:
 
     def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
         """Fit a clone to the training samples."""
+        if target.kind == "numbers" and not hasattr(self.estimator, "predict"):
+            raise TypeError(
+                f"The labels are numbers, and the method {_name_of(self.estimator)} has no predict(clouds), which "
+                "returns one number for each sample; add it, or leave the method out."
+            )
         return _FittedEstimator(_fit_estimator(clone(self.estimator), clouds(training), target), clouds, target)
 
 
@@ -249,6 +256,10 @@ def _fit_estimator(estimator: Any, rows: Any, target: Target) -> Any:
     return estimator.fit(rows, target.values if target.kind == "numbers" else target.codes)
 
 
+def _name_of(estimator: Any) -> str:
+    return type(estimator).__name__
+
+
 @dataclass(frozen=True)
 class _FittedEstimator:
     estimator: Any
@@ -256,16 +267,50 @@ class _FittedEstimator:
     target: Target
 
     def predict(self, test: Samples) -> Prediction:
-        rows = self.rows(test)
+        rows, n = self.rows(test), test.n_samples
         if self.target.kind == "numbers":
-            return Prediction(np.asarray(self.estimator.predict(rows), dtype=np.float64).reshape(-1, 1))
-        scores = np.zeros((test.n_samples, self.target.n_classes))
-        known: Integers = np.asarray(self.estimator.classes_, dtype=np.int64)
-        if hasattr(self.estimator, "predict_proba"):
-            scores[:, known] = self.estimator.predict_proba(rows)
-        else:
-            scores[np.arange(test.n_samples), np.asarray(self.estimator.predict(rows), dtype=np.int64)] = 1.0
+            return Prediction(self._answer("predict", rows, (n,), (n, 1)).reshape(-1, 1))
+        scores = np.zeros((n, self.target.n_classes))
+        if not hasattr(self.estimator, "predict_proba"):
+            codes = self._answer("predict", rows, (n,), (n, 1)).ravel()
+            self._check(np.isin(codes, np.arange(self.target.n_classes)), codes, "a code of y for each sample")
+            scores[np.arange(n), codes.astype(np.int64)] = 1.0
+            return Prediction(scores)
+        known = self._known()
+        found = self._answer("predict_proba", rows, (n, len(known)))
+        self._check(found >= 0, found, "probabilities of at least 0")
+        self._check(found.sum(axis=1) > 0, found.sum(axis=1), "probabilities that do not sum to 0")
+        scores[:, known] = found
         return Prediction(scores)
+
+    def _known(self) -> Integers:
+        """Return the codes of the classes that columns of probabilities stand for, all in order unless it says so."""
+        every = np.arange(self.target.n_classes)
+        known = np.asarray(getattr(self.estimator, "classes_", every))
+        if known.ndim != 1 or len(set(known.tolist())) < len(known) or not np.isin(known, every).all():
+            raise ValueError(
+                f"The method {_name_of(self.estimator)} has classes_={shown(known)}; they must be different codes of "
+                f"the y that fit(clouds, y) was given, which are 0 to {len(every) - 1}."
+            )
+        return known.astype(np.int64)
+
+    def _answer(self, call: str, rows: Any, *shapes: tuple[int, ...]) -> Floats:
+        """Return what the estimator says, as finite numbers of one of the shapes."""
+        name = f"The method {_name_of(self.estimator)}: {call}(clouds)"
+        wanted = f"an array of shape {shapes[0]}, one row for each of the {len(rows)} held-out samples"
+        found: Floats = as_real(name, getattr(self.estimator, call)(rows), wanted).astype(np.float64)
+        if found.shape not in shapes:
+            raise ValueError(f"{name} has shape {found.shape}; return {wanted}.")
+        if not np.isfinite(found).all():
+            raise ValueError(
+                f"{name} has {int((~np.isfinite(found)).sum())} values that are NaN or infinite; return {wanted}, all "
+                "finite."
+            )
+        return found
+
+    def _check(self, right: NDArray[np.bool_], values: Floats, wanted: str) -> None:
+        if not right.all():
+            raise ValueError(f"The method {_name_of(self.estimator)} predicts {values[~right][0]:g}; return {wanted}.")
 
 
 def rival(name: RivalName) -> Method:

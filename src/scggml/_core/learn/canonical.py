@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtrs
 from tqdm.auto import tqdm
 
-from scggml._core.checks import check_number, check_whole
+from scggml._core.checks import check_choice, check_number, check_whole, is_auto
 from scggml._core.cohort import Cohort, Floats
 from scggml._core.learn.pair_weights import PairWeights
 from scggml._core.learn.scatter import Scatter, Start, as_matrix, centred, scatters
@@ -81,15 +81,11 @@ class Canonical:
     max_pairs: int = 20_000
 
     def __post_init__(self) -> None:
-        if self.ridge != "auto":
+        if not is_auto(self.ridge):
             check_number(
                 "Canonical: ridge", self.ridge, '"auto" or a positive number; 0.001 to 0.1 are usual', 0, open_low=True
             )
-        if self.ridge_scale not in ("auto", *get_args(RidgeScale)):
-            raise ValueError(
-                f"Canonical: ridge_scale={self.ridge_scale!r} is not known; choose from "
-                f"{('auto', *get_args(RidgeScale))}."
-            )
+        check_choice("Canonical: ridge_scale", self.ridge_scale, ("auto", *get_args(RidgeScale)))
         check_whole("Canonical: n_alternations", self.n_alternations, 1, "; 3 are usual")
         check_whole("Canonical: max_features", self.max_features, 1, "; the default is 2048")
         check_whole("Canonical: max_pairs", self.max_pairs, 1, " pair of samples; the default is 20000")

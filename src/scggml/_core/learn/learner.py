@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scggml._core.checks import check_flag, check_whole
+from scggml._core.checks import check_distinct, check_flag, check_whole
 from scggml._core.cohort import Cohort, Floats, Integers, from_clouds
 from scggml._core.folds import strata_of
 from scggml._core.learn.canonical import Canonical, Variates, canonical_metric
@@ -17,6 +17,7 @@ from scggml._core.learn.metric import Fit, Metric, checked_clouds, oriented
 from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
 from scggml._core.learn.shared import Work, with_work
 from scggml._core.learn.shrinkage import Shrinkage, batch_directions, check_shrinkage, learned_share, mixture
+from scggml._core.learn.spectrum import usable_rank
 from scggml._core.learn.triplets import Triplets, fit, refine
 from scggml._core.params import from_params, to_params
 from scggml._core.samples import LabelKind, Samples, Target, array_target, blind, check_design, labelled
@@ -324,7 +325,7 @@ class Learner:
 
     def rank(self, cohort: Cohort) -> int:
         """Return the number of components, by default up to 5."""
-        return min(N_COMPS, usable_rank(cohort)) if self.n_comps is None else self.n_comps
+        return usable_rank(cohort, N_COMPS) if self.n_comps is None else self.n_comps
 
     def settled(self, found: Fit) -> "Learner":
         """Return the learner with what `found` decided, for refits that assess how stable that metric is."""
@@ -409,16 +410,11 @@ def decided(canonical: Canonical, choice: Choice | None) -> Canonical:
     return replace(canonical, ridge=choice.setting.ridge, ridge_scale=choice.setting.ridge_scale)
 
 
-def usable_rank(cohort: Cohort) -> int:
-    """Return the most components that the cells can carry: features that vary, and one less than there are cells."""
-    n_varying = int((cohort.points != cohort.points[0]).any(axis=0).sum())
-    return max(1, min(n_varying, len(cohort.points) - 1))
-
-
 def _codes(values: ArrayLike, name: str, n_samples: int) -> Integers:
     given = np.asarray(values)
     if given.shape != (n_samples,):
         raise ValueError(f"{name} has shape {given.shape}; one entry for each of the {n_samples} clouds is needed.")
+    check_distinct(name, values.tolist() if isinstance(values, np.ndarray) else np.asarray(values, dtype=object))
     # in order of first appearance, as in an AnnData: folds are drawn by these codes
     _, first, code = np.unique(given.astype(str), return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[code.ravel()].astype(np.int64)

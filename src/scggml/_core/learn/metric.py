@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scggml._core.checks import LARGEST, usable
+from scggml._core.checks import LARGEST, as_real, usable
 from scggml._core.cohort import Cohort, Floats, from_clouds
 from scggml._core.learn.choice import Choice
 from scggml._core.learn.covariates import Adjustment
@@ -60,7 +60,7 @@ class Metric:
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Embed points: (..., d) -> (..., k)."""
-        points = np.asarray(X, dtype=np.float64)
+        points = as_real("X", X, "points (..., n_features)").astype(np.float64, copy=False)
         d = self.components.shape[1]
         if points.shape[-1:] != (d,):
             raise ValueError(f"X has shape {points.shape}; its last axis must be the {d} features of the metric.")
@@ -104,8 +104,8 @@ def checked_clouds(clouds: Sequence[ArrayLike]) -> list[NDArray[np.floating[Any]
         raise ValueError("clouds is a list of arrays (n_cells, n_features), one for each sample.")
     out: list[NDArray[np.floating[Any]]] = []
     for p, cloud in enumerate(clouds):
-        points = np.asarray(cloud)
-        if points.ndim != 2 or 0 in points.shape or not np.issubdtype(points.dtype, np.number):
+        points = as_real(f"clouds[{p}]", cloud, "numbers of shape (n_cells, n_features)")
+        if points.ndim != 2 or 0 in points.shape:
             raise ValueError(
                 f"clouds[{p}] has shape {points.shape} and dtype {points.dtype}; numbers of shape "
                 "(n_cells, n_features) are needed."

@@ -5,7 +5,7 @@ from typing import get_args
 
 import numpy as np
 
-from scggml._core.checks import check_number
+from scggml._core.checks import check_choice, check_number
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.learn.bounds import Bounds, may_be_active
 from scggml._core.learn.loss import Anchors, Hinge, listed_hinge, ordered_hinge, triplet_hinge
@@ -56,9 +56,8 @@ class Objective:
     def __post_init__(self) -> None:
         check_number("margin", self.margin, '"auto" or a positive number', 0, open_low=True)
         check_number("reg", self.reg, "a number that is not negative", 0, open_low=False)
-        for name, choices in (("penalty", PenaltyName), ("anchors", Anchors)):
-            if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"{name}={getattr(self, name)!r} is not known; choose from {get_args(choices)}.")
+        check_choice("penalty", self.penalty, get_args(PenaltyName))
+        check_choice("anchors", self.anchors, get_args(Anchors))
         n_threads(self.n_jobs)
 
     @property

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from scggml._core.checks import check_number
+from scggml._core.checks import check_number, is_auto
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.learn.spectrum import Covariance, leading_eigenvectors
 from scggml._core.samples import Target, mean_profiles
@@ -17,7 +17,7 @@ MOST = 0.9
 
 def check_shrinkage(shrinkage: Shrinkage) -> None:
     """Raise unless it is a share, or left to be decided."""
-    if shrinkage != "auto":
+    if not is_auto(shrinkage):
         check_number("shrinkage", shrinkage, 'a share between 0 and 1, or "auto"', 0, 1 + 1e-12, open_low=False)
 
 

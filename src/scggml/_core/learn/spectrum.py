@@ -26,6 +26,12 @@ TINY = 32
 ORTHONORMAL = 1e-10
 """Error of orthonormal axes up to which the fast way is taken."""
 
+ENOUGH = 512
+"""Cells that mostly tell already that there are as many directions as are asked for."""
+
+ROUNDED = 16.0
+"""How far beyond the rounding of the cells a direction must reach to count."""
+
 SMALL = 4096
 """Cells or features whose products with each other may be decomposed as a whole."""
 
@@ -181,3 +187,39 @@ def variances(cohort: Cohort) -> Floats:
     for rows in blocks(cohort.points):
         out += cohort.weights[rows] @ (cohort.points[rows].astype(np.float64, copy=False) - mean) ** 2
     return out / cohort.n_samples
+
+
+def usable_rank(cohort: Cohort, at_most: int) -> int:
+    """Return the most components that the cells can carry, as far as `at_most`.
+
+    That is the rank of the cells around their mean. It is told from the cells along few random
+    directions, which have the same rank, beyond what rounding of the cells can explain. One component can always be
+    asked for.
+    """
+    n, d = cohort.points.shape
+    most = min(at_most, d, n - 1)
+    found = 0
+    for step in dict.fromkeys((max(1, n // ENOUGH), 1)):  # if some cells carry that many, all do
+        found = _rank_of(cohort.points[::step], most)
+        if found == most:
+            break
+    return max(1, found)
+
+
+def _rank_of(points: Points, most: int) -> int:
+    """Return the rank of cells around their mean, as far as `most`."""
+    n, d = points.shape
+    unit = float(np.abs(points).max(initial=0.0))
+    if most < 1 or unit == 0:
+        return 0
+    directions = np.random.default_rng(0).standard_normal((d, most)) / np.sqrt(d) if d > most else np.eye(d)
+    moved, size = np.empty((n, directions.shape[1])), 0.0
+    for rows in blocks(points):
+        block = points[rows].astype(np.float64) / unit
+        moved[rows] = (block - points[0].astype(np.float64) / unit) @ directions
+        size += float((block**2).sum())
+    rounding = float(np.finfo(points.dtype).eps) * np.sqrt(size)
+    if points.dtype != np.float64:  # errors of single values cancel out along a direction, those of sums do not
+        rounding /= np.sqrt(d)
+    moved -= moved.mean(axis=0)
+    return min(most, int((np.linalg.svd(moved, compute_uv=False) > ROUNDED * rounding).sum()))

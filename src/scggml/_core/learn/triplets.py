@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from tqdm.auto import tqdm
 
-from scggml._core.checks import check_number, check_whole
+from scggml._core.checks import check_number, check_whole, is_auto, is_real
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.folds import strata_of
 from scggml._core.learn.adam import Adam
@@ -112,7 +112,9 @@ class Triplets:
 
     def __post_init__(self) -> None:
         if isinstance(self.init, np.ndarray):
-            if self.init.ndim != 2 or not np.issubdtype(self.init.dtype, np.number) or not np.isfinite(self.init).all():
+            if np.ma.isMaskedArray(self.init):
+                raise ValueError("Triplets: init is a masked array; pass an array (n_comps, n_features) without gaps.")
+            if self.init.ndim != 2 or not is_real(self.init.dtype) or not np.isfinite(self.init).all():
                 raise ValueError(
                     f"Triplets: init is an array of shape {self.init.shape} and dtype {self.init.dtype}; finite "
                     "numbers of shape (n_comps, n_features) are needed."
@@ -153,7 +155,7 @@ class Triplets:
     @property
     def scale_free(self) -> bool:
         """Return whether margin, penalty and step are in units of the start."""
-        return self.margin == "auto"
+        return is_auto(self.margin)
 
     @property
     def canonical(self) -> Canonical | None:
@@ -167,7 +169,7 @@ class Triplets:
         given = {} if solver is None else {"solver": solver}
         # With "auto" distances are divided by the typical one at the start before any step, so that 1 is the margin.
         return Objective(
-            margin=1.0 if self.margin == "auto" else self.margin,
+            margin=1.0 if isinstance(self.margin, str) and self.margin == "auto" else self.margin,
             penalty=self.penalty,
             reg=self.reg,
             squared=squared,
