@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -329,13 +329,13 @@ def text_codes(column: pd.Series) -> tuple[Integers, np.ndarray]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         stored = column.cat.codes.to_numpy()
         found, used = pd.factorize(np.where(stored < 0, np.nan, stored))
-        texts = pd.Series(column.cat.categories).astype(str).to_numpy()[used.astype(np.int64)]
+        texts: Any = pd.Series(column.cat.categories).astype(str).to_numpy()[used.astype(np.int64)]
     elif column.dtype != object or pd.api.types.infer_dtype(column, skipna=True) == "string":
         found, used = pd.factorize(column)
         texts = pd.Series(used).astype(str).to_numpy()
     else:  # 1, 1.0 and True are equal, but not the same; lists have no codes
-        found, used = pd.factorize(column.astype(str).to_numpy())
-        found, texts = np.where(column.isna().to_numpy(), -1, found), np.asarray(used)
+        found, known = np.full(len(column), -1), column.notna().to_numpy()
+        found[known], texts = pd.factorize(column[known].astype(str).to_numpy())
     place, names = pd.factorize(texts)
     return np.append(place, -1)[found].astype(np.int64), np.asarray(names, dtype=object)
 
