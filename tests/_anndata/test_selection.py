@@ -17,7 +17,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scggml._anndata.features import read_features
-from scggml._anndata.selection import as_numbers, as_text, text_codes, value_order
+from scggml._anndata.selection import as_numbers, as_text, value_order
 from scggml._core.samples import check_design
 from scggml._core.transport.coreset import Coreset
 
@@ -923,30 +923,3 @@ def test_folds_split_the_cells_of_each_sample_and_keep_their_weights():
                 original = np.array([whole[row] for row in part.rows[start:stop]])
                 np.testing.assert_allclose(part.weights[start:stop], original / original.sum())
     assert set(found[0][1].rows).isdisjoint(found[1][1].rows)
-
-
-# Values as text
-
-
-COLUMNS = {
-    "text": pd.Series(["b", None, "a", "b"]),
-    "categories": pd.Series(pd.Categorical(["b", None, "a", "b"], categories=["unused", "a", "b"])),
-    "categories of one text": pd.Series(pd.Categorical([1, "1", None, 1], categories=[1, "1"])),
-    "numbers": pd.Series([2.0, np.nan, 1.5, 2.0]),
-    "nullable": pd.Series(pd.array([2, None, 1, 2], dtype="Int64")),
-    "flags": pd.Series([True, False, True, True]),
-    "dates": pd.Series(pd.to_datetime(["2020-01-02", None, "2020-01-01", "2020-01-02"])),
-    "objects that are equal": pd.Series([1, True, 1.0, 1], dtype=object),
-    "lists": pd.Series([["b"], None, ["a"], ["b"]]),
-}
-
-
-@pytest.mark.parametrize("kind", COLUMNS)
-def test_codes_are_those_of_the_texts(kind):
-    column = COLUMNS[kind]
-    codes, names = text_codes(column)
-    known = column.notna().to_numpy()
-    assert (codes[~known] == -1).all()
-    text = as_text(column[known])
-    assert names[codes[known]].tolist() == text.tolist()
-    assert names.tolist() == list(dict.fromkeys(text))

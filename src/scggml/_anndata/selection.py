@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
+from scggml._anndata.columns import comparison, text_codes
 from scggml._anndata.features import Fault, Features, raise_faults
 from scggml._anndata.messages import choices, find_column, warn
 from scggml._anndata.parts import Cells, Recipe, read_parts
@@ -319,34 +320,6 @@ def as_text(column: pd.Series) -> np.ndarray:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return pd.Series(column.cat.categories).astype(str).to_numpy()[column.cat.codes.to_numpy()]
     return column.astype(str).to_numpy()
-
-
-def text_codes(column: pd.Series) -> tuple[Integers, np.ndarray]:
-    """Return (n_obs,) code of the text of each value, -1 where missing, and the texts by first appearance.
-
-    Different values only become text: there are millions of cells, and few samples.
-    """
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        stored = column.cat.codes.to_numpy()
-        found, used = pd.factorize(np.where(stored < 0, np.nan, stored))
-        texts: Any = pd.Series(column.cat.categories).astype(str).to_numpy()[used.astype(np.int64)]
-    elif column.dtype != object or pd.api.types.infer_dtype(column, skipna=True) == "string":
-        found, used = pd.factorize(column)
-        texts = pd.Series(used).astype(str).to_numpy()
-    else:  # 1, 1.0 and True are equal, but not the same; lists have no codes
-        found, known = np.full(len(column), -1), column.notna().to_numpy()
-        found[known], texts = pd.factorize(column[known].astype(str).to_numpy())
-    place, names = pd.factorize(texts)
-    return np.append(place, -1)[found].astype(np.int64), np.asarray(names, dtype=object)
-
-
-def comparison(column: pd.Series, key: str, text: str, sign: str) -> str:
-    """Return code that compares a column of `.obs` with the value that has this text, written as its type needs it."""
-    value = column[as_text(column) == text].iloc[0]
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, str) or (isinstance(value, bool | int | float) and column.dtype != object):
-        return f"adata.obs[{key!r}] {sign} {value!r}"
-    return f"adata.obs[{key!r}].astype(str) {sign} {text!r}"
 
 
 def as_numbers(column: pd.Series) -> Floats | None:
