@@ -119,7 +119,8 @@ def enrich_gmt(
     KeyError
         No such metric or column.
     ValueError
-        Genes and sets that have no name in common, an invalid file, arguments that do not go together.
+        Genes and sets that have no name in common, an invalid file, arguments that do not go together; a slot
+        of the result that holds something else.
     ImportError
         `"ulm"` and `"gsea"` without the package `decoupler`.
 

@@ -145,7 +145,8 @@ def gprofiler(
     KeyError
         No such metric or column.
     ValueError
-        Arguments that do not go together, or a request that the service refuses, with its reason.
+        Arguments that do not go together, or a request that the service refuses, with its reason; a slot of the
+        result that holds something else.
     ConnectionError
         No usable answer after all attempts. Nothing is stored then.
 
