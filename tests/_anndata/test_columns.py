@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scggml._anndata.columns import as_flags, as_matrix
+from scggml._anndata.columns import as_flags, as_matrix, text_codes
+from scggml._anndata.selection import as_text
 
 FLAGS = {
     "bool": np.array([True, False, True, False]),
@@ -77,3 +78,30 @@ def test_single_precision_stays():
 def test_a_column_without_numbers_is_named(values):
     with pytest.raises(ValueError, match=r"^'b' of dtype"):
         as_matrix(table(b=values))
+
+
+# Values as text
+
+
+COLUMNS = {
+    "text": pd.Series(["b", None, "a", "b"]),
+    "categories": pd.Series(pd.Categorical(["b", None, "a", "b"], categories=["unused", "a", "b"])),
+    "categories of one text": pd.Series(pd.Categorical([1, "1", None, 1], categories=[1, "1"])),
+    "numbers": pd.Series([2.0, np.nan, 1.5, 2.0]),
+    "nullable": pd.Series(pd.array([2, None, 1, 2], dtype="Int64")),
+    "flags": pd.Series([True, False, True, True]),
+    "dates": pd.Series(pd.to_datetime(["2020-01-02", None, "2020-01-01", "2020-01-02"])),
+    "objects that are equal": pd.Series([1, True, 1.0, 1], dtype=object),
+    "lists": pd.Series([["b"], None, ["a"], ["b"]]),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_codes_are_those_of_the_texts(kind):
+    column = COLUMNS[kind]
+    codes, names = text_codes(column)
+    known = column.notna().to_numpy()
+    assert (codes[~known] == -1).all()
+    text = as_text(column[known])
+    assert names[codes[known]].tolist() == text.tolist()
+    assert names.tolist() == list(dict.fromkeys(text))

@@ -408,7 +408,8 @@ def _cells(selection: Selection, features: Features) -> AnnData:
     block = block[np.argsort(order)]
     X = block.tocsr() if sparse.issparse(block) else np.asarray(block)
     names = pd.Index(features.names.astype(str))
-    return AnnData(X, obs=adata.obs.iloc[rows].copy(), var=pd.DataFrame(index=names))
+    obs = adata.obs.loc[:, ~adata.obs.columns.duplicated(keep=False)]  # nobody could tell which of these is meant
+    return AnnData(X, obs=obs.iloc[rows].copy(), var=pd.DataFrame(index=names))
 
 
 def _check_finite(cells: AnnData, features: Features) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
+from scggml._anndata.columns import comparison, text_codes
 from scggml._anndata.features import Fault, Features, raise_faults
 from scggml._anndata.messages import choices, find_column, warn
 from scggml._anndata.parts import Cells, Recipe, read_parts
@@ -93,8 +94,7 @@ class Selection:
     def _cells(self, key: str, argument: str) -> tuple[pd.Series, Integers]:
         """Return a column without missing values for all cells of the samples, and the sample of each."""
         column = find_column(self.adata, key, argument)
-        inside = self.owner >= 0
-        column = column[inside]
+        column, owner = self._inside(column)
         missing = column.isna().to_numpy()
         if missing.any():
             raise ValueError(
@@ -102,37 +102,40 @@ class Selection:
                 f"first is {str(column.index[int(missing.argmax())])!r}); leave these cells out with "
                 f"adata[adata.obs[{key!r}].notna()], or fill the column."
             )
-        return column, self.owner[inside]
+        return column, owner
+
+    def _inside(self, column: pd.Series) -> tuple[pd.Series, Integers]:
+        """Return the cells of the samples in a column, and the sample of each."""
+        inside = self.owner >= 0
+        return (column, self.owner) if inside.all() else (column[inside], self.owner[inside])
 
     def _per_sample(self, key: str, argument: str) -> tuple[pd.Series, Names]:
         """Return the cells of a column that stand for their samples, and the (P,) text of each."""
         column, owner = self._cells(key, argument)
-        text = as_text(column)
-        first = self._one_value(text, owner, key, argument)
-        return column.iloc[first], text[first].astype(str)
+        codes, names = text_codes(column)
+        first = self._one_value(codes, names, owner, key, argument)
+        return column.iloc[first], names[codes[first]].astype(str)
 
     def check_one_value(self, key: str, argument: str) -> None:
         """Raise if cells of a sample have different values; these may be missing, as labels of new samples are."""
-        column, inside = find_column(self.adata, key, argument), self.owner >= 0
-        column = column[inside]
-        text, known = np.full(len(column), "missing", dtype=object), column.notna().to_numpy()
-        text[known] = as_text(column[known])
-        self._one_value(text, self.owner[inside], key, argument)
+        column, owner = self._inside(find_column(self.adata, key, argument))
+        codes, names = text_codes(column)
+        self._one_value(codes, np.append(names, "missing"), owner, key, argument)
 
-    def _one_value(self, text: np.ndarray, owner: Integers, key: str, argument: str) -> Integers:
+    def _one_value(self, codes: Integers, names: Names, owner: Integers, key: str, argument: str) -> Integers:
         """Return the first cell of each sample; raise if others of the sample have another value."""
-        first = np.unique(owner, return_index=True)[1]
-        codes = pd.factorize(text)[0]
+        rows = np.flatnonzero(~pd.Series(owner).duplicated().to_numpy())
+        first = rows[np.argsort(owner[rows])]
         torn = np.flatnonzero(codes != codes[first][owner])
         if len(torn):
             sample = owner[torn[0]]
             raise ValueError(
                 f"{len(np.unique(owner[torn]))} of {self.n_samples} samples have cells of more than one value in "
                 f"adata.obs[{key!r}] ({argument}): sample {str(self.names[sample])!r} of "
-                f"adata.obs[{self.sample_key!r}] has {choices(dict.fromkeys(text[owner == sample]))}. A sample has "
+                f"adata.obs[{self.sample_key!r}] has {choices(names[pd.unique(codes[owner == sample])])}. A sample has "
                 f"one; pass another {argument}, or split such samples by joining both columns into a new sample_key."
             )
-        return np.asarray(first, dtype=np.int64)
+        return first
 
     def codes(self, key: str, argument: str) -> Integers:
         """Return (P,) code of each sample's value, in order of first appearance."""
@@ -169,9 +172,11 @@ class Selection:
     def categories(self, key: str, argument: str) -> tuple[Integers, Names]:
         """Return (n_cells,) code of each chosen cell, and the names of the codes in their order."""
         column, _ = self._cells(key, argument)
-        names = value_order(column)
+        codes, texts = text_codes(column)
+        first = np.flatnonzero(~pd.Series(codes).duplicated().to_numpy())
+        names = value_order(column.iloc[first])
         place = np.full(self.adata.n_obs, -1, dtype=np.int64)
-        place[self.owner >= 0] = pd.Index(names).get_indexer(pd.Index(as_text(column)))
+        place[self.owner >= 0] = pd.Index(names).get_indexer(pd.Index(texts))[codes]
         return place[self.rows], names
 
     def cells(self) -> pd.DataFrame:
@@ -284,8 +289,8 @@ def select(
             f"adata.obs[{sample_key!r}] (sample_key) is missing for {len(missing)} of {adata.n_obs} cells (the first "
             f"is {adata.obs_names[missing[0]]!r}); leave these cells out with adata[adata.obs[{sample_key!r}].notna()]."
         )
-    codes, found = pd.factorize(as_text(column))
-    names = np.asarray(found).astype(str)
+    codes, found = text_codes(column)
+    names = found.astype(str)
     weights = _cell_weights(adata, weights_key)
     order = np.argsort(codes, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(codes, minlength=len(names)))[:-1])
@@ -313,19 +318,8 @@ def select(
 def as_text(column: pd.Series) -> np.ndarray:
     """Return (n_obs,) values of a column as text, the same for a category wherever it is asked for."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return pd.Series(column.cat.categories).astype(str).to_numpy()[column.cat.codes]
+        return pd.Series(column.cat.categories).astype(str).to_numpy()[column.cat.codes.to_numpy()]
     return column.astype(str).to_numpy()
-
-
-def comparison(column: pd.Series, key: str, text: str, sign: str) -> str:
-    """Return code that compares a column of `.obs` with the value that has this text, written as its type needs it."""
-    categorical = isinstance(column.dtype, pd.CategoricalDtype)
-    values = pd.Series(column.cat.categories if categorical else column.dropna().unique())
-    value = next((value for value in values if str(value) == text), text)
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, str) or (isinstance(value, bool | int | float) and values.dtype != object):
-        return f"adata.obs[{key!r}] {sign} {value!r}"
-    return f"adata.obs[{key!r}].astype(str) {sign} {text!r}"
 
 
 def as_numbers(column: pd.Series) -> Floats | None:

@@ -127,7 +127,8 @@ def enrich_gmt(
     TypeError
         Sets of another form, such as a text in place of a list of genes.
     ValueError
-        Genes and sets that have no name in common, an invalid file or table, arguments that do not go together.
+        Genes and sets that have no name in common, an invalid file or table, arguments that do not go together; a slot
+        of the result that holds something else.
     ImportError
         `"ulm"` and `"gsea"` without the package `decoupler`.
 

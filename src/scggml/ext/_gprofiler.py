@@ -153,7 +153,8 @@ def gprofiler(
     KeyError
         No such metric or column.
     ValueError
-        Arguments that do not go together, or a request that the service refuses, with its reason.
+        Arguments that do not go together, or a request that the service refuses, with its reason; a slot of the
+        result that holds something else.
     ConnectionError
         No usable answer after all attempts, or one with values that cannot be. Nothing is stored then.
 

@@ -149,7 +149,7 @@ def attribute(
         No such metric or column; `held_out` without `tl.cross_fit`.
     ValueError
         Labels that are numbers; with `held_out` samples that the metric was not learned on; missing ids, one class
-        only, a class with one sample, arguments out of range.
+        only, a class with one sample, arguments out of range; slots of the result that hold something else.
 
     Warns
     -----

@@ -77,7 +77,7 @@ def component_test(
     KeyError
         No such metric or column.
     ValueError
-        Arguments out of range.
+        Arguments out of range; a slot of the result that holds something else.
 
     Examples
     --------

@@ -120,7 +120,7 @@ def covariates(
         No such distances or column.
     TypeError, ValueError
         Fewer than 3 samples, distances that are not finite, columns with times or infinite numbers, arguments out of
-        range.
+        range; a slot of the result that holds something else.
 
     Examples
     --------

@@ -80,7 +80,8 @@ def cross_fit(
     KeyError
         No such metric or column.
     ValueError
-        Fewer than two samples of a class are left where two folds are left out, arguments out of range.
+        Fewer than two samples of a class are left where two folds are left out, arguments out of range;
+        slots of the result that hold something else.
 
     Warns
     -----

@@ -123,7 +123,8 @@ def gene_stability(
     KeyError
         No such metric or column.
     ValueError
-        Samples of more than one donor, genes of one name, genes that were ranked by a contrast, arguments out of range.
+        Samples of more than one donor, genes of one name, genes that were ranked by a contrast, arguments out of range;
+        slots of the result that hold something else.
 
     Warns
     -----

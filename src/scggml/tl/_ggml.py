@@ -97,9 +97,9 @@ def ggml(
     ----------
     adata
         %(adata_cells)s
-        A view becomes an AnnData of its own; sparse and backed matrices are read a few samples at a time. (Of a backed
-        matrix the features that are used stay in memory during the call if they take up to 1 GiB.) Samples of a
-        dask-backed matrix are summarized where its chunks lie.
+        A view becomes an AnnData of its own (one of a backed AnnData cannot: call `to_memory()`); sparse and backed
+        matrices are read a few samples at a time. (Of a backed matrix the features that are used stay in memory during
+        the call if they take up to 1 GiB.) Samples of a dask-backed matrix are summarized where its chunks lie.
     sample_key, label_key
         Columns of `.obs`: the sample that a cell belongs to, and what is to be learned of that sample.
     use_rep
@@ -108,7 +108,8 @@ def ggml(
         Layer to use instead of `.X`.
     mask_var
         Genes of `.X` or the layer to use: a boolean column of `.var` or a mask. `"auto"` takes
-        `.var["highly_variable"]` where it exists, None all genes. (It is ignored with `use_rep`.)
+        `.var["highly_variable"]` where it exists, None all genes. (It is ignored with `use_rep`.) In a column missing
+        values are False; 0 and 1, and text such as `"TRUE"`, are understood.
     method
         `"canonical"`, `"triplets"`, `"paper"`, or an object with options: `Canonical(...)`, `Triplets(...)`.
     n_comps
@@ -188,7 +189,9 @@ def ggml(
         A key is not in its slot.
     ValueError
         Missing ids or labels, a sample with two labels, one class only, a class with one sample, values that are not
-        finite, `n_comps` above the rank, duplicated observation names, arguments out of range.
+        finite, `n_comps` above the rank, duplicated observation names, arguments out of range; a `key_added` whose
+        slots hold something else or the features themselves; a view of a backed AnnData. What arguments and `.obs`
+        can tell is told before any cell is read.
 
     Warns
     -----

@@ -100,7 +100,8 @@ def influence(
     KeyError
         No such metric.
     ValueError
-        Fewer than 6 donors, a class that is gone without a donor, arguments out of range.
+        Fewer than 6 donors, a class that is gone without a donor, arguments out of range; a slot of the result that
+        holds something else.
 
     Examples
     --------

@@ -43,7 +43,7 @@ def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = F
     KeyError
         No such distances.
     ValueError
-        `n_comps` is not between 1 and P - 1.
+        `n_comps` is not between 1 and P - 1; slots of the result that hold something else.
 
     Examples
     --------

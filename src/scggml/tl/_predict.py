@@ -113,7 +113,8 @@ def predict(
     KeyError
         No such metric or column.
     ValueError
-        Features are missing, a class of the reference has too few donors.
+        Features are missing, a class of the reference has too few donors, a column of the new cells that is constant
+        within samples has the name of a result.
 
     Warns
     -----

@@ -59,7 +59,8 @@ def project(
     KeyError
         The reference has no such metric.
     ValueError
-        Features are missing (the message lists them), or the reference no longer has the scale that its PCA saw.
+        Features are missing (the message lists them), or the reference no longer has the scale that its PCA saw;
+        slots of the metric hold something else.
 
     Examples
     --------

@@ -113,7 +113,7 @@ def rank_genes(
         No such metric, column or layer.
     ValueError
         `by` that is not known, or `"loading"` without loadings on genes; a contrast that does not name two classes;
-        values that are not finite.
+        values that are not finite; slots of the result that hold something else.
 
     Examples
     --------

@@ -161,7 +161,8 @@ def trajectory(
     KeyError
         No such distances, metric, column, root or component.
     TypeError, ValueError
-        Fewer than 6 samples, samples that are not in `adata`, distances of another metric, arguments out of range.
+        Fewer than 6 samples, samples that are not in `adata`, distances of another metric, arguments out of range;
+        slots of the result that hold something else.
 
     Examples
     --------
