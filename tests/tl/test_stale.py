@@ -8,6 +8,7 @@ import pytest
 from _metrics import mark
 
 import scggml as sg
+from scggml._anndata.forms import sealed
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import refresh_ranking
 
@@ -63,7 +64,7 @@ READERS = {
 @pytest.mark.parametrize("name", READERS)
 def test_what_belongs_to_the_metric_is_shown(explained, name):
     if name == "significant genes":
-        explained.uns["ggml_stability"]["p_adjusted"] = np.zeros(100)
+        explained.uns["ggml_stability"] = sealed(explained.uns["ggml_stability"] | {"p_adjusted": np.zeros(100)})
         refresh_ranking(explained, read_metric(explained, "ggml"))
     READERS[name][0](explained)
     plt.close("all")

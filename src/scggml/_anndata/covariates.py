@@ -52,7 +52,14 @@ PREDICTED = (PREDICTION, "probability", "low", "high", "neighbors", "novelty", "
 def record_of(samples: AnnData, key: str) -> Mapping[str, Any]:
     """Return what is stored about how distances were computed, nothing if it is not stored."""
     call = f"samples = sg.tl.distances(adata, key={key!r})"
-    return find_result(samples, Keys(key).distances, call, RECORD, name="samples") or {}
+    slot = Keys(key).distances
+    entry = find_result(samples, slot, call, RECORD, name="samples") or {}
+    if entry and entry.keys().isdisjoint(RECORD):
+        raise ValueError(
+            f"samples.uns[{slot!r}] has {choices(entry)}, not how distances were computed; call {call} again, or "
+            "delete the entry."
+        )
+    return entry
 
 
 def belongs_to_others(samples: AnnData, key: str, entry: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from scggml._anndata.covariates import belongs_to_others, record_of
 from scggml._anndata.features import find_basis
-from scggml._anndata.forms import OPTIONS, Entry, check_entry
+from scggml._anndata.forms import OPTIONS, Entry, check_entry, check_form
 from scggml._anndata.graph import GRAPHED
 from scggml._anndata.keys import MDS, MDS_RECORD, N_CELLS, NEIGHBORS, PREDICTION, Keys, distance_keys
 from scggml._anndata.messages import choices
@@ -186,10 +186,7 @@ def mds_shares(samples: AnnData) -> Floats | None:
 
 
 def _mds_record(samples: AnnData) -> Mapping[str, Any] | None:
-    """Return what `tl.mds` wrote about its coordinates; None for what something else wrote under this name."""
-    entry = samples.uns.get(MDS_RECORD)
-    if not isinstance(entry, Mapping) or entry.keys().isdisjoint(MDS_FORM.keys()):
-        return None
+    """Return what `tl.mds` wrote about its coordinates, if it did."""
     found = find_result(samples, MDS_RECORD, "sg.tl.mds(samples)", MDS_FORM, name="samples")
     if found is not None and belongs_to_others(samples, str(found.get("key", "")), found):
         raise ValueError(
@@ -287,7 +284,9 @@ def predicted_classes(samples: AnnData, unlike: str) -> tuple[pd.DataFrame, np.n
             "predictions and their intervals are in samples.obs[['prediction', 'low', 'high']]."
         )
     again, found = f"call {PREDICT} again.", np.asarray(samples.obsm[PREDICTION])
-    classes = [str(name) for name in read_prediction(samples)["classes"]]
+    entry = read_prediction(samples)
+    check_form(entry, f"samples.uns[{PREDICTION!r}]", again, {"classes": Entry("text", ("classes",))})
+    classes = [str(name) for name in entry["classes"]]
     numbers = found.shape == (samples.n_obs, len(classes)) and np.issubdtype(found.dtype, np.number)
     if not numbers or not (np.isfinite(found) & (found >= 0)).all() or not np.allclose(found.sum(axis=1), 1, atol=1e-3):
         raise ValueError(

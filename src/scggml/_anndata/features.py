@@ -268,7 +268,8 @@ def pick(found: Features, names: Names, what: str) -> Features:
     if missing:
         raise ValueError(
             f"{found.slot} lacks {len(missing)} of the {len(names)} {what}: {choices(missing)}. Add them, or learn the "
-            "metric on the features that both data sets share."
+            "metric on the features that both data sets share (then what follows it, such as sg.tl.gene_stability, is "
+            "to be called again)."
         )
     if len(position) < len(found.names):
         values, counts = np.unique(found.names, return_counts=True)

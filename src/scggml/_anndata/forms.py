@@ -53,9 +53,7 @@ OPTIONS = Entry("options")
 def sealed(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a result with the checksums of its entries, by which a change is noticed when it is read."""
     content = {name: value for name, value in entry.items() if name != CHECKSUMS}
-    # a result with another fingerprint is one of another metric, and is not shown either
-    marks = {name: checksum(value) for name, value in content.items() if name != "fingerprint"}
-    return content | {CHECKSUMS: marks}
+    return content | {CHECKSUMS: {name: checksum(value) for name, value in content.items()}}
 
 
 def check_unchanged(entry: Any, where: str, again: str) -> None:
@@ -203,4 +201,5 @@ def _short(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"a dict with {choices(value)}"
     text = repr(value)
-    return f"{text} ({type(value).__name__})" if len(text) < 40 else f"a {type(value).__name__}"
+    short = len(text) < 40 and "\n" not in text
+    return f"{text} ({type(value).__name__})" if short else f"a {type(value).__name__}"

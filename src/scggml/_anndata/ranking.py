@@ -10,12 +10,12 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scggml._anndata.changes import GeneChanges
-from scggml._anndata.forms import CHECKSUMS, OPTIONS, Entry, check_entry
+from scggml._anndata.forms import CHECKSUMS, OPTIONS, Entry, check_entry, sealed
 from scggml._anndata.genes import all_loadings, component_names, has_loadings, pick_components
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, belongs, check_derived, read_metric
-from scggml._anndata.results import find_result, write_result, write_varm
+from scggml._anndata.results import find_result, write_result, write_uns, write_varm
 from scggml._core.cohort import Floats
 from scggml._core.explain.patterns import Changes, strengths
 from scggml._core.explain.significance import benjamini_hochberg
@@ -214,8 +214,8 @@ def read_stability(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any] | 
     call = f"sg.tl.gene_stability(adata, key={stored.key!r})"
     columns = len(stored.components) + 1
     there = adata.uns.get(Keys(stored.key).stability)
-    if isinstance(there, Mapping) and "genes" not in there and CHECKSUMS not in there:
-        return None  # an older one, which does not say whose numbers these are
+    if not isinstance(there, Mapping) or ("genes" not in there and CHECKSUMS not in there):
+        return None  # something else, or an older one, which does not say whose numbers these are
     found = find_result(adata, Keys(stored.key).stability, call, STABILITY, of=stored.fingerprint, columns=columns)
     return found if found is not None and belongs(found, stored) else None
 
@@ -256,7 +256,8 @@ def refresh_ranking(adata: AnnData, stored: StoredMetric) -> None:
     if entry is None:
         raise KeyError(f"No {slot!r} in adata.uns; rank the genes first with {_call(stored.key)}.")
     table = with_stability(entry["table"], adata, stored, layer=entry["params"].get("layer"))
-    write_result(adata, slot, dict(entry) | {"table": table})
+    changed = dict(entry) | {"table": table}
+    write_uns(adata, slot, sealed(changed) if CHECKSUMS in entry else changed)
 
 
 def _call(key: str) -> str:
