@@ -1,6 +1,6 @@
 """No value is taken for another: what a signature calls a flag, a text or a list of texts is one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,8 @@ def draw(
     show: bool | None = None,
     by: Literal["pattern", "loading"] = "pattern",
     n_comps: int = 2,
+    space: Mapping[str, Sequence[int]] | None = None,
+    ax: Exception | Sequence[Exception] | None = None,
 ) -> str:
     """Draw."""
     return "drawn"
@@ -38,7 +40,7 @@ def draw(
         {"genes": ["a", "b"], "background": (name for name in "ab"), "color": "a"},
         {"genes": np.array(["a"]), "background": {"a"}, "color": ["a"], "covariate_keys": pd.Index(["age"])},
         {"genes": pd.Series(["a"]), "background": {"a": 1}.keys(), "covariate_keys": []},
-        {"by": 3, "n_comps": True, "adata": None},  # for the function to check
+        {"by": 3, "n_comps": True, "adata": None, "space": None, "ax": np.arange(2)},  # for the function to check
     ],
 )
 def test_what_fits_passes(options):
@@ -65,6 +67,10 @@ def test_what_fits_passes(options):
         ({"color": 3}, "^color=3 is a int; pass the name of a column, or a list of names"),
         ({"cache_dir": 3}, "^cache_dir=3 is a int; pass a text or None"),
         ({"copy": 1}, r"^copy=1 must be True or False\.$"),
+        ({"by": Path("a")}, r"^by=PosixPath\('a'\) is a PosixPath; pass 'pattern' or 'loading'\.$"),
+        ({"n_comps": object}, r"^n_comps=<class 'object'> is a type; pass a whole number\.$"),
+        ({"space": [1]}, r"^space=\[1\] is a list; pass a dict or None\.$"),
+        ({"ax": 0.5}, r"^ax=0.5 is a float; pass an Exception, a list or None\.$"),
         ({"copy": "no"}, r"^copy='no' must be True or False\.$"),
         ({"copy": None}, r"^copy=None must be True or False\.$"),
         ({"show": 0}, r"^show=0 must be True or False, or None\.$"),

@@ -14,9 +14,10 @@ TypeError: genes='CD4' is one text; pass a list of names, such as ['CD4'].
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, wraps
+from numbers import Integral, Number, Real
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import numpy as np
 
@@ -29,18 +30,38 @@ LISTS = (Sequence, Iterable)
 PLACES = ("legend_loc",)
 """Parameters of which functions list the choices, whatever was passed."""
 
+CELLS = ("adata", "reference")
+"""Parameters of which functions say where they come from."""
+
+USUAL = (NoneType, bool, Number, str, bytes, Collection)
+"""Values of which a function says which numbers, or which words, it takes."""
+
+WORDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    NoneType: ((NoneType,), "None"),
+    bool: ((bool, np.bool_), "True or False"),
+    int: ((Integral,), "a whole number"),
+    float: ((Real,), "a number"),
+    str: ((str,), "a text"),
+    tuple: ((Iterable,), "a tuple"),
+    Sequence: ((Iterable,), "a list"),
+    Iterable: ((Iterable,), "a list"),
+    Mapping: ((Mapping,), "a dict"),
+    np.ndarray: ((Iterable,), "an array"),
+}
+"""Kinds that take more classes than their name says."""
+
 LONG = 60
 """Letters of a value that a message shows."""
 
 
 def hold_to_signature(function: Held) -> Held:
-    """Check flags, texts and lists of texts of a function by their annotations, before anything else."""
+    """Check the kinds of arguments of a function by their annotations, before anything else."""
 
     @cache  # at the first call: importing stays fast
     def signature() -> tuple[inspect.Signature, dict[str, Rule]]:
         found = inspect.signature(function)
         named = {name: parameter.annotation for name, parameter in found.parameters.items() if name not in PLACES}
-        rules = {name: rule_for(annotation) for name, annotation in named.items()}
+        rules = {name: rule_for(name, annotation) for name, annotation in named.items()}
         return found, {name: rule for name, rule in rules.items() if rule is not None}
 
     @wraps(function)
@@ -58,14 +79,13 @@ def hold_to_signature(function: Held) -> Held:
     return cast("Held", run)
 
 
-def rule_for(annotation: Any) -> Rule | None:
-    """Return the check of a parameter; None if its annotation allows for more than flags, texts and lists of texts."""
-    union = get_origin(annotation) in (Union, UnionType)
-    kinds = get_args(annotation) if union else (annotation,)
+def rule_for(name: str, annotation: Any) -> Rule | None:
+    """Return the check of a parameter, None if its annotation takes anything."""
+    kinds = _parts(annotation)
     lists = [kind for kind in kinds if get_origin(kind) in LISTS and get_args(kind)[0] in (str, str | None)]
     plain = {kind for kind in kinds if kind not in lists}
     if not plain <= {bool, str, NoneType} and plain != {str, Path, NoneType}:
-        return None  # numbers, objects and choices are for the function to check
+        return None if name in CELLS else _rule_of_kinds(kinds)
 
     def check(name: str, value: Any) -> None:
         if value is None and NoneType in kinds:
@@ -85,6 +105,44 @@ def rule_for(annotation: Any) -> Rule | None:
             raise TypeError(f"{name}={shown(value)} must be True or False{none}.")
 
     return check
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    """Return the kinds that an annotation allows."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return (annotation,)
+    return tuple(kind for part in get_args(annotation) for kind in _parts(part))
+
+
+def _rule_of_kinds(kinds: tuple[Any, ...]) -> Rule | None:
+    """Return a check that a value is of one of the kinds; which number or which word is for the function to check."""
+    found = [_kind(kind) for kind in kinds]
+    if None in found:
+        return None
+    known = cast("list[tuple[tuple[type, ...], str]]", found)
+    classes = tuple(one for accepted, _ in known for one in accepted)
+    by_function = any(kind in (int, float) or get_origin(kind) is Literal for kind in kinds)
+    wanted = list(dict.fromkeys(words for _, words in known))
+    text = ", ".join(wanted[:-1]) + (" or " if len(wanted) > 1 else "") + wanted[-1]
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, classes) and not (by_function and isinstance(value, USUAL)):
+            raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; pass {text}.")
+
+    return check
+
+
+def _kind(kind: Any) -> tuple[tuple[type, ...], str] | None:
+    """Return classes of the values that a kind takes, and words for it; None if it takes anything."""
+    origin = get_origin(kind)
+    if origin is Literal:
+        return tuple({type(one) for one in get_args(kind)}), " or ".join(map(repr, get_args(kind)))
+    kind = origin or kind
+    if kind in WORDS:
+        return WORDS[kind]
+    if not isinstance(kind, type) or kind is Callable:
+        return None
+    return (kind,), f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 
 
 def check_names(name: str, values: Any, *, or_one: bool = False, gaps: bool = False) -> None:
