@@ -29,6 +29,7 @@ from scggml._anndata.metric import StoredMetric, needs_everything, pca_axes, rea
 from scggml._anndata.preprocess import Preprocess, Step
 from scggml._anndata.reading import Reading
 from scggml._anndata.selection import Selection
+from scggml._arguments import shown
 from scggml._core.checks import as_real, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
 from scggml._core.folds import Fold
@@ -328,11 +329,12 @@ def read_subject(
         step = _step(preprocess, reading.use_rep)
         return Subject(reading, features, step, _seen(reading, step), Learner(), None)
     stored = read_metric(adata, key)
-    own = {"use_rep", "layer"} & replaced.keys()
-    if own or mask_var is not None:
+    own = {name: replaced[name] for name in ("layer", "use_rep") if name in replaced}
+    own |= {} if mask_var is None else {"mask_var": mask_var}
+    if own:
+        asked = ", ".join(f"{name}={shown(value)}" for name, value in own.items())
         raise ValueError(
-            f"The metric {key!r} has features of its own; {', '.join(sorted(own)) or 'mask_var'} goes with sample_key "
-            "and label_key."
+            f"{asked}: the metric {key!r} has features of its own; {', '.join(own)} goes with sample_key and label_key."
         )
     replaced |= {} if n_cells == "auto" else {"n_cells": n_cells}
     reading = replace(stored.reading, **replaced)

@@ -259,9 +259,11 @@ def _find_stored(
         )
     stored = read_metric(adata, key if metric is None else metric)
     if _given(use_rep, layer, mask_var):
+        asked = {"use_rep": use_rep, "layer": layer, "mask_var": mask_var}
         raise ValueError(
-            f"The learned metric {stored.key!r} has features of its own; use_rep and layer go with a fixed metric "
-            'such as metric="euclidean", and so does mask_var.'
+            f"{', '.join(f'{name}={shown(value)}' for name, value in asked.items())}: the learned metric "
+            f"{stored.key!r} has features of its own; use_rep and layer go with a fixed metric such as "
+            'metric="euclidean", and so does mask_var.'
         )
     return stored
 
