@@ -144,6 +144,6 @@ def as_solver(solver: object) -> Solver:
             raise ValueError(f"solver={solver!r} is not known; choose from {get_args(SolverName)} or pass an Exact().")
         return Exact()
     if not isinstance(solver, Exact):
-        kind = f"class ({solver.__name__})" if isinstance(solver, type) else type(solver).__name__
+        kind = "class" if isinstance(solver, type) else type(solver).__name__
         raise TypeError(f"solver is a {kind}; pass a name of {get_args(SolverName)} or an Exact().")
     return solver
