@@ -129,6 +129,12 @@ def test_corrected_counts_are_logged_by_hand_or_by_themselves(counts):
         np.testing.assert_allclose(mine, truth, atol=1e-5)
 
 
+def test_few_features_with_large_values_may_be_no_genes():
+    X = (np.random.default_rng(0).random((30, 6)) * [1e4, 1, 1, 50, 3, 900]).astype(np.float32)
+    np.testing.assert_array_equal(sg.tl.Preprocess().prepare(AnnData(X)).X, X)
+    assert sg.tl.Preprocess(n_top_genes=4).prepare(AnnData(X)).X.max() < 10  # genes are chosen on logarithms
+
+
 @pytest.mark.parametrize("change", [per_million, without_ambient, lambda adata: None])
 def test_genes_are_not_chosen_on_what_was_not_logged(counts, change):
     with pytest.raises(ValueError, match=r"chooses genes on logarithms, but values reach \d+.*Pass normalize=True"):

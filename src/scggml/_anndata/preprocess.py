@@ -26,6 +26,9 @@ PEEK = 10_000
 HIGHEST_LOG = 20.0
 """No logarithm of expression is larger: that of 1e6 counts is 20 to base 2."""
 
+PANEL = 100
+"""Features from which on large values are those of genes; fewer may be measures of any kind, each in its own unit."""
+
 UNIT = (2 / 3, 3 / 2)
 """Within these are the variances of four fifths of the genes where each was brought to 1, even among few cells."""
 
@@ -52,7 +55,7 @@ class Preprocess:
     normalize
         Normalize and take logarithms; `"auto"` does so for counts, that is for whole numbers of which none is negative,
         and for other numbers that are too large for logarithms (above 20), such as corrected counts or counts per
-        million.
+        million, of at least 100 genes (fewer features may be no genes, but areas or intensities).
     n_top_genes
         Highly variable genes to keep where there are more; None keeps all. They are chosen on logarithms: of values
         that are scaled (negative ones, or variances of 1) all are kept, with a warning.
@@ -102,7 +105,8 @@ class Preprocess:
                 "Preprocess(normalize=True): the genes have negative values or variances of 1, so they are scaled and "
                 "cannot be normalized. Pass the layer that holds counts, or normalize=False."
             )
-        if self.normalize is True or (self.normalize == "auto" and scale in ("counts", "linear")):
+        large = scale == "linear" and (adata.n_vars >= PANEL or self._chooses(adata))
+        if self.normalize is True or (self.normalize == "auto" and (scale == "counts" or large)):
             if not sparse.issparse(adata.X):
                 adata.X = np.asarray(adata.X, dtype=np.float32)
             sc.pp.normalize_total(adata, target_sum=1e4)

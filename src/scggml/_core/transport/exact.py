@@ -7,7 +7,8 @@ import numpy as np
 import ot
 from numpy.typing import ArrayLike, NDArray
 
-from scggml._core.checks import as_array, check_choice, check_number, check_whole
+from scggml._arguments import shown
+from scggml._core.checks import as_array, check_number, check_whole
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.transport.plans import GroundCost, Plan, Transport
 from scggml._core.transport.solver import Solver
@@ -58,7 +59,8 @@ class Exact(Solver):
     cache_size: float = 512.0
 
     def __post_init__(self) -> None:
-        check_choice("Exact: backend", self.backend, get_args(Backend))
+        if not isinstance(self.backend, str) or self.backend not in get_args(Backend):
+            raise ValueError(f"Exact(backend={shown(self.backend)}) is not known; choose from {get_args(Backend)}.")
         check_whole("Exact: max_iter", self.max_iter, 1, " pivot; the default is 10_000_000")
         check_number("Exact: cache_size", self.cache_size, "a number of megabytes", 0, open_low=False)
 
@@ -144,6 +146,6 @@ def as_solver(solver: object) -> Solver:
             raise ValueError(f"solver={solver!r} is not known; choose from {get_args(SolverName)} or pass an Exact().")
         return Exact()
     if not isinstance(solver, Exact):
-        kind = f"class ({solver.__name__})" if isinstance(solver, type) else type(solver).__name__
+        kind = "class" if isinstance(solver, type) else type(solver).__name__
         raise TypeError(f"solver is a {kind}; pass a name of {get_args(SolverName)} or an Exact().")
     return solver
