@@ -72,8 +72,7 @@ def test_names_with_dollars_are_saved_as_they_are(everything, name, tmp_path):
     assert (tmp_path / "figure.png").stat().st_size > 0
     texts = [text for text in plt.gcf().findobj(Text) if "$" in text.get_text() and text.get_text() not in FORMULAS]
     assert not any(text.get_parse_math() for text in texts)
-    if name not in ("cross_validation", "history"):
-        assert texts
+    assert texts or name in ("cross_validation", "history", "influence")  # which may have nothing to name
     plt.close("all")
 
 
