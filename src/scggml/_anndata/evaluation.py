@@ -329,8 +329,8 @@ def read_subject(
         step = _step(preprocess, reading.use_rep)
         return Subject(reading, features, step, _seen(reading, step), Learner(), None)
     stored = read_metric(adata, key)
-    own = {name: replaced[name] for name in ("layer", "use_rep") if name in replaced}
-    own |= {} if mask_var is None else {"mask_var": mask_var}
+    asked_for = replaced | ({} if mask_var is None else {"mask_var": mask_var})
+    own = {name: asked_for[name] for name in ("layer", "use_rep", "mask_var") if name in asked_for}
     if own:
         asked = ", ".join(f"{name}={shown(value)}" for name, value in own.items())
         raise ValueError(
