@@ -16,6 +16,7 @@ from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
 from scggml._anndata.reading import STORED, Reading, Stored, reread, seed_of
 from scggml._anndata.samples import samples_adata, write_distances
 from scggml._anndata.selection import Selection
+from scggml._arguments import shown
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary, as_summary
 from scggml._core.transport.exact import Exact, SolverName, as_solver
