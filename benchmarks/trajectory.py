@@ -39,7 +39,9 @@ def cohort(design: str, seed: int) -> AnnData:
             adata.obs["sample_id"].map(dict(zip(labels.index, permuted, strict=True))).astype("category")
         )
     adata.obs["label"] = adata.obs["label"].cat.as_ordered()
-    sc.pp.normalize_total(adata)
+    # Depth is that of the other genes: planted ones that rise would make all others fall.
+    depth = np.asarray(adata[:, ~adata.var["planted"]].X.sum(axis=1)).ravel()
+    adata.X = adata.X.multiply((np.median(depth) / depth)[:, None]).tocsr().astype(np.float32)
     sc.pp.log1p(adata)
     sc.pp.pca(adata, n_comps=20)
     return adata
