@@ -194,7 +194,8 @@ def test_genes_are_taken_as_they_are(cells):
     assert cells.uns["cross_validation"]["features"] == {"slot": "X", "refitted": False, "seen": False}
     with pytest.warns(UserWarning, match="looks like raw counts"):
         learn(cells, use_rep=None, layer="counts", mask_var=None, key_added="counted")
-    sg.tl.cross_validate(cells, key="counted", key_added="other", **(FEW | {"methods": ["counted"]}))
+    with pytest.warns(UserWarning, match="looks like raw counts"):
+        sg.tl.cross_validate(cells, key="counted", key_added="other", **(FEW | {"methods": ["counted"]}))
     assert cells.uns["other"]["features"] == {"slot": "counts", "refitted": False, "seen": False}
     assert list(sg.get.cross_validation(cells, key="other").summary.index) == ["counted"]
 
