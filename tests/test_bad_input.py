@@ -165,8 +165,10 @@ def fits(kind: Any, value: Any) -> bool:
         return any(fits(one, value) for one in get_args(kind))
     if get_origin(kind) is Literal:
         return any(type(value) is type(one) and value == one for one in get_args(kind))
-    if isinstance(value, bool) or value != value:  # noqa: PLR0124  # NaN is no number
-        return kind in (Any, type(value)) and value == value  # noqa: PLR0124
+    if isinstance(value, float) and math.isnan(value):
+        return kind is Any
+    if isinstance(value, bool):
+        return kind in (Any, bool)
     kind = get_origin(kind) or kind
     accepted = CLASSES.get(kind, kind)
     return kind is Any or (isinstance(accepted, type | tuple) and isinstance(value, accepted))

@@ -174,7 +174,8 @@ def ggml(
         and `choice` (settings tried, their scores, which were given up halfway, and why one was chosen); `learner` and
         `reading`, the arguments;
         `settled`, the learner with what was decided; `margin`, `reg` in units of W and `refined` (passes over all
-        cells) of gradient steps; `adjustment` with covariates; `fingerprint`.
+        cells) of gradient steps; `adjustment` with covariates; `origin`, loadings of a few genes by which another PCA
+        is recognized; `fingerprint`, and `checksums` by which changes are noticed, as all results have them.
     `.obsm["X_ggml"]`
         (n_obs, k) float64, cells in the learned space; plot with `sc.pl.embedding(adata, basis="ggml")`.
     `.uns["ggml_components"]`
