@@ -59,18 +59,13 @@ def project(
     KeyError
         The reference has no such metric.
     ValueError
-    <<<<<<< HEAD
-        Features are missing (the message lists them), or the reference no longer has the scale that its PCA saw;
-        slots of the metric hold something else.
-    =======
-        Features are missing (the message lists them) or come from another PCA, as its loadings in `.varm` tell, or the
-        reference no longer has the scale that its PCA saw.
+        Features are missing (the message lists them) or come from another PCA, as its loadings in `.varm` tell; the
+        reference no longer has the scale that its PCA saw; slots of the metric hold something else.
 
     Warns
     -----
     UserWarning
         Several genes of one name, which get no loadings.
-    >>>>>>> part-b
 
     Examples
     --------
