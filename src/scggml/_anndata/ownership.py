@@ -14,6 +14,13 @@ Slot = tuple[str, str]
 """Where something is stored, such as "obsm", and its name there."""
 
 
+METRIC = frozenset({"components", "singular_values", "features"})
+"""What every metric has."""
+
+DERIVED = "fingerprint"
+"""What has everything that is derived from a metric."""
+
+
 @dataclass(frozen=True)
 class Result:
     """Slots of one result. Its record in `.uns` says whether they are ours.
@@ -36,9 +43,11 @@ class Result:
     others: tuple[Slot, ...] = ()
 
     def is_ours(self, adata: AnnData) -> bool:
-        """Return whether the record is there and was written by us."""
+        """Return whether the record is there and was written by us, be it damaged or of an older version."""
         entry = adata.uns.get(self.record)
-        return isinstance(entry, Mapping) and self.entries <= entry.keys()
+        if not isinstance(entry, Mapping) or not self.entries <= entry.keys():
+            return False
+        return self.entries == METRIC or not entry.keys() >= METRIC
 
     def foreign(self, adata: AnnData) -> list[Slot]:
         """Return the slots that hold what we have not written."""
@@ -57,22 +66,22 @@ def results_of(key: str) -> dict[str, Result]:
     return {
         "metric": result(
             keys.metric,
-            "components singular_values features",
+            " ".join(METRIC),
             "tl.ggml",
             ("obsm", keys.cells),
             ("obsm", keys.held_out_cells),
             ("varm", keys.loadings),
             ("varm", keys.patterns),
         ),
-        "held_out": result(keys.held_out, "left_out components", "tl.cross_fit", ("obsm", keys.held_out_cells)),
-        "components": result(keys.components, "real p_any", "tl.component_test"),
-        "genes": result(keys.genes, "table params", "tl.rank_genes", ("varm", keys.patterns)),
-        "stability": result(keys.stability, "genes params", "tl.gene_stability"),
+        "held_out": result(keys.held_out, DERIVED, "tl.cross_fit", ("obsm", keys.held_out_cells)),
+        "components": result(keys.components, DERIVED, "tl.component_test"),
+        "genes": result(keys.genes, DERIVED, "tl.rank_genes", ("varm", keys.patterns)),
+        "stability": result(keys.stability, DERIVED, "tl.gene_stability"),
         "attribution": result(
-            keys.attribution, "between within", "tl.attribute", ("obs", keys.attribution), ("obs", keys.excess)
+            keys.attribution, DERIVED, "tl.attribute", ("obs", keys.attribution), ("obs", keys.excess)
         ),
-        "influence": result(keys.influence, "table separation", "tl.influence"),
-        "enrichment": result(keys.enrichment, "table params", "ext.enrich_gmt and ext.gprofiler"),
+        "influence": result(keys.influence, DERIVED, "tl.influence"),
+        "enrichment": result(keys.enrichment, DERIVED, "ext.enrich_gmt and ext.gprofiler"),
         "covariates": result(keys.covariates, "table params", "tl.covariates"),
         "trajectory": result(
             keys.trajectory, "genes verdict", "tl.trajectory", ("obs", keys.pseudotime), ("obsm", keys.cell_types)
