@@ -32,7 +32,7 @@ from scggml._core.transport.pairs import distance_matrix
 Order = Callable[[Selection], Floats]
 """Gives the order of samples by some of their cells."""
 
-FOLLOWED = ("rho", "r2", "change", "p_value", "p_adjusted")
+FOLLOWED = ("rho", "r2", "p_adjusted")
 """Columns with numbers of what is followed along an order."""
 
 FORM = {
