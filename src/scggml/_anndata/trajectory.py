@@ -37,7 +37,7 @@ FOLLOWED = ("rho", "r2", "p_adjusted")
 
 FORM = {
     "genes": Entry("table", numbers=FOLLOWED, text=("gene",)),
-    "cell_types": Entry("table", numbers=FOLLOWED, text=("cell_type",), optional=True),
+    "cell_types": Entry("table", numbers=("rho", "p_adjusted"), text=("cell_type",), optional=True),
     "association": Entry("numbers", missing=True),
     "measure": Entry("text"),
     "p_value": Entry("numbers", missing=True),
