@@ -5,6 +5,7 @@ from anndata import AnnData
 from matplotlib.colors import to_hex
 
 import scggml as sg
+from scggml._anndata.forms import sealed
 from scggml.pl._colors import MISSING
 from scggml.pl._predictions import predictions_table, true_classes, wrong
 
@@ -102,7 +103,8 @@ def test_true_classes_that_became_floats_are_the_same_classes(predicted):
     """A missing label makes whole numbers floats, and classes are text."""
     samples = predicted.copy()
     classes = [str(name) for name in samples.uns["prediction"]["classes"]]
-    samples.uns["prediction"]["classes"] = np.array([str(i) for i in range(len(classes))], dtype=object)
+    names = np.array([str(i) for i in range(len(classes))], dtype=object)
+    samples.uns["prediction"] = sealed(samples.uns["prediction"] | {"classes": names})
     samples.obs["prediction"] = (
         samples.obs["prediction"].astype(str).map({name: str(i) for i, name in enumerate(classes)})
     )

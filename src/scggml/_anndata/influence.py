@@ -42,9 +42,7 @@ def labels_of(target: Target, donors: Integers) -> list[str]:
 
 
 FORM = {
-    "table": Entry(
-        "table", numbers=("similarity", "separation", "fit", "strangeness"), text=("donor", "label", "reason")
-    ),
+    "table": Entry("table", numbers=("similarity", "separation", "fit", "strangeness"), text=("donor", "reason")),
     "separation": Entry("numbers", missing=True),
 }
 

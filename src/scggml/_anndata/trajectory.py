@@ -32,12 +32,12 @@ from scggml._core.transport.pairs import distance_matrix
 Order = Callable[[Selection], Floats]
 """Gives the order of samples by some of their cells."""
 
-FOLLOWED = ("rho", "r2", "change", "p_value", "p_adjusted")
+FOLLOWED = ("rho", "r2", "p_adjusted")
 """Columns with numbers of what is followed along an order."""
 
 FORM = {
     "genes": Entry("table", numbers=FOLLOWED, text=("gene",)),
-    "cell_types": Entry("table", numbers=FOLLOWED, text=("cell_type",), optional=True),
+    "cell_types": Entry("table", numbers=("rho", "p_adjusted"), text=("cell_type",), optional=True),
     "association": Entry("numbers", missing=True),
     "measure": Entry("text"),
     "p_value": Entry("numbers", missing=True),
