@@ -165,13 +165,11 @@ def fits(kind: Any, value: Any) -> bool:
         return any(fits(one, value) for one in get_args(kind))
     if get_origin(kind) is Literal:
         return any(type(value) is type(one) and value == one for one in get_args(kind))
-    if isinstance(value, float) and math.isnan(value):
-        return kind is Any
-    if isinstance(value, bool):
-        return kind in (Any, bool)
+    if kind is Any or isinstance(value, bool) or (isinstance(value, float) and math.isnan(value)):
+        return kind is Any or (kind is bool and isinstance(value, bool))  # NaN is a number of no kind
     kind = get_origin(kind) or kind
     accepted = CLASSES.get(kind, kind)
-    return kind is Any or (isinstance(accepted, type | tuple) and isinstance(value, accepted))
+    return isinstance(accepted, type | tuple) and isinstance(value, accepted)
 
 
 def shown(value: Any) -> str:
@@ -179,7 +177,7 @@ def shown(value: Any) -> str:
     if isinstance(value, list):
         return r"\[\]|list|at least one|no |empty|\b0 |\(0,"
     if isinstance(value, dict):
-        return r"\{|dict|no such"
+        return r"\{|dict|no such|text"
     if isinstance(value, ad.AnnData):
         return r"AnnData|adata|samples|\.obs|\.var|\.uns"
     return re.escape(value) if isinstance(value, str) else re.escape(repr(value))

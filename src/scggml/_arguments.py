@@ -121,12 +121,14 @@ def _rule_of_kinds(kinds: tuple[Any, ...]) -> Rule | None:
         return None
     known = cast("list[tuple[tuple[type, ...], str]]", found)
     classes = tuple(one for accepted, _ in known for one in accepted)
+    exact = tuple(one for one in classes if one is not Iterable)
     by_function = any(kind in (int, float) or get_origin(kind) is Literal for kind in kinds)
     wanted = list(dict.fromkeys(words for _, words in known))
     text = ", ".join(wanted[:-1]) + (" or " if len(wanted) > 1 else "") + wanted[-1]
 
     def check(name: str, value: Any) -> None:
-        if not isinstance(value, classes) and not (by_function and isinstance(value, USUAL)):
+        mistaken = isinstance(value, str | bytes | Mapping) and not isinstance(value, exact)  # these are iterable, too
+        if (mistaken or not isinstance(value, classes)) and not (by_function and isinstance(value, USUAL)):
             raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; pass {text}.")
 
     return check
@@ -140,7 +142,7 @@ def _kind(kind: Any) -> tuple[tuple[type, ...], str] | None:
     kind = origin or kind
     if kind in WORDS:
         return WORDS[kind]
-    if not isinstance(kind, type) or kind is Callable:
+    if not isinstance(kind, type) or kind in (Any, Callable):  # Any is a class since Python 3.11
         return None
     return (kind,), f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 

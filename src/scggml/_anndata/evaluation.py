@@ -338,9 +338,10 @@ def read_subject(
         )
     replaced |= {} if n_cells == "auto" else {"n_cells": n_cells}
     reading = replace(stored.reading, **replaced)
-    step = None if preprocess == "auto" else _step(preprocess, reading.use_rep)
+    auto = isinstance(preprocess, str) and preprocess == "auto"
+    step = None if auto else _step(preprocess, reading.use_rep)
     features = stored.locate(adata) if step is None else read_features(adata, layer=reading.layer)
-    refit = preprocess == "auto" and reading.use_rep not in (None, "X")
+    refit = auto and reading.use_rep not in (None, "X")
     return Subject(reading, features, step, _seen(reading, step), stored.learner, stored, refit)
 
 

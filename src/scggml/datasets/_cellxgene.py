@@ -12,6 +12,7 @@ BASE_URL = "https://datasets.cellxgene.cziscience.com"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+@documented
 def cellxgene(dataset_id: str, *, backed: bool = False) -> AnnData:
     """Load any dataset of CELLxGENE Discover by the identifier in its download link.
 

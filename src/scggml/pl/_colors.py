@@ -84,7 +84,8 @@ def chosen(given: Palette, names: Sequence[str], what: str, *, every: Sequence[s
         missing = [name for name in names if name not in by_name]
         if missing:
             raise ValueError(
-                f"palette has no color of {choices(missing)}; pass a color for each group of {what}: {choices(names)}."
+                f"palette has no color of {choices(missing)}; pass a color for each group of {what}: "
+                f"{choices(names)}. It has colors of {choices(by_name)}."
             )
         colors = {name: by_name[name] for name in names}
     elif isinstance(given, Sequence | np.ndarray):
