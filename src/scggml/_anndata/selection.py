@@ -202,6 +202,7 @@ class Selection:
             has_order=ordered,
             reference=reference_class,
             what=f"adata.obs[{label_key!r}] (label_key)",
+            leave_out=lambda name: f" ({self.without(label_key, name)})",
         )
 
     def _samples(self, summary: Coreset | None, rng: np.random.Generator) -> list[Cells]:

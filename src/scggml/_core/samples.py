@@ -157,6 +157,7 @@ def make_target(
     has_order: bool,
     reference: str | None,
     what: str,
+    leave_out: Callable[[str], str] = lambda _: "",
 ) -> Target:
     """Decide what the labels of samples are.
 
@@ -176,6 +177,8 @@ def make_target(
         Class that the others are compared with; None for the first one.
     what
         The labels in words, such as `label_key='age'`.
+    leave_out
+        How a class is left out, for messages.
     """
     if not isinstance(kind, str):
         levels = _listed_levels(kind, names, what)
@@ -188,6 +191,7 @@ def make_target(
                 f"{what} holds numbers with {len(levels)} different values ({levels[0]} to {levels[-1]}), which can be "
                 'meant in three ways. Pass label_kind="numbers" if distances between them count, label_kind="ordered" '
                 'if only their order does, or label_kind="classes" if they are names of groups.'
+                + _of_single_ones(names, levels, leave_out)
             )
         kind = "ordered" if has_order and len(levels) > 2 else "classes"
     if kind == "numbers":
@@ -244,6 +248,14 @@ def _numbers_target(numbers: Floats | None, reference: str | None, what: str) ->
     if len(np.unique(numbers)) < 2:
         raise ValueError(f"{what} has one value only ({numbers[0]}); there is nothing to learn or to predict.")
     return Target("numbers", numbers, np.array([], dtype=str))
+
+
+def _of_single_ones(names: Names, levels: Sequence[str], leave_out: Callable[[str], str]) -> str:
+    """Return what else stands in the way of numbers that are names of groups: a group of one sample."""
+    single = [name for name in levels if (names == name).sum() == 1]
+    if not single or 2 * len(single) > len(levels):  # most numbers once: they are no names
+        return ""
+    return f" (Group {single[0]!r} has a single sample: leave it out{leave_out(single[0])} or merge it with another.)"
 
 
 def _refuse_reference(reference: str | None, reason: str) -> None:
