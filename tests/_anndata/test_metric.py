@@ -11,13 +11,11 @@ from scipy import sparse
 
 from scggml._anndata.features import read_features
 from scggml._anndata.keys import Keys
+from scggml._anndata.loadings import gene_loadings, match_loadings, pca_axes
 from scggml._anndata.metric import (
     check_derived,
-    gene_loadings,
     is_metric,
-    match_loadings,
     needs_everything,
-    pca_axes,
     read_metric,
     stored_keys,
     write_metric,

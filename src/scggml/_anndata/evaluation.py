@@ -24,8 +24,9 @@ from scggml._anndata.features import (
     varies,
     warn_of_counts,
 )
+from scggml._anndata.loadings import pca_axes
 from scggml._anndata.messages import warn
-from scggml._anndata.metric import StoredMetric, needs_everything, pca_axes, read_metric
+from scggml._anndata.metric import StoredMetric, needs_everything, read_metric
 from scggml._anndata.preprocess import Preprocess, Step
 from scggml._anndata.reading import Reading
 from scggml._anndata.selection import Selection

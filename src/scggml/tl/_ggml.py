@@ -12,14 +12,13 @@ from scggml._anndata.disk import at_hand
 from scggml._anndata.features import Features, read_features, warn_of_counts, warn_of_scales, whole_genes
 from scggml._anndata.influence import warn_of_outlying
 from scggml._anndata.keys import Keys
+from scggml._anndata.loadings import gene_loadings, warn_of_loadings
 from scggml._anndata.messages import check_adata, logged, tell, warn
 from scggml._anndata.metric import (
     covariate_shifts,
-    gene_loadings,
     metric_entry,
     needs_everything,
     read_metric,
-    warn_of_loadings,
     write_metric,
 )
 from scggml._anndata.origin import kept_loadings

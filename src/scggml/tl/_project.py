@@ -7,11 +7,10 @@ from anndata import AnnData
 
 from scggml._anndata.features import has_rep, pick, read_features
 from scggml._anndata.keys import Keys
+from scggml._anndata.loadings import gene_loadings, match_loadings
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.metric import (
     StoredMetric,
-    gene_loadings,
-    match_loadings,
     read_metric,
     read_metric_entry,
     write_metric,
