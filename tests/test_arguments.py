@@ -27,7 +27,7 @@ def draw(
     by: Literal["pattern", "loading"] = "pattern",
     n_comps: int = 2,
     space: Mapping[str, Sequence[int]] | None = None,
-    ax: Exception | Sequence[Exception] | None = None,
+    error: Exception | Sequence[Exception] | None = None,
 ) -> str:
     """Draw."""
     return "drawn"
@@ -40,7 +40,7 @@ def draw(
         {"genes": ["a", "b"], "background": (name for name in "ab"), "color": "a"},
         {"genes": np.array(["a"]), "background": {"a"}, "color": ["a"], "covariate_keys": pd.Index(["age"])},
         {"genes": pd.Series(["a"]), "background": {"a": 1}.keys(), "covariate_keys": []},
-        {"by": 3, "n_comps": True, "adata": None, "space": None, "ax": np.arange(2)},  # for the function to check
+        {"by": 3, "n_comps": True, "adata": None, "space": None, "error": np.arange(2)},  # for the function to check
     ],
 )
 def test_what_fits_passes(options):
@@ -70,7 +70,7 @@ def test_what_fits_passes(options):
         ({"by": Path("a")}, r"^by=PosixPath\('a'\) is a PosixPath; pass 'pattern' or 'loading'\.$"),
         ({"n_comps": object}, r"^n_comps=<class 'object'> is a type; pass a whole number\.$"),
         ({"space": [1]}, r"^space=\[1\] is a list; pass a dict or None\.$"),
-        ({"ax": 0.5}, r"^ax=0.5 is a float; pass an Exception, a list or None\.$"),
+        ({"error": 0.5}, r"^error=0.5 is a float; pass an Exception, a list or None\.$"),
         ({"copy": "no"}, r"^copy='no' must be True or False\.$"),
         ({"copy": None}, r"^copy=None must be True or False\.$"),
         ({"show": 0}, r"^show=0 must be True or False, or None\.$"),

@@ -30,8 +30,8 @@ LISTS = (Sequence, Iterable)
 PLACES = ("legend_loc",)
 """Parameters of which functions list the choices, whatever was passed."""
 
-CELLS = ("adata", "reference")
-"""Parameters of which functions say where they come from."""
+BY_FUNCTION = ("adata", "reference", "ax", "gene_sets", "method", "methods", "preprocess", "solver", "summary")
+"""Parameters of which functions say themselves, whatever was passed, what they take."""
 
 USUAL = (NoneType, bool, Number, str, bytes, Collection)
 """Values of which a function says which numbers, or which words, it takes."""
@@ -49,6 +49,12 @@ WORDS: dict[Any, tuple[tuple[type, ...], str]] = {
     np.ndarray: ((Iterable,), "an array"),
 }
 """Kinds that take more classes than their name says."""
+
+TOLD = {
+    "palette": "colors by group ({'name': 'color'}), a list of them, or the name of a colormap",
+    "samples": "the AnnData of samples that sg.tl.distances returns",
+}
+"""What parameters take, in better words than those of their kinds."""
 
 LONG = 60
 """Letters of a value that a message shows."""
@@ -85,7 +91,7 @@ def rule_for(name: str, annotation: Any) -> Rule | None:
     lists = [kind for kind in kinds if get_origin(kind) in LISTS and get_args(kind)[0] in (str, str | None)]
     plain = {kind for kind in kinds if kind not in lists}
     if not plain <= {bool, str, NoneType} and plain != {str, Path, NoneType}:
-        return None if name in CELLS else _rule_of_kinds(kinds)
+        return None if name in BY_FUNCTION else _rule_of_kinds(kinds)
 
     def check(name: str, value: Any) -> None:
         if value is None and NoneType in kinds:
@@ -129,7 +135,7 @@ def _rule_of_kinds(kinds: tuple[Any, ...]) -> Rule | None:
     def check(name: str, value: Any) -> None:
         mistaken = isinstance(value, str | bytes | Mapping) and not isinstance(value, exact)  # these are iterable, too
         if (mistaken or not isinstance(value, classes)) and not (by_function and isinstance(value, USUAL)):
-            raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; pass {text}.")
+            raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; pass {TOLD.get(name, text)}.")
 
     return check
 
@@ -142,7 +148,7 @@ def _kind(kind: Any) -> tuple[tuple[type, ...], str] | None:
     kind = origin or kind
     if kind in WORDS:
         return WORDS[kind]
-    if not isinstance(kind, type) or kind in (Any, Callable):  # Any is a class since Python 3.11
+    if not isinstance(kind, type) or kind in (Any, Callable, inspect.Parameter.empty):  # classes, all of them
         return None
     return (kind,), f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 

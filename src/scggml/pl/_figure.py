@@ -14,6 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from scipy.optimize import isotonic_regression
 
+from scggml._arguments import shown
 from scggml._core.checks import check_whole
 from scggml.pl._colors import MISSING, NUMBERS, Palette, is_number, palette
 from scggml.pl._legend import heading, marks
@@ -59,6 +60,8 @@ def panels(
     titles(title, n)
     if ax is not None:
         given = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
+        if not all(isinstance(one, Axes) for one in given):
+            raise TypeError(f"ax={shown(ax)} is a {type(ax).__name__}; pass axes of matplotlib, one for each panel.")
         if len(given) != n:
             raise ValueError(f"ax has {len(given)} axes; this plot has {n} panels.")
         return given

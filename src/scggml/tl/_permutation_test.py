@@ -154,6 +154,7 @@ def permutation_test(
     n_threads(n_jobs)
     check_whole("n_permutations", n_permutations, 1)
     seed = as_seed(rng)
+    auto = isinstance(summary, str) and summary == "auto"
     subject = read_subject(
         adata,
         sample_key,
@@ -173,10 +174,10 @@ def permutation_test(
             "covariate_keys": covariate_keys,
             "weights_key": weights_key,
             "min_cells": min_cells,
-            "summary": None if summary == "auto" else summary,
+            "summary": None if auto else summary,
         },
     )
-    if summary == "auto" and subject.reading.summary is None:
+    if auto and subject.reading.summary is None:
         subject = replace(subject, reading=replace(subject.reading, summary=Coreset(POINTS)))
     learned = subject.named(key)
     tested = learned[0] if method is None else method
