@@ -192,6 +192,7 @@ def evaluated(crowd: Crowd) -> AnnData:
         classes=np.array(crowd.names("class", crowd.classes), dtype=object),
         scores=pd.DataFrame(scores, columns=["method", "repeat", "fold", "metric", "value"]),
         predictions=predictions,
+        probabilities=np.full((crowd.samples, crowd.classes), 1 / crowd.classes),
     )
 
 

@@ -27,10 +27,10 @@ Rule = Callable[[str, Any], None]
 LISTS = (Sequence, Iterable)
 """What the signature calls a list; any collection with an order is one."""
 
-PLACES = ("legend_loc",)
+PLACES = ("legend_loc", "contrast")
 """Parameters of which functions list the choices, whatever was passed."""
 
-BY_FUNCTION = ("adata", "reference", "ax", "gene_sets", "method", "methods", "preprocess", "solver", "summary")
+BY_FUNCTION = ("adata", "reference", "ax", "gene_sets", "method", "methods", "preprocess", "rng", "solver", "summary")
 """Parameters of which functions say themselves, whatever was passed, what they take."""
 
 USUAL = (NoneType, bool, Number, str, bytes, Collection)

@@ -434,12 +434,12 @@ def test_an_answer_in_a_folder_that_became_read_only_is_used(adata, gost, mounte
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"base_url": 7}, ValueError, "base_url=7 must be an address such as"),
+        ({"base_url": 7}, TypeError, "base_url=7 is a int; pass a text"),
         ({"base_url": "biit.cs.ut.ee/gprofiler"}, ValueError, "base_url='biit.cs.ut.ee/gprofiler' must be an address"),
         ({"base_url": "file:///etc"}, ValueError, "must be an address"),
         ({"timeout": 1e300}, ValueError, r"timeout=1e\+300 must be a positive number of seconds, below 1e6"),
         ({"wait": 1e300}, ValueError, r"wait=1e\+300 must be a number of seconds, below 1e6"),
-        ({"cache_dir": 7}, TypeError, "cache_dir=7 must be the name of a folder"),
+        ({"cache_dir": 7}, TypeError, "cache_dir=7 is a int; pass a text or None"),
     ],
 )
 def test_places_that_are_none_are_told(adata, options, error, message):

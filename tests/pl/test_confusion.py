@@ -32,4 +32,4 @@ def test_the_first_method_is_the_default_and_others_are_named():
 
 def test_numbers_have_no_confusion():
     with pytest.raises(ValueError, match="The labels are numbers"):
-        sg.pl.confusion(cross_validated(classes=np.array([], dtype=object)))
+        sg.pl.confusion(cross_validated(classes=np.array([], dtype=object), probabilities=np.zeros((24, 1))))

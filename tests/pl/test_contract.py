@@ -79,7 +79,7 @@ PLOTS = {
         ),
         missing=(
             Missing("attributed", OTHER, NO_METRIC),
-            Missing("learned", {}, ("'ggml_excess'", "adata.obs", "sg.tl.attribute(adata, key='ggml')")),
+            Missing("learned", {}, ("'ggml_attribution'", "adata.uns", "sg.tl.attribute(adata, key='ggml')")),
         ),
         refused=({"components": (1, 9)}, {"classes": ("class0", "class9")}),
     ),

@@ -159,7 +159,7 @@ def test_names_are_shown_in_short(name, shown):
     ("options", "message"),
     [
         ({"max_p_adjusted": 1e-9}, "No gene set has an adjusted p-value of at most 1e-09 .6 of 6 rows"),
-        ({"sources": ["KEGG"]}, "sources: 'R', 'G'"),
+        ({"sources": ["KEGG"]}, "sources='KEGG' is no source of the stored gene sets, which has 'R', 'G'"),
         ({"n_terms": 0}, "n_terms=0 must be at least 1"),
     ],
 )

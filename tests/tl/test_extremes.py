@@ -76,7 +76,11 @@ def test_clouds_and_numbers_of_samples_are_named_too():
         label="age",
         label_kind="numbers",
     )
-    fails(adata, r"adata\.obs\['age'\] \(covariate_keys\) has '1e\+160'; numbers", covariate_keys=["age"])
+    fails(
+        adata,
+        r"adata\.obs\['age'\] \(covariate_keys\) has '1e\+160' for sample 's1'; finite numbers",
+        covariate_keys=["age"],
+    )
 
 
 def test_values_whose_squares_vanish_are_named():

@@ -248,6 +248,7 @@ def by_hand(refit, adata, W, drawn, weights):
     turned = adata.copy()
     turned.uns["ggml"] = turned.uns["ggml"] | {"components": W}
     turned.uns["ggml"]["fingerprint"] = mark(turned.uns["ggml"])
+    del turned.obsm["X_ggml"]  # of the other metric
     for (p, q), between, within in zip(weights.pairs, weights.between, weights.within, strict=True):
         parts = moved(turned, W, sg.tl.plan(turned, samples[drawn[p]], samples[drawn[q]]))
         products += between * parts[0]

@@ -54,7 +54,7 @@ OF_METHOD = {
 }
 OF_METHOD["triplets"] |= {path for path in OF_METHOD["canonical"] if path.startswith("choice")}
 OF_METHOD["settled"] |= {path for path in OF_METHOD["canonical"] if path.startswith("choice")}
-OPTIONS = ("learner", "settled", "reading")
+OPTIONS = ("learner", "settled", "reading", "checksums")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -178,7 +178,16 @@ def theta(adata: AnnData) -> np.ndarray:
 def distances(adata: AnnData, components: np.ndarray, singular_values: np.ndarray) -> np.ndarray:
     """Distances under another W, all else as stored."""
     adata = adata.copy()
-    entry = dict(adata.uns["ggml"]) | {"components": components, "singular_values": singular_values}
+    del adata.obsm["X_ggml"]  # of the other metric
+    of_w = {
+        "class_means",
+        "oriented_to",
+        "learned_share",
+        "history",
+        "checksums",
+    }  # which has another number of components
+    kept = {name: value for name, value in adata.uns["ggml"].items() if name not in of_w}
+    entry = kept | {"components": components, "singular_values": singular_values}
     adata.uns["ggml"] = entry | {"fingerprint": mark(entry)}
     return sg.tl.distances(adata, progress=False).obsp["ggml_distances"]
 

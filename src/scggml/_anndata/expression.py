@@ -160,7 +160,7 @@ def _each(
         every = stream_in_threads(lambda task: do(*task), tasks, n_threads(n_jobs))
     faults: list[Fault] = []
     for own, (result, wrong) in zip(rows, every, strict=True):
-        faults += [(count, int(own[row]), column) for count, row, column in wrong]
+        faults += [fault._replace(row=int(own[fault.row])) for fault in wrong]
         if not faults:
             yield result
     raise_faults(features, faults)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,15 @@ UNLIKE = 100.0
 """Ratio to the median scale of the features from which on the scale of one is warned of."""
 
 Mask = str | NDArray[np.bool_] | None
-Fault = tuple[int, int, int]
-"""Number of values that are not finite, and row and column of the first."""
+
+
+class Fault(NamedTuple):
+    """Values that cannot be computed with: how many, and the first of them with its place."""
+
+    number: int
+    row: int
+    column: int
+    value: float
 
 
 @dataclass(frozen=True)
@@ -301,7 +308,8 @@ def not_finite(block: Points) -> list[Fault]:
     if usable(block).all():
         return []
     places = np.argwhere(~usable(block))
-    return [(len(places), int(places[0, 0]), int(places[0, 1]))]
+    row, column = (int(i) for i in places[0])
+    return [Fault(len(places), row, column, float(block[row, column]))]
 
 
 def varies(block: Any) -> bool:
@@ -338,9 +346,8 @@ def raise_faults(features: Features, faults: list[Fault]) -> None:
     """Raise if there are values that are not finite, with their number and the first place."""
     if not faults:
         return
-    count = sum(fault[0] for fault in faults)
-    _, row, column = min(faults, key=lambda fault: fault[1])
-    first = float(features.rows(np.array([row]))[0, column])
+    count = sum(fault.number for fault in faults)
+    _, row, column, first = min(faults, key=lambda fault: fault.row)
     what = f"above {LARGEST:g}, whose squares overflow ({first:g})" if np.isfinite(first) else "NaN or infinite"
     raise ValueError(
         f"{features.slot} has {count} values that are {what}; the first is in cell "

@@ -115,7 +115,7 @@ def read_parts(features: Features, samples: Sequence[Cells], recipe: Recipe, n_j
         threads = _threads(features, max(map(len, rows)), n_jobs) if many else 1
         parts = stream_in_threads(lambda task: recipe(task[0], task[1].weights, task[1].seed), tasks, threads)
     for cells, part in zip(samples, parts, strict=True):
-        yield replace(part, faults=[(count, int(cells.rows[row]), column) for count, row, column in part.faults])
+        yield replace(part, faults=[fault._replace(row=int(cells.rows[fault.row])) for fault in part.faults])
 
 
 def _threads(features: Features, n_rows: int, n_jobs: int | None) -> int:
@@ -161,7 +161,7 @@ def _everywhere(features: Features, work: Any, n_jobs: int | None) -> Iterator[t
         threads = _threads(features, ROWS, n_jobs) if len(spans) > 1 else 1
         parts = zip(spans, stream_in_threads(work, found, threads), strict=True)
     for rows, (embedded, faults) in parts:
-        yield rows, (embedded, [(count, rows.start + row, column) for count, row, column in faults])
+        yield rows, (embedded, [fault._replace(row=rows.start + fault.row) for fault in faults])
 
 
 def _embed(dtype: type[np.floating[Any]], components: Floats, block: Any) -> tuple[Floats, list[Fault]]:
@@ -170,5 +170,5 @@ def _embed(dtype: type[np.floating[Any]], components: Floats, block: Any) -> tup
     for start in range(0, len(out), ROWS):
         found = dense(block[start : start + ROWS], dtype)
         out[start : start + ROWS] = project(found, components)
-        faults += [(count, start + row, column) for count, row, column in not_finite(found)]
+        faults += [fault._replace(row=start + fault.row) for fault in not_finite(found)]
     return out, faults

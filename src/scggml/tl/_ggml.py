@@ -64,7 +64,7 @@ def ggml(
     min_cells: int = 1,
     weights_key: str | None = None,
     label_kind: LabelKind | Literal["auto"] | Sequence[str] = "auto",
-    reference_class: str | None = None,
+    reference_class: str | int | None = None,
     groups_key: str | None = None,
     batch_key: str | None = None,
     covariate_keys: Sequence[str] = (),
@@ -228,7 +228,7 @@ def ggml(
         sample_key=sample_key,
         label_key=label_key,
         label_kind=label_kind,  # type: ignore[arg-type]  # a list of levels becomes a tuple
-        reference_class=reference_class,
+        reference_class=reference_class,  # type: ignore[arg-type]  # made a name there
         groups_key=groups_key,
         batch_key=batch_key,
         covariate_keys=covariate_keys,  # type: ignore[arg-type]  # the same

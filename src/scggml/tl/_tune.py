@@ -50,7 +50,7 @@ def tune(
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
     label_kind: LabelKind | Literal["auto"] | Sequence[str] | None = None,
-    reference_class: str | None = None,
+    reference_class: str | int | None = None,
     groups_key: str | None = None,
     batch_key: str | None = None,
     covariate_keys: Sequence[str] = (),
