@@ -194,9 +194,14 @@ def test_stability_of_another_metric_is_none(adata):
     assert read_stability(adata, stored) is None
     adata.uns["ggml_stability"] = stability(adata)
     assert read_stability(adata, stored) is adata.uns["ggml_stability"]
-    for other in (stability(adata, fingerprint="0123"), {"p_value": np.ones(4)}, "text", pd.DataFrame()):
+    adata.uns["ggml_stability"] = stability(adata, fingerprint="0123")
+    assert read_stability(adata, stored) is None
+    for other in ({"p_value": np.ones(4)}, "text", pd.DataFrame()):
         adata.uns["ggml_stability"] = other
-        assert read_stability(adata, stored) is None
+        with pytest.warns(
+            UserWarning, match=r"adata\.uns\['ggml_stability'\] is no result of sg\.tl\.gene_stab.* Rename"
+        ):
+            assert read_stability(adata, stored) is None
 
 
 def test_stability_follows_its_genes(adata):

@@ -201,7 +201,7 @@ def check(stored: Stored, where: tuple[str, str], entry: Any) -> None:
         adata.uns[slot] = copy.deepcopy(entry)
         try:
             found = read(adata)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, UserWarning) as error:  # a warning is an error here
             said = str(error)
             assert slot in said, said
             assert "sg." in said, said

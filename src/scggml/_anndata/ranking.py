@@ -13,7 +13,7 @@ from scggml._anndata.changes import GeneChanges
 from scggml._anndata.forms import CHECKSUMS, OPTIONS, Entry, check_entry, sealed
 from scggml._anndata.genes import all_loadings, component_names, has_loadings, pick_components
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import choices
+from scggml._anndata.messages import choices, warn
 from scggml._anndata.metric import StoredMetric, belongs, check_derived, read_metric
 from scggml._anndata.results import find_result, write_result, write_uns, write_varm
 from scggml._core.cohort import Floats
@@ -215,7 +215,13 @@ def read_stability(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any] | 
     columns = len(stored.components) + 1
     there = adata.uns.get(Keys(stored.key).stability)
     if not isinstance(there, Mapping) or ("genes" not in there and CHECKSUMS not in there):
-        return None  # something else, or an older one, which does not say whose numbers these are
+        if there is not None:  # something else, or an older one, which does not say whose numbers these are
+            warn(
+                f"adata.uns[{Keys(stored.key).stability!r}] is no result of sg.tl.gene_stability with the names of its "
+                "genes, so genes have no intervals and p-values. Rename it if it is yours, or delete it, and call "
+                f"{call}."
+            )
+        return None
     found = find_result(adata, Keys(stored.key).stability, call, STABILITY, of=stored.fingerprint, columns=columns)
     return found if found is not None and belongs(found, stored) else None
 
