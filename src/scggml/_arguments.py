@@ -27,8 +27,8 @@ Rule = Callable[[str, Any], None]
 LISTS = (Sequence, Iterable)
 """What the signature calls a list; any collection with an order is one."""
 
-PLACES = ("legend_loc", "contrast")
-"""Parameters of which functions list the choices, whatever was passed."""
+PLACES = ("contrast", "dataset_id", "legend_loc")
+"""Parameters of which functions list the choices, or say where to find them, whatever was passed."""
 
 BY_FUNCTION = ("adata", "reference", "ax", "gene_sets", "method", "methods", "preprocess", "rng", "solver", "summary")
 """Parameters of which functions say themselves, whatever was passed, what they take."""
@@ -190,6 +190,8 @@ def shown(value: object) -> str:
 def _text(name: str, *, optional: bool) -> str:
     if name.endswith("_key"):
         what = "the name of a column of adata.obs"
+    elif name == "gene_symbols":
+        what = "the name of a column of adata.var"
     elif name in ("key", "key_added"):
         what = "a name such as 'ggml'"
     else:

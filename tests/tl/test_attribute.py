@@ -226,7 +226,15 @@ def test_results_survive_a_file(learned, tmp_path):
 
 def test_cells_without_types_have_no_tables(learned):
     sg.tl.attribute(learned, **QUIET)
-    assert set(learned.uns["ggml_attribution"]) == {"between", "within", "gap", "seen", "params", "fingerprint"}
+    assert set(learned.uns["ggml_attribution"]) == {
+        "between",
+        "within",
+        "gap",
+        "seen",
+        "params",
+        "fingerprint",
+        "checksums",
+    }
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,7 @@ def test_samples_that_were_not_there_are_listed(fitted):
 def test_new_samples_are_no_training_samples(fitted):
     new = planted(seed=1)
     new.obsm["X_pca"] = np.asarray(new.X @ fitted.varm["PCs"])
+    new.varm["PCs"] = fitted.varm["PCs"].copy()
     new.obs["sample_id"] = "new_" + new.obs["sample_id"].astype(str)
     del new.uns["ggml"], new.varm["ggml"], new.obsm["X_ggml"]
     sg.tl.project(new, fitted)

@@ -273,7 +273,7 @@ def test_the_result_is_the_same_for_any_number_of_threads(counts):
         ({"layer": "raw"}, KeyError, "layer='raw'"),
         ({"contrast": ("class1", "other")}, ValueError, r"must name two classes of adata.obs\['label'\], which has 'c"),
         ({"contrast": ("class1", "class1")}, ValueError, "must name two classes"),
-        ({"contrast": "class1"}, TypeError, "contrast='class1' is one text; pass a list of names"),
+        ({"contrast": "class1"}, ValueError, "contrast='class1' must name two classes"),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_written(learned, options, error, message):

@@ -317,7 +317,11 @@ def read_subject(
             f"sample_key={sample_key!r} and label_key={label_key!r}: pass both, or neither to evaluate the metric that "
             f"is stored as {key!r}."
         )
-    replaced = {name: value for name, value in given.items() if value is not None and value != ()}
+    replaced = {
+        name: value
+        for name, value in given.items()
+        if value is not None and not (isinstance(value, tuple) and not value)
+    }
     if sample_key is not None and label_key is not None:
         reading = Reading(
             sample_key=sample_key,

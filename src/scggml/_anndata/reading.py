@@ -11,6 +11,7 @@ from anndata import AnnData
 from scggml._anndata.features import Features
 from scggml._anndata.messages import check_adata, choices
 from scggml._anndata.selection import Selection, select
+from scggml._arguments import shown
 from scggml._core.learn.learner import KINDS
 from scggml._core.params import from_params, plain, to_params
 from scggml._core.samples import LABEL_KINDS, LabelKind, Samples, Target, check_design
@@ -187,8 +188,11 @@ class Reading:
 
 
 def _as_name(label: object) -> object:
-    """Return the name of a class, also of a label that is a whole number; all else as it is."""
-    return str(label) if isinstance(label, int | np.integer) and not isinstance(label, bool) else label
+    """Return the name of a class, also of a label that is a whole number; None as it is."""
+    if isinstance(label, bool) or not isinstance(label, str | int | np.integer | None):
+        kind = type(label).__name__
+        raise TypeError(f"reference_class={shown(label)} is a {kind}; pass the name of a class, or None for the first.")
+    return None if label is None else str(label)
 
 
 STORED = "stored"
