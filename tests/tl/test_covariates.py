@@ -358,7 +358,7 @@ def test_bad_arguments_are_named_and_nothing_is_written(error, message, options)
 
 
 def test_bad_samples_are_named():
-    with pytest.raises(TypeError, match="samples={} is a dict; pass the AnnData of samples"):
+    with pytest.raises(TypeError, match=r"samples=\{\} is a dict; pass the AnnData of samples"):
         sg.tl.covariates({})
     with pytest.raises(ValueError, match="samples has 2 rows; at least 3 samples are needed"):
         sg.tl.covariates(cohort()[:2].copy())

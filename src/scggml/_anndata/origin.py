@@ -87,8 +87,8 @@ def check_loadings(adata: AnnData, origin: Mapping[str, Any], use_rep: str, key:
     raise ValueError(
         f"adata.obsm[{basis!r}] comes from another PCA than the one that the metric {key!r} was learned on: "
         f"adata.varm[{slot!r}] has other loadings for {int(off.sum())} of {len(there)} genes that were compared, such "
-        f"as {str(genes[there[off.argmax()]])!r}. Put the cells on the axes of the reference, as sc.tl.ingest does, and "
-        f"take its loadings along; or delete adata.obsm[{basis!r}] and call sg.tl.project(adata, reference), which "
+        f"as {str(genes[there[off.argmax()]])!r}. Put the cells on the axes of the reference, as sc.tl.ingest does, "
+        f"and take its loadings along; or delete adata.obsm[{basis!r}] and call sg.tl.project(adata, reference), which "
         "then goes through the genes."
     )
 
