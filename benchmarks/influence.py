@@ -46,7 +46,7 @@ def cohort(kind: str, seed: int, n_samples: int) -> tuple[AnnData, str]:
 
 
 def look(kind: str, seed: int, n_samples: int) -> tuple[bool, int, bool]:
-    """Whether the donor is named, how many others are, and whether learning warns of the donor."""
+    """Return whether the donor is named, how many others are, and whether learning warns of the donor."""
     adata, donor = cohort(kind, seed, n_samples)
     options = {"n_jobs": 1, "progress": False}
     with warnings.catch_warnings(record=True) as caught:

@@ -48,7 +48,7 @@ def cohort(design: str, seed: int) -> AnnData:
 
 
 def look(design: str, seed: int) -> dict[str, float]:
-    """What is found in one cohort."""
+    """Return what is found in one cohort."""
     warnings.simplefilter("ignore")
     adata = cohort(design, seed)
     options = {"n_jobs": 1, "progress": False}

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import scanpy as sc
 from anndata import AnnData
@@ -23,6 +24,15 @@ def learned(_learned: AnnData) -> AnnData:
 def adata(_learned: AnnData) -> AnnData:
     """The same cells without the metric."""
     return AnnData(_learned.X.copy(), obs=_learned.obs.copy(), var=_learned.var.copy())
+
+
+@pytest.fixture(scope="session")
+def _ranked() -> AnnData:
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=4, n_cells=3, n_classes=2, noise_scale=1.0)
+    adata.obs["type"] = pd.Categorical(["x", "y"] * (adata.n_obs // 2))
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
+    sg.tl.rank_genes(adata, progress=False)
+    return adata
 
 
 @pytest.fixture(scope="session")

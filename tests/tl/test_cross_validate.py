@@ -12,7 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import scggml as sg
-from scggml._anndata.evaluation import read_design, read_evaluation, read_subject
+from scggml._anndata.evaluation import read_evaluation
+from scggml._anndata.subject import read_design, read_subject
 from scggml._core.evaluate.classify import knn_votes
 from scggml._core.evaluate.methods import ByDistance, FixedMetric
 from scggml._core.evaluate.run import evaluate_fold

@@ -19,18 +19,10 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope="module")
-def _adata() -> AnnData:
-    adata = sg.datasets.synthetic(n_noise=3, n_samples=4, n_cells=3, n_classes=2, noise_scale=1.0)
-    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, **HIDE)
-    sg.tl.rank_genes(adata, **HIDE)
-    return adata
-
-
 @pytest.fixture
-def adata(_adata) -> AnnData:
+def adata(_ranked) -> AnnData:
     """Eight samples of two classes with a metric and ranked genes."""
-    return _adata.copy()
+    return _ranked.copy()
 
 
 FUNCTIONS = {

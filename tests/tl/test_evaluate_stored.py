@@ -9,7 +9,8 @@ import scanpy as sc
 from _slots import assert_round_trip
 
 import scggml as sg
-from scggml._anndata.evaluation import CHECKED, read_design, read_evaluation, read_subject
+from scggml._anndata.evaluation import read_evaluation
+from scggml._anndata.subject import CHECKED, read_design, read_subject
 from scggml._core.evaluate.classify import knn_votes
 from scggml._core.folds import Fold
 from scggml._core.transport.ground import GroundMetric, cross_distances

@@ -1,7 +1,6 @@
 """Nothing that others have written is replaced: not in slots that derive from a key, not in columns of `.obs`."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from _slots import assert_same, slots
 from anndata import AnnData
@@ -16,24 +15,15 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope="module")
-def _adata() -> AnnData:
-    adata = sg.datasets.synthetic(n_noise=3, n_samples=4, n_cells=3, n_classes=2, noise_scale=1.0)
-    adata.obs["type"] = pd.Categorical(["x", "y"] * (adata.n_obs // 2))
-    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, **HIDE)
-    sg.tl.rank_genes(adata, **HIDE)
-    return adata
-
-
 @pytest.fixture
-def adata(_adata) -> AnnData:
+def adata(_ranked) -> AnnData:
     """Eight samples of two classes with a metric and ranked genes."""
-    return _adata.copy()
+    return _ranked.copy()
 
 
 @pytest.fixture
-def samples(_adata) -> AnnData:
-    return sg.tl.distances(_adata, **HIDE)
+def samples(_ranked) -> AnnData:
+    return sg.tl.distances(_ranked, **HIDE)
 
 
 OF_CELLS = {

@@ -32,15 +32,10 @@ ENDINGS = ("", "_given_label")
 MEASURED = ("r2_adjusted", "r2_null95", "p_adjusted")
 """What these say, as far as it is drawn."""
 
+NUMBERS = ("n_samples", *(f"{name}{end}" for end in ENDINGS for name in MEASURED))
+
 FORM = {
-    "table": Entry(
-        "table",
-        numbers=(
-            "n_samples",
-            *(f"{name}{end}" for end in ENDINGS for name in ("r2_adjusted", "r2_null95", "p_adjusted")),
-        ),
-        text=("covariate",),
-    ),
+    "table": Entry("table", numbers=NUMBERS, text=("covariate",)),
     "params": OPTIONS,
     "seen": Entry("text", optional=True),
 }

@@ -14,7 +14,7 @@ from scggml._anndata.forms import OPTIONS, Entry, check_entry, check_form
 from scggml._anndata.graph import GRAPHED
 from scggml._anndata.keys import MDS, MDS_RECORD, N_CELLS, NEIGHBORS, PREDICTION, Keys, distance_keys
 from scggml._anndata.messages import choices
-from scggml._anndata.metric import StoredMetric, check_derived, read_cells, read_metric
+from scggml._anndata.metric import StoredMetric, read_cells, read_derived, read_metric
 from scggml._anndata.ranking import SPREAD, read_stability
 from scggml._anndata.results import find_result
 from scggml._anndata.samples import size_columns
@@ -226,11 +226,7 @@ def attributed_types(adata: AnnData, key: str) -> pd.DataFrame | None:
 def _attribution(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any]:
     """Return what `tl.attribute` wrote for the metric as it is now."""
     slot, call = Keys(stored.key).attribution, f"sg.tl.attribute(adata, key={stored.key!r})"
-    entry = find_result(adata, slot, call, ATTRIBUTION)
-    if entry is None:
-        raise KeyError(f"No {slot!r} in adata.uns; compute it with {call}.")
-    check_derived(entry, stored, f"adata.uns[{slot!r}]", call)
-    return entry
+    return read_derived(adata, stored, slot, call, ATTRIBUTION)
 
 
 def stability_params(adata: AnnData, key: str) -> Mapping[str, Any]:
@@ -277,14 +273,13 @@ def plan_entries(plan: AnnData) -> tuple[Integers, Integers, Floats, Floats]:
 
 def predicted_classes(samples: AnnData, unlike: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the class probabilities of new samples, and which of these are unlike the reference."""
-    read_prediction(samples)
+    entry = read_prediction(samples)
     if PREDICTION not in samples.obsm:
         raise ValueError(
             "samples.obsm holds no 'prediction': the label is a number, which has no class probabilities. Its "
             "predictions and their intervals are in samples.obs[['prediction', 'low', 'high']]."
         )
     again, found = f"call {PREDICT} again.", np.asarray(samples.obsm[PREDICTION])
-    entry = read_prediction(samples)
     check_form(entry, f"samples.uns[{PREDICTION!r}]", again, {"classes": Entry("text", ("classes",))})
     classes = [str(name) for name in entry["classes"]]
     numbers = found.shape == (samples.n_obs, len(classes)) and np.issubdtype(found.dtype, np.number)

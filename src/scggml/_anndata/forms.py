@@ -20,7 +20,7 @@ Kind = Literal["numbers", "whole numbers", "flags", "text", "table", "options"]
 
 @dataclass(frozen=True)
 class Entry:
-    """What an entry of a stored result must be.
+    """Say what an entry of a stored result must be.
 
     Parameters
     ----------

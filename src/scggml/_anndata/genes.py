@@ -124,10 +124,6 @@ def name_of_genes(adata: AnnData, gene_symbols: str | None, *, as_text: bool = F
     names = adata.var_names.astype(str)
     if gene_symbols is None:
         return dict(zip(names, names, strict=True))
-    given: object = gene_symbols
-    if not isinstance(given, str):
-        kind = type(given).__name__
-        raise TypeError(f"gene_symbols={gene_symbols!r} is a {kind}; pass the name of a column of adata.var.")
     if gene_symbols not in adata.var:
         raise KeyError(f"gene_symbols={gene_symbols!r} is not a column of adata.var, which has {choices(adata.var)}.")
     column = adata.var[gene_symbols]

@@ -10,9 +10,9 @@ from anndata import AnnData
 from scggml._anndata.forms import Entry
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices, warn
-from scggml._anndata.metric import StoredMetric, check_derived
+from scggml._anndata.metric import StoredMetric, read_derived
 from scggml._anndata.reading import Reading
-from scggml._anndata.results import find_result, write_result
+from scggml._anndata.results import write_result
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Integers
 from scggml._core.explain.influence import centered, outliers, strangeness
@@ -55,11 +55,7 @@ def write_influence(adata: AnnData, stored: StoredMetric, entry: Mapping[str, An
 def read_influence(adata: AnnData, stored: StoredMetric) -> Mapping[str, Any]:
     """Return it; if it is missing or belongs to another metric, the message says what to call."""
     slot, call = Keys(stored.key).influence, f"sg.tl.influence(adata, key={stored.key!r})"
-    entry = find_result(adata, slot, call, FORM)
-    if entry is None:
-        raise KeyError(f"No {slot!r} in adata.uns; compute it with {call}.")
-    check_derived(entry, stored, f"adata.uns[{slot!r}]", call)
-    return entry
+    return read_derived(adata, stored, slot, call, FORM)
 
 
 def verdict(table: pd.DataFrame, separation: float, n_genes: int) -> str:

@@ -68,12 +68,6 @@ def find_column(adata: AnnData, key: object, argument: str) -> pd.Series:
     return column
 
 
-def check_key(key: object, argument: str = "key") -> None:
-    """Raise unless it is a text."""
-    if not isinstance(key, str):
-        raise TypeError(f"{argument}={key!r} is a {type(key).__name__}; pass a name such as 'ggml'.")
-
-
 def different_values(column: pd.Series) -> list[Any]:
     """Return the different values of a column that may hold several types; none of one that holds a single type."""
     categorical = isinstance(column.dtype, pd.CategoricalDtype)
@@ -87,14 +81,14 @@ def different_values(column: pd.Series) -> list[Any]:
     return [value for kind in kinds.unique() for value in values[kinds == kind].dropna().unique()]
 
 
-def check_key_added(key_added: object, argument: str = "key_added") -> None:
+def check_key_added(key: object, argument: str = "key_added") -> None:
     """Raise unless results can be stored under this name in any file."""
-    check_key(key_added, argument)
-    key = str(key_added)
+    if not isinstance(key, str):
+        raise TypeError(f"{argument}={key!r} is a {type(key).__name__}; pass a name such as 'ggml'.")
     odd = not key.strip(" .") or "/" in key or "\\" in key or not key.isprintable()
     if odd or len(key.encode()) > LONGEST:  # files and folders of h5ad and zarr are named by it
         raise ValueError(
-            f"{argument}={key_added!r} must be a name of at least one letter without '/', '\\' and invisible "
+            f"{argument}={key!r} must be a name of at least one letter without '/', '\\' and invisible "
             f"characters, of at most {LONGEST} bytes, since files hold results under it; pass one such as 'ggml'."
         )
 

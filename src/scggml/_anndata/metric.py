@@ -15,14 +15,14 @@ from scggml._anndata.features import (
     pick,
     read_features,
 )
-from scggml._anndata.forms import CHECKSUMS, Entry, check_entry, sealed
+from scggml._anndata.forms import CHECKSUMS, Entry, Form, check_entry, sealed
 from scggml._anndata.keys import Keys
-from scggml._anndata.messages import check_adata, check_key, choices
+from scggml._anndata.messages import check_adata, choices
 from scggml._anndata.origin import FORM as ORIGIN
 from scggml._anndata.origin import check_cells, check_loadings
 from scggml._anndata.parts import embed_cells
 from scggml._anndata.reading import Reading, read_target
-from scggml._anndata.results import drop_obsm, write_obsm, write_uns, write_varm
+from scggml._anndata.results import drop_obsm, find_result, write_obsm, write_uns, write_varm
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
 from scggml._core.learn.covariates import Adjustment
@@ -235,7 +235,6 @@ def stored_keys(adata: AnnData) -> list[str]:
 def read_metric(adata: AnnData, key: str) -> StoredMetric:
     """Read a learned metric; if it is missing or damaged, the message lists the stored ones and the next step."""
     check_adata(adata)
-    check_key(key)
     entry = adata.uns.get(Keys(key).metric)
     again = f"Learn it with sg.tl.ggml(adata, sample_key, label_key, key_added={key!r})."
     if not is_metric(entry):
@@ -448,3 +447,12 @@ def check_derived(entry: Mapping[str, Any] | None, stored: StoredMetric, slot: s
         raise ValueError(
             f"{slot} was computed for another metric than adata.uns[{stored.key!r}] is now; call {call} again."
         )
+
+
+def read_derived(adata: AnnData, stored: StoredMetric, slot: str, call: str, form: Form) -> Mapping[str, Any]:
+    """Return a result of `.uns` that belongs to the metric as it is now; else the message says what to call."""
+    entry = find_result(adata, slot, call, form, of=stored.fingerprint)
+    if entry is None:
+        raise KeyError(f"No {slot!r} in adata.uns; compute it with {call}.")
+    check_derived(entry, stored, f"adata.uns[{slot!r}]", call)
+    return entry

@@ -8,7 +8,6 @@ from anndata import AnnData
 from scggml._anndata.features import find_basis
 from scggml._anndata.keys import MDS, MDS_RECORD, Keys
 from scggml._anndata.messages import check_key_added
-from scggml._core.checks import check_flag
 
 Slot = tuple[str, str]
 """Where something is stored, such as "obsm", and its name there."""
@@ -92,7 +91,6 @@ def results_of(key: str) -> dict[str, Result]:
 
 def check_writable(adata: AnnData, *, copy: bool = False, argument: str = "adata") -> None:
     """Raise if nothing can be written into an AnnData on disk."""
-    check_flag("copy", copy)
     if not adata.isbacked:
         return
     if copy:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices, warn
 from scggml._anndata.metric import StoredMetric, belongs, check_derived, read_metric
 from scggml._anndata.results import find_result, write_result, write_uns, write_varm
+from scggml._core.checks import check_choice
 from scggml._core.cohort import Floats
 from scggml._core.explain.patterns import Changes, strengths
 from scggml._core.explain.significance import benjamini_hochberg
@@ -101,9 +102,8 @@ class Ranking:
 
 def check_by(by: str) -> By:
     """Return what genes are ranked by, if it is known."""
-    if by not in BY:
-        raise ValueError(f"by={by!r} is not known; choose from {BY}.")
-    return by
+    check_choice("by", by, BY)
+    return cast("By", by)
 
 
 def check_loadings(adata: AnnData, stored: StoredMetric, by: By) -> None:

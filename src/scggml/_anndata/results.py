@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData, ImplicitModificationWarning
 
 from scggml._anndata.forms import Form, check_form, check_unchanged, sealed
-from scggml._anndata.messages import check_adata, check_key, check_key_added, choices
+from scggml._anndata.messages import check_adata, check_key_added, choices
 from scggml._core.cohort import Floats, Integers
 
 
@@ -99,7 +99,7 @@ def write_cells(adata: AnnData, slot: str, rows: Integers, values: Floats) -> No
     write_obs(adata, {slot: column})
 
 
-def check_result_key(adata: AnnData, key: object, kind: str) -> None:
+def check_result_key(adata: AnnData, key: str, kind: str) -> None:
     """Raise if a result of a kind cannot be stored under a key without overwriting something else."""
     check_key_added(key)
     entry = adata.uns.get(key)
@@ -115,7 +115,6 @@ def read_entry(
 ) -> Mapping[str, Any]:
     """Read a result of a kind; if it is missing, the message lists the stored ones."""
     check_adata(adata)
-    check_key(key)
     entry = adata.uns.get(key)
     if not (isinstance(entry, Mapping) and entry.get("kind") == kind):
         found = [name for name, other in adata.uns.items() if isinstance(other, Mapping) and other.get("kind") == kind]

@@ -11,7 +11,7 @@ from scipy import sparse
 from scggml._anndata.expression import FIRST, genes_of, read_means
 from scggml._anndata.features import dense, largest_whole
 from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, FRACTION, N_CELLS, Keys, apart, distance_keys
-from scggml._anndata.messages import check_adata, check_key, choices
+from scggml._anndata.messages import check_adata, choices
 from scggml._anndata.results import write_obsp, write_uns
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
@@ -130,7 +130,6 @@ def write_distances(samples: AnnData, key: str, distances: Floats, entry: Mappin
 def read_distances(samples: AnnData, key: str) -> Floats:
     """Return (P, P) stored distances; if they are missing, the message lists the stored ones."""
     check_adata(samples, "samples")
-    check_key(key)
     slot = Keys(key).distances
     if slot not in samples.obsp:
         stored = distance_keys(samples.obsp)

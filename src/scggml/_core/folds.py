@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
-from scggml._core.checks import check_whole
+from scggml._core.checks import check_choice, check_whole
 from scggml._core.cohort import Integers
 from scggml._core.samples import Target
 
@@ -57,8 +57,7 @@ def make_folds(
     """
     check_whole("n_splits", n_splits, 2)
     check_whole("n_repeats", n_repeats, 1)
-    if split not in SPLITS:
-        raise ValueError(f"split={split!r} is not known; choose from {SPLITS}.")
+    check_choice("split", split, SPLITS)
     n_groups = len(np.unique(groups))
     strata = strata_of(target)
     blank = np.zeros((len(groups), 1))

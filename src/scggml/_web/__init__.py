@@ -1,1 +1,1 @@
-"""What comes from the network: requests that end, and files that are whole or not there."""
+"""Get what comes from the network, by requests that end, into files that are whole or not there."""

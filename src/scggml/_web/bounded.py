@@ -20,7 +20,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 class TooSlow(requests.Timeout):
-    """What came until the time was over was not enough."""
+    """Raised where too little came until the time was over."""
 
 
 class TooLarge(requests.RequestException):

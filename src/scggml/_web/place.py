@@ -1,4 +1,4 @@
-"""Where what comes from the network is kept."""
+"""Find where what comes from the network is kept."""
 
 import os
 from pathlib import Path

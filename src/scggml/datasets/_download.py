@@ -93,7 +93,7 @@ def fetch(
 
 
 class _DiskError(Exception):
-    """What went wrong was the disk, not the network, whose errors are `OSError` as well."""
+    """Raised where the disk went wrong, not the network, whose errors are `OSError` as well."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__(str(reason))
@@ -157,7 +157,7 @@ class _Download:
 
 @dataclass
 class _Pace:
-    """How much came, and whether enough of it since the last question."""
+    """Count what came, and tell whether it is enough since the last question."""
 
     enough: float
     received: int = 0

@@ -12,8 +12,7 @@ from scggml._anndata.genes import Component, component_names, name_columns
 from scggml._anndata.messages import choices, logged, warn
 from scggml._anndata.ownership import check_results
 from scggml._anndata.ranking import By
-from scggml._arguments import shown
-from scggml._core.checks import check_number, check_whole
+from scggml._core.checks import check_choice, check_number, check_whole
 from scggml._core.explain.enrichment import over_representation
 from scggml._core.explain.significance import benjamini_hochberg
 from scggml._docs import documented
@@ -210,8 +209,7 @@ def _title(method: str) -> str:
 
 def _check(method: str, scope: str, background: object, max_p_adjusted: object) -> None:
     for name, value, known in (("method", method, get_args(Method)), ("domain_scope", scope, get_args(Scope))):
-        if not isinstance(value, str) or value not in known:
-            raise ValueError(f"{name}={shown(value)} is not known; choose from {known}.")
+        check_choice(name, value, known)
     given = [
         name for name, value in (("background", background), ("max_p_adjusted", max_p_adjusted)) if value is not None
     ]

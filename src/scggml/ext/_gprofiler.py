@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from os import PathLike
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,7 +12,7 @@ from scggml._anndata.genes import Component
 from scggml._anndata.messages import choices, logged
 from scggml._anndata.ownership import check_results
 from scggml._anndata.ranking import By
-from scggml._core.checks import check_number, check_whole
+from scggml._core.checks import check_choice, check_number, check_whole
 from scggml._docs import documented
 from scggml._web.place import data_folder
 from scggml.ext._gost import Answer, read_answer
@@ -184,13 +183,9 @@ def gprofiler(
             "driver terms of unordered queries only. Pass ordered=False."
         )
     check_number("user_threshold", user_threshold, "a share in (0, 1], such as 0.05", 0, 1 + 1e-12, open_low=True)
-    check_number("timeout", timeout, "a positive number of seconds, below 1e6", 0, 1e6, open_low=True)
-    check_number("wait", wait, "a number of seconds, below 1e6", 0, 1e6, open_low=False)
-    check_number("expires", expires, "a number of days", 0, open_low=False)
-    check_whole("attempts", attempts, 1)
     if sources is not None and not len(sources):
         raise ValueError("sources=[] asks for nothing; pass names such as ['GO:BP'], or None for all.")
-    _check_places(base_url, cache_dir)
+    _check_service(base_url, timeout, attempts, wait, expires)
     question = read_question(
         adata,
         key,
@@ -257,8 +252,7 @@ def _check(domain_scope: str, method: str, background: Sequence[str | None] | No
         ("domain_scope", domain_scope, get_args(DomainScope)),
         ("significance_threshold_method", method, get_args(ThresholdMethod)),
     ):
-        if value not in known:
-            raise ValueError(f"{name}={value!r} is not known; choose from {known}.")
+        check_choice(name, value, known)
     if background is not None and not domain_scope.startswith("custom"):
         raise ValueError(
             f"domain_scope={domain_scope!r} counts the genome, so background is ignored; pass "
@@ -266,9 +260,11 @@ def _check(domain_scope: str, method: str, background: Sequence[str | None] | No
         )
 
 
-def _check_places(base_url: object, cache_dir: object) -> None:
-    """Raise unless the service has an address, and its answers a folder."""
-    if not isinstance(base_url, str) or not base_url.startswith(("http://", "https://")):
+def _check_service(base_url: str, timeout: float, attempts: int, wait: float, expires: float) -> None:
+    """Raise unless the service has an address, and times are some that a clock can wait for."""
+    check_number("timeout", timeout, "a positive number of seconds, below 1e6", 0, 1e6, open_low=True)
+    check_number("wait", wait, "a number of seconds, below 1e6", 0, 1e6, open_low=False)
+    check_number("expires", expires, "a number of days", 0, open_low=False)
+    check_whole("attempts", attempts, 1)
+    if not base_url.startswith(("http://", "https://")):
         raise ValueError(f"base_url={base_url!r} must be an address such as 'https://biit.cs.ut.ee/gprofiler'.")
-    if cache_dir is not None and not isinstance(cache_dir, str | PathLike):
-        raise TypeError(f"cache_dir={cache_dir!r} must be the name of a folder, or None for the default one.")

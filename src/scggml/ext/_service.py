@@ -33,7 +33,7 @@ class MalformedError(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back over HTTP."""
+    """Hold what came back over HTTP."""
 
     status: int
     reason: str

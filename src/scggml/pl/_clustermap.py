@@ -16,7 +16,7 @@ from scipy.spatial.distance import squareform
 from scggml._anndata.drawn import seen
 from scggml._anndata.samples import read_distances
 from scggml._arguments import shown
-from scggml._core.checks import check_number
+from scggml._core.checks import check_choice, check_number
 from scggml._docs import documented
 from scggml.pl._annotations import color_table
 from scggml.pl._colors import Palette
@@ -121,8 +121,7 @@ def clustermap(
     titles(title, 1)
     check_loc(legend_loc)
     colors, legend = color_table(samples, column_names(color), numbers=ANNOTATIONS, given=palette)
-    if linkage_method not in get_args(Linkage):
-        raise ValueError(f"linkage_method={shown(linkage_method)} is not known; choose from {get_args(Linkage)}.")
+    check_choice("linkage_method", linkage_method, get_args(Linkage))
     if cmap not in mpl.colormaps:
         raise ValueError(f"cmap={cmap!r} is no color map of matplotlib; choose a name such as 'viridis_r'.")
     if figsize is not None:

@@ -121,9 +121,6 @@ def column_names(asked: str | Sequence[str] | None, argument: str = "color") -> 
 
 def gene_names(genes: Sequence[str]) -> list[str]:
     """Return the names of genes that are asked for, each once."""
-    if isinstance(genes, str) or not isinstance(genes, Iterable):
-        kind = "one text" if isinstance(genes, str) else f"a {type(genes).__name__}"
-        raise TypeError(f"genes={genes!r} is {kind}; pass a list of names, such as ['CD4', 'CD8A'].")
     names = [str(gene) for gene in genes]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"genes={names[:5]!r}: pass at least one gene, each once.")

@@ -12,7 +12,6 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.lines import Line2D
 
 from scggml._anndata.drawn import is_learned, obs_column
-from scggml._core.checks import check_flag
 from scggml._docs import documented
 from scggml.pl._annotations import color_table
 from scggml.pl._colors import Palette, groups, is_number
@@ -134,7 +133,6 @@ def heatmap(
     ----------
     Eisen et al., *Cluster analysis and display of genome-wide expression patterns*, PNAS 1998.
     """
-    check_flag("standardize", standardize)
     check_loc(legend_loc)
     columns, by = column_names(color), column_names(groupby, "groupby")
     options: dict[str, Any] = {"layer": layer, "standardize": standardize}

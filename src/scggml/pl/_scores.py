@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from scggml._anndata.genes import Component, pick_components
 from scggml._anndata.metric import read_metric
 from scggml._anndata.scores import read_scores
-from scggml._core.checks import check_flag
 from scggml._docs import documented
 from scggml.pl._colors import FAINT, OKABE_ITO, PLAIN, Palette, groups, is_number
 from scggml.pl._colors import palette as colors_of
@@ -106,9 +105,6 @@ def scores(
     Chernozhukov et al., *Double/debiased machine learning for treatment and structural parameters*, The Econometrics
     Journal 2018, for cross-fitting.
     """
-    for name, value in (("held_out", held_out), ("paired", paired)):
-        if value is not None:
-            check_flag(name, value)
     stored = read_metric(adata, key)
     (number,) = pick_components(adata, stored, [component], "no scores")
     table, seen = read_scores(adata, stored, number, held_out=held_out, column=color)

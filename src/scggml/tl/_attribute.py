@@ -24,7 +24,7 @@ from scggml._anndata.ownership import check_results
 from scggml._anndata.reading import STORED, Stored, read_target, reread, seed_of
 from scggml._anndata.results import write_cells, write_result
 from scggml._anndata.tested import Gate
-from scggml._core.checks import check_flag, check_whole
+from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers, Names
 from scggml._core.explain.attribution import mean_flows
 from scggml._core.explain.significance import benjamini_hochberg
@@ -176,7 +176,6 @@ def attribute(
     engine = stored.learner.engine if isinstance(solver, str) and solver == STORED else as_solver(solver)
     n_threads(n_jobs)
     check_whole("n_perm", n_perm, 0)
-    check_flag("held_out", held_out)
     reading = reread(
         stored.reading,
         sample_key=sample_key,

@@ -8,13 +8,14 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.evaluation import Design, Evaluation, Subject, read_design, read_evaluation, read_subject
+from scggml._anndata.evaluation import Evaluation, read_evaluation
 from scggml._anndata.keys import PERMUTATION_TEST
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, write_result
-from scggml._core.checks import check_whole
+from scggml._anndata.subject import Design, Subject, read_design, read_subject
+from scggml._core.checks import check_whole, is_auto
 from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.classify import ClassifierName
 from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned, Method
@@ -154,7 +155,7 @@ def permutation_test(
     n_threads(n_jobs)
     check_whole("n_permutations", n_permutations, 1)
     seed = as_seed(rng)
-    auto = isinstance(summary, str) and summary == "auto"
+    auto = is_auto(summary)
     subject = read_subject(
         adata,
         sample_key,

@@ -9,14 +9,15 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.evaluation import read_design, read_evaluation, read_subject
+from scggml._anndata.evaluation import read_evaluation
 from scggml._anndata.keys import TUNING
 from scggml._anndata.messages import check_adata, choices, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, table, write_result
+from scggml._anndata.subject import read_design, read_subject
 from scggml._arguments import shown
-from scggml._core.checks import check_whole
+from scggml._core.checks import check_choice, check_whole
 from scggml._core.evaluate.methods import ByDistance, Learned, Majority, Method
 from scggml._core.evaluate.run import HeldOut
 from scggml._core.evaluate.tuned import SEARCHES, Search, Setting, Tuned, setting_name
@@ -272,8 +273,7 @@ def _within_rank(values: dict[str, tuple[Any, ...]], rank: int, *, given: bool) 
 
 
 def _check_search(search: str, n_trials: int | None) -> None:
-    if search not in SEARCHES:
-        raise ValueError(f"search={search!r} is not known; choose from {SEARCHES}.")
+    check_choice("search", search, SEARCHES)
     if n_trials is not None:
         check_whole("n_trials", n_trials, 1, ", or None for all combinations")
         if search == "grid":

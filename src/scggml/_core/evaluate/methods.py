@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from scggml._arguments import shown
-from scggml._core.checks import as_real, check_whole
+from scggml._core.checks import as_real, check_choice, check_whole
 from scggml._core.cohort import Floats, Integers, Points
 from scggml._core.evaluate.classify import CLASSIFIERS, ClassifierName, kernel_logistic, knn_mean, knn_votes
 from scggml._core.learn.learner import Learner
@@ -133,8 +133,7 @@ class ByDistance:
     solver: Solver = Exact()  # noqa: RUF009 - frozen, so it can be shared
 
     def __post_init__(self) -> None:
-        if self.classifier not in CLASSIFIERS:
-            raise ValueError(f"classifier={self.classifier!r} is not known; choose from {CLASSIFIERS}.")
+        check_choice("classifier", self.classifier, CLASSIFIERS)
         check_whole("n_neighbors", self.n_neighbors, 1)
 
     def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
