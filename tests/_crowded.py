@@ -107,6 +107,7 @@ def metric_of(crowd: Crowd, k: int = 5) -> AnnData:
     }
     out.varm["ggml"] = W.T
     out.obsm["X_ggml"] = np.pad(samples_of(crowd).obsm["X_mds"], ((0, 0), (0, k - 3)))
+    out.X = out.obsm["X_ggml"] @ np.linalg.pinv(W).T
     first, last = crowd.labels[0], crowd.labels[crowd.classes - 1]
     rank_by_hand(out, -W.T / 2, W.T, ends=(last, first), unclear=genes[:1])
     middle = np.column_stack([-W.T / 2, np.linalg.norm(W.T / 2, axis=1)])

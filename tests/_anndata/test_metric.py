@@ -366,10 +366,8 @@ def test_genes_that_an_outer_concatenation_filled_up_were_not_seen_by_the_pca(ce
 
 
 def test_loadings_of_a_reference_are_matched_by_gene(cells):
-    reference = cells[:, [2, 0]].copy()
-    assert match_loadings(cells, reference, Keys()) is None
-    reference.varm["ggml"] = np.array([[1.0, 2.0], [3.0, 4.0]])
-    np.testing.assert_array_equal(match_loadings(cells, reference, Keys()), [[3, 4], [np.nan, np.nan], [1, 2]])
+    reference, loadings = cells[:, [2, 0]].copy(), np.array([[1.0, 2.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(match_loadings(cells, reference, loadings), [[3, 4], [np.nan, np.nan], [1, 2]])
 
 
 # The slots of a metric

@@ -187,19 +187,35 @@ def test_a_summary_stands_for_the_same_cells(adata):
 
 def test_distances_are_written_with_how_they_were_computed():
     samples = AnnData(np.zeros((3, 1)))
-    write_distances(samples, "ggml", np.eye(3), {"metric": "ggml"})
+    D = 1 - np.eye(3)
+    write_distances(samples, "ggml", D, {"metric": "ggml"})
     assert list(samples.obsp) == ["ggml_distances"]
     assert samples.uns["ggml_distances"] == {"metric": "ggml"}
-    np.testing.assert_array_equal(read_distances(samples, "ggml"), np.eye(3))
+    np.testing.assert_array_equal(read_distances(samples, "ggml"), D)
 
 
 def test_distances_are_read_from_the_slot_of_their_key():
     samples = AnnData(np.zeros((3, 1)))
-    D = np.arange(9, dtype=np.float32).reshape(3, 3)
+    D = np.array([[0, 1, 2], [1, 0, 3], [2, 3, 0]], dtype=np.float32)
     samples.obsp["ggml_distances"], samples.obsp["cosine_distances"] = D, 2 * D
     np.testing.assert_array_equal(read_distances(samples, "ggml"), D)
     np.testing.assert_array_equal(read_distances(samples, "cosine"), 2 * D)
     assert read_distances(samples, "ggml").dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ((0, 1), r"has 5 from sample '0' to '1' and 1 back, which must be equal; compute it again with .*distances"),
+        ((2, 2), r"has 5 from sample '2' to itself, which must be 0; compute it again with samples = sg.tl.distances"),
+    ],
+)
+def test_numbers_that_are_no_distances_are_refused(place, said):
+    samples, D = AnnData(np.zeros((3, 1))), 1 - np.eye(3)
+    D[place] = 5
+    samples.obsp["ggml_distances"] = D
+    with pytest.raises(ValueError, match=said):
+        read_distances(samples, "ggml")
 
 
 def test_missing_distances_are_answered_with_those_that_are_there():

@@ -12,6 +12,7 @@ def adata(make_metric):
     """Four cells in two components, and two cell types in three pairs of two classes and one more."""
     adata = make_metric(np.diag([2.0, 1.0]), cells="wxyz")
     adata.obsm["X_ggml"] = np.arange(8.0).reshape(4, 2)
+    adata.X = adata.obsm["X_ggml"] / [2.0, 1.0]
     adata.obs["ggml_attribution"] = [0.1, -0.3, np.nan, 0.2]
     adata.obs["ggml_excess"] = [1.0, -3.0, np.nan, 2.0]
     types = pd.DataFrame(

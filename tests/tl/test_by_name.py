@@ -218,6 +218,21 @@ def test_a_metric_that_was_handed_on_recognizes_another_pca(on_pca):
     fails(lambda adata: sg.tl.distances(adata, **QUIET), query, message="comes from another PCA")
 
 
+@pytest.mark.parametrize("name", USES)
+def test_a_pca_without_loadings_is_taken_in_silence_only_where_the_genes_confirm_it(on_pca, name):
+    query = make(1)[:, ::-1].copy()
+    query.obsm["X_pca"] = (query.X - on_pca.X.mean(axis=0)[::-1]) @ on_pca.varm["PCs"][::-1]
+    USES[name](query, on_pca)  # a warning is an error here
+    message = r"adata\.varm lacks 'PCs', the loadings of adata\.obsm\['X_pca'\], so .* delete adata\.obsm\['X_pca'\]"
+    other = make(1)
+    sc.pp.pca(other, n_comps=6)
+    del other.varm["PCs"]
+    without_genes = query[:, :8].copy()
+    for doubtful in (other, without_genes):
+        with pytest.warns(UserWarning, match=message):
+            USES[name](doubtful, on_pca)
+
+
 def test_cells_on_the_axes_of_the_reference_are_taken(on_pca):
     query = make(1)[:, ::-1].copy()
     query.varm["PCs"] = on_pca.varm["PCs"][::-1].astype(np.float32)

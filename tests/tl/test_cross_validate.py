@@ -7,6 +7,7 @@ import pytest
 from _nulls import null_cohort
 from _slots import assert_round_trip
 from joblib import parallel_config
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -452,12 +453,14 @@ def test_bad_input_is_named(options, error, message):
     assert "cross_validation" not in adata.uns
 
 
-def test_values_that_are_not_finite_are_named_with_their_place():
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+def test_values_that_are_not_finite_are_named_with_their_place(kind):
     adata = null_cohort()
-    adata.X[7, 2] = np.nan
+    adata.X[[9, 7, 9], [0, 2, 1]] = np.nan
+    adata.X = kind(adata.X)
     for preprocess in (None, "auto"):
         with pytest.raises(
-            ValueError, match=r"adata.X has 1 values that are NaN or infinite; the first is in cell 'cell7'"
+            ValueError, match=r"adata.X has 3 values that are NaN or infinite; the first is in cell 'cell7'"
         ):
             evaluate(adata, preprocess=preprocess)
 

@@ -254,6 +254,7 @@ def test_a_layer_with_the_scale_of_the_pca_can_be_named(counts, new_counts):
 
 def test_a_pca_of_the_new_cells_is_taken_where_they_have_it(counts, new_counts):
     new_counts.obsm["X_pca"] = np.random.default_rng(0).normal(size=(new_counts.n_obs, 10))
+    new_counts.varm["PCs"] = counts.varm["PCs"]  # of the same genes
     sg.tl.project(new_counts, counts)
     truth = new_counts.obsm["X_pca"] @ counts.uns["ggml"]["components"].T
     np.testing.assert_allclose(new_counts.obsm["X_ggml"], truth, rtol=1e-10)

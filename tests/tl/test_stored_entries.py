@@ -233,3 +233,49 @@ def test_an_entry_that_is_missing_is_named(where, stored):
 def test_something_of_another_package_is_refused(where, stored):
     for foreign in ({"params": {"x": 1}}, "text", pd.DataFrame({"x": [1]})):
         check(stored, where, foreign)
+
+
+ARRAYS: dict[tuple[str, str], list[Callable[[AnnData], Any]]] = {
+    ("varm", "ggml"): [
+        lambda adata: sg.get.metric(adata).loadings,
+        genes,
+        lambda adata: sg.ext.enrich_gmt(adata, {"first": ["G0", "G1"]}, by="loading", min_size=1, copy=True).uns[
+            "ggml_enrichment"
+        ]["table"],
+        lambda adata: project(adata).varm["ggml"],
+    ],
+    ("obsm", "X_ggml"): [
+        lambda adata: sg.tl.distances(adata, genes=False, **QUIET).obsp["ggml_distances"],
+        lambda adata: drawn(sg.pl.scores(adata, held_out=False)),
+    ],
+    ("obsm", "X_ggml_held_out"): [lambda adata: drawn(sg.pl.scores(adata))],
+}
+
+
+def project(adata: AnnData) -> AnnData:
+    new = AnnData(adata.X.copy(), obs=adata.obs.copy(), var=adata.var.copy())
+    sg.tl.project(new, adata)
+    return new
+
+
+@pytest.mark.parametrize("edit", ["transposed", "narrow", "another order", "twice as large", "numbers as text"])
+@pytest.mark.parametrize(("place", "slot"), ARRAYS)
+def test_a_changed_array_beside_an_entry_is_refused_with_the_call_that_makes_it_anew(place, slot, edit, stored):
+    for read in ARRAYS[place, slot]:
+        adata = stored["cells"].copy()
+        right = read(adata.copy())
+        found = EDITS[edit](getattr(adata, place)[slot])
+        try:
+            getattr(adata, place)[slot] = found
+        except (TypeError, ValueError):  # AnnData itself does not take it
+            continue
+        try:
+            given = read(adata)
+        except (KeyError, TypeError, ValueError) as error:
+            said = str(error)
+            assert slot in said, said
+            assert "sg." in said, said
+        else:
+            assert same(right, given)
+        finally:
+            plt.close("all")

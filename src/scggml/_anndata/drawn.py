@@ -12,6 +12,7 @@ from scggml._anndata.covariates import belongs_to_others, record_of
 from scggml._anndata.features import find_basis
 from scggml._anndata.forms import OPTIONS, Entry, check_entry, check_form
 from scggml._anndata.graph import GRAPHED
+from scggml._anndata.held_out import read_held_out_cells
 from scggml._anndata.keys import MDS, MDS_RECORD, N_CELLS, NEIGHBORS, PREDICTION, Keys, distance_keys
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, read_cells, read_derived, read_metric
@@ -204,11 +205,11 @@ def attributed_cells(adata: AnnData, stored: StoredMetric) -> tuple[Floats, pd.S
     if keys.excess not in adata.obs:
         raise KeyError(f"No {keys.excess!r} in adata.obs; compute it with {call}.")
     held_out = entry.get("seen") == "held out" and keys.held_out_cells in adata.obsm
-    slot = keys.held_out_cells if held_out else keys.cells
     excess = adata.obs[keys.excess]
     if not pd.api.types.is_float_dtype(excess) or np.isinf(excess).any():
         raise ValueError(f"adata.obs[{keys.excess!r}] does not hold finite numbers; call {call} again.")
-    return read_cells(adata, stored, slot), excess.astype(np.float64)
+    cells = read_held_out_cells(adata, stored) if held_out else read_cells(adata, stored)
+    return cells, excess.astype(np.float64)
 
 
 def attribution_seen(adata: AnnData, key: str) -> str | None:

@@ -147,7 +147,7 @@ def read_evaluation(subject: Subject, design: Design) -> Evaluation:
     subject = subject.seeing(selection.adata)
     reading, features, step = subject.reading, subject.features, subject.step
     cells = _cells(selection, features)
-    _check_finite(cells, features)
+    raise_faults(replace(features, matrix=cells.X, columns=None, cells=cells.obs_names), not_finite(cells.X))
     check_varied(cells.X, features.slot)
     check_copies(selection, features, design.groups)
     if isinstance(step, Preprocess):
@@ -184,13 +184,3 @@ def _cells(selection: Selection, features: Features) -> AnnData:
     names = pd.Index(features.names.astype(str))
     obs = adata.obs.loc[:, ~adata.obs.columns.duplicated(keep=False)]  # nobody could tell which of these is meant
     return AnnData(X, obs=obs.iloc[rows].copy(), var=pd.DataFrame(index=names))
-
-
-def _check_finite(cells: AnnData, features: Features) -> None:
-    X = cells.X
-    if sparse.issparse(X):
-        if usable(X.data).all():
-            return
-        X = X.toarray()
-    faults = not_finite(X)
-    raise_faults(replace(features, matrix=X, columns=None, cells=cells.obs_names), faults)

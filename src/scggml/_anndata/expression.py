@@ -15,7 +15,6 @@ from scggml._anndata.features import (
     ROWS,
     Fault,
     Features,
-    dense,
     is_lazy,
     largest_whole,
     not_finite,
@@ -25,7 +24,6 @@ from scggml._anndata.features import (
 from scggml._anndata.lazy import on_samples
 from scggml._anndata.metric import StoredMetric
 from scggml._anndata.selection import Selection
-from scggml._core.checks import usable
 from scggml._core.cohort import Floats, Integers
 from scggml._core.explain.patterns import ROUNDING
 from scggml._core.threads import n_threads, one_blas_thread, stream_in_threads
@@ -168,8 +166,9 @@ def _each(
 
 def _work(counts: bool, work: Callable[[Any, Any], Any], block: Any, more: Any) -> tuple[Any, list[Fault]]:
     """Return what is done to the expression of a sample, or values that are not finite; their rows count from 0."""
-    if not usable(block.data if sparse.issparse(block) else block).all():
-        return None, not_finite(dense(block, np.float64))
+    faults = not_finite(block)
+    if faults:
+        return None, faults
     with one_blas_thread():  # the same bits in any thread
         return work(log_normalized(block) if counts else block, more), []
 

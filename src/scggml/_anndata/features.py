@@ -303,13 +303,19 @@ def check_width(found: Features, d: int, what: str) -> None:
         )
 
 
-def not_finite(block: Points) -> list[Fault]:
+def not_finite(block: Any) -> list[Fault]:
     """Return the number of values that are not finite, or too large, with row and column of the first, if any."""
-    if usable(block).all():
+    if usable(block.data if sparse.issparse(block) else block).all():
         return []
-    places = np.argwhere(~usable(block))
-    row, column = (int(i) for i in places[0])
-    return [Fault(len(places), row, column, float(block[row, column]))]
+    if sparse.issparse(block):
+        block = block.tocoo()
+        bad = ~usable(block.data)
+        places, values = np.stack([block.row[bad], block.col[bad]], axis=1), block.data[bad]
+    else:
+        bad = ~usable(block)
+        places, values = np.argwhere(bad), block[bad]
+    first = np.lexsort((places[:, 1], places[:, 0]))[0]
+    return [Fault(len(places), int(places[first, 0]), int(places[first, 1]), float(values[first]))]
 
 
 def varies(block: Any) -> bool:

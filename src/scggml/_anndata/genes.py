@@ -10,8 +10,10 @@ from anndata import AnnData
 
 from scggml._anndata.forms import OPTIONS, Entry
 from scggml._anndata.keys import Keys
+from scggml._anndata.loadings import pca_axes
 from scggml._anndata.messages import check_adata, choices
 from scggml._anndata.metric import StoredMetric, check_derived, read_metric, stored_keys
+from scggml._anndata.origin import ROUNDING
 from scggml._anndata.results import find_result, write_result
 from scggml._anndata.tested import real_components
 from scggml._arguments import shown
@@ -53,8 +55,47 @@ def has_loadings(adata: AnnData, stored: StoredMetric) -> bool:
 
 
 def all_loadings(adata: AnnData, stored: StoredMetric) -> Floats:
-    """Return (n_vars, k) loadings, NaN for genes that the metric does not use."""
-    return np.asarray(adata.varm[Keys(stored.key).loadings], dtype=np.float64)
+    """Return (n_vars, k) loadings, NaN for genes that the metric does not use, if they are those of the metric."""
+    slot, k = Keys(stored.key).loadings, len(stored.components)
+    given, again = adata.varm[slot], "learn the metric again with sg.tl.ggml, or project it again with sg.tl.project."
+    if np.shape(given) != (adata.n_vars, k) or np.asarray(given).dtype.kind not in "fiu":
+        raise ValueError(
+            f"adata.varm[{slot!r}] holds {np.asarray(given).dtype} of shape {np.shape(given)}, where numbers of shape "
+            f"{(adata.n_vars, k)} are needed; {again}"
+        )
+    found = np.asarray(given, dtype=np.float64)
+    names, loadings = _expected_loadings(adata, stored)
+    there = np.flatnonzero(~adata.var_names.duplicated(keep=False))
+    place = pd.Index(names).get_indexer(adata.var_names[there])
+    there, place = there[place >= 0], place[place >= 0]
+    off = np.zeros(adata.n_vars, dtype=np.bool_)
+    near = ROUNDING * np.nanmax(np.abs(loadings), initial=0.0)
+    off[there] = (np.abs(found[there] - loadings[place]) > near).any(axis=1)
+    if off.any():
+        raise ValueError(
+            f"adata.varm[{slot!r}] was changed after it was written, for {int(off.sum())} genes such as "
+            f"{str(adata.var_names[off.argmax()])!r}: the metric {stored.key!r} has other loadings; {again}"
+        )
+    return found
+
+
+def _expected_loadings(adata: AnnData, stored: StoredMetric) -> tuple[Names, Floats]:
+    """Return what is known of the loadings of a metric: names of genes, each once, and their (n, k) loadings."""
+    use_rep, W = stored.reading.use_rep, stored.components
+    if use_rep is None or use_rep == "X":
+        single = ~pd.Index(stored.features).duplicated(keep=False)
+        return stored.features[single], W.T[single]
+    origin = stored.record.get("origin")
+    if origin is None:
+        return np.empty(0, dtype=str), np.empty((0, len(W)))
+    genes, axes = pd.Index([str(name) for name in origin["genes"]]), np.asarray(origin["loadings"], dtype=np.float64)
+    own, single = pca_axes(adata, use_rep, W.shape[1]), ~adata.var_names.duplicated(keep=False)
+    if own is not None:
+        place = genes.get_indexer(adata.var_names[single])
+        if np.allclose(own[single][place >= 0], axes[place[place >= 0]], rtol=0, atol=ROUNDING * np.abs(axes).max()):
+            own = np.where(own.any(axis=1, keepdims=True), own, np.nan)  # genes that the PCA did not see
+            return adata.var_names[single].to_numpy().astype(str), own[single] @ W.T
+    return genes.to_numpy(), axes @ W.T
 
 
 def read_genes(adata: AnnData, stored: StoredMetric) -> Genes:

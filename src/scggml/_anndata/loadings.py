@@ -3,9 +3,18 @@
 import numpy as np
 from anndata import AnnData
 
-from scggml._anndata.features import PCA_LOADINGS, Features, find_basis, pca_loadings_slot
-from scggml._anndata.keys import Keys
+from scggml._anndata.features import (
+    PCA_LOADINGS,
+    Features,
+    find_basis,
+    has_rep,
+    pca_loadings_slot,
+    pick,
+    read_features,
+)
 from scggml._anndata.messages import choices, warn
+from scggml._anndata.metric import StoredMetric
+from scggml._anndata.origin import ROUNDING, some_rows
 from scggml._core.cohort import Floats
 
 
@@ -59,11 +68,45 @@ def warn_of_loadings(adata: AnnData, use_rep: str | None) -> None:
     )
 
 
-def match_loadings(adata: AnnData, reference: AnnData, keys: Keys) -> Floats | None:
+def warn_of_axes(adata: AnnData, reference: AnnData, stored: StoredMetric) -> None:
+    """Warn of new cells whose PCA may be another one: without loadings, and not what their genes give."""
+    use_rep = str(stored.reading.use_rep)
+    if adata is reference or "origin" not in stored.record or not has_rep(adata, use_rep):
+        return
+    slot, basis = pca_loadings_slot(adata, use_rep), find_basis(adata, use_rep)
+    if slot in adata.varm or _on_axes(adata, reference, use_rep, len(stored.features)):
+        return
+    warn(
+        f"adata.varm lacks {slot!r}, the loadings of adata.obsm[{basis!r}], so nothing tells whether it is on the axes "
+        f"that the metric {stored.key!r} was learned on; another PCA gives nonsense. If it is on these, say so by "
+        f"adata.varm[{slot!r}] = reference.varm[{pca_loadings_slot(reference, use_rep)!r}] (same genes, same order); "
+        f"else delete adata.obsm[{basis!r}] and call sg.tl.project(adata, reference), which goes through the genes."
+    )
+
+
+def _on_axes(adata: AnnData, reference: AnnData, use_rep: str, d: int) -> bool:
+    """Return whether some new cells are where their genes put them on the PCA of the reference."""
+    axes = pca_axes(reference, use_rep, d)
+    if axes is None or adata.X is None or reference.X is None:
+        return False
+    seen = axes.any(axis=1)
+    genes = reference.var_names[seen]
+    place = adata.var_names[~adata.var_names.duplicated(keep=False)].get_indexer(genes)
+    if genes.has_duplicates or (place < 0).any():
+        return False
+    shifts = []
+    for cells in (reference, adata):
+        rows = some_rows(cells.n_obs)
+        found = read_features(cells, use_rep=use_rep, layer=None, mask_var=None).rows(rows).astype(np.float64)
+        expression = pick(read_features(cells), genes.to_numpy().astype(str), "genes of the PCA").rows(rows)
+        shifts.append(found - expression.astype(np.float64) @ axes[seen])
+    spread = np.abs(found).max()  # of the new cells
+    same = np.abs(np.vstack(shifts) - shifts[0][0]) <= ROUNDING * max(float(spread), np.finfo(float).tiny)
+    return bool(same.all())
+
+
+def match_loadings(adata: AnnData, reference: AnnData, loadings: Floats) -> Floats:
     """Return gene loadings of the reference in the order of the new genes, NaN for genes that the reference lacks."""
-    if keys.loadings not in reference.varm:
-        return None
-    loadings = np.asarray(reference.varm[keys.loadings])
     theirs, own = reference.var_names, adata.var_names
     if own.equals(theirs):
         return loadings.copy()

@@ -421,11 +421,21 @@ def read_metric_entry(adata: AnnData, key: str) -> Mapping[str, Any]:
     return entry
 
 
-def read_cells(adata: AnnData, stored: StoredMetric, slot: str) -> Floats:
-    """Return (n_obs, k), the cells in the learned space as they are stored, held-out ones too; NaN for none."""
-    k, made_by = len(stored.components), "cross_fit" if slot == Keys(stored.key).held_out_cells else "project"
+def read_cells(adata: AnnData, stored: StoredMetric) -> Floats:
+    """Return (n_obs, k), the cells in the learned space as they are stored, if they are where the metric puts them."""
+    found = read_coordinates(adata, stored, Keys(stored.key).cells, "project")
+    if stored.has_features(adata):
+        stored.locate(adata)  # looks at some of the cells
+    return found
+
+
+def read_coordinates(adata: AnnData, stored: StoredMetric, slot: str, made_by: str) -> Floats:
+    """Return (n_obs, k) coordinates of the cells, NaN for those of no sample; `made_by` is a function of `tl`."""
+    k = len(stored.components)
     if slot not in adata.obsm:
-        raise KeyError(f"No {slot!r} in adata.obsm, which holds {choices(adata.obsm)}.")
+        raise KeyError(
+            f"No {slot!r} in adata.obsm, which holds {choices(adata.obsm)}. Call sg.tl.{made_by} or sg.tl.ggml again."
+        )
     found = adata.obsm[slot]
     fits = np.shape(found) == (adata.n_obs, k) and np.issubdtype(np.asarray(found).dtype, np.number)
     if not fits or np.isinf(found).any():

@@ -41,7 +41,7 @@ def check_cells(found: Features, cells: Any, components: Floats, where: str, own
     """
     if is_lazy(found.matrix) or is_lazy(cells) or np.shape(cells) != (len(found.cells), len(components)):
         return
-    rows = _some_rows(len(found.cells), owner)
+    rows = some_rows(len(found.cells), owner)
     given = np.asarray(cells[rows], dtype=np.float64)
     values = found.rows(rows).astype(np.float64)
     known = np.isfinite(given).all(axis=1) & np.isfinite(values).all(axis=1)  # others are told of elsewhere
@@ -62,7 +62,7 @@ def check_cells(found: Features, cells: Any, components: Floats, where: str, own
         )
 
 
-def _some_rows(n: int, owner: Integers | None) -> Integers:
+def some_rows(n: int, owner: Integers | None = None) -> Integers:
     """Return few rows, rising; with samples two of each of some of them."""
     if owner is None:
         return np.unique(np.linspace(0, n - 1, CELLS).astype(np.int64))

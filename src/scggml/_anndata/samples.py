@@ -16,6 +16,9 @@ from scggml._anndata.results import write_obsp, write_uns
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
 
+ROUNDING = 1e-5
+"""Share of the largest distance up to which two distances are the same, whatever precision a file has."""
+
 
 def samples_adata(
     selection: Selection,
@@ -149,4 +152,19 @@ def read_distances(samples: AnnData, key: str) -> Floats:
         raise ValueError(f"samples.obsp[{slot!r}] has {bad} values that are not finite; {again}")
     if (D < 0).any():
         raise ValueError(f"samples.obsp[{slot!r}] has {int((D < 0).sum())} values below 0; {again}")
+    near = ROUNDING * float(D.max(initial=0.0))
+    own, odd = np.diagonal(D) > near, np.abs(D - D.T) > near
+    if own.any():
+        i = int(own.argmax())
+        raise ValueError(
+            f"samples.obsp[{slot!r}] has {D[i, i]:.4g} from sample {str(samples.obs_names[i])!r} to itself, which must "
+            f"be 0; {again}"
+        )
+    if odd.any():
+        i, j = np.argwhere(odd)[0]
+        there, back = str(samples.obs_names[i]), str(samples.obs_names[j])
+        raise ValueError(
+            f"samples.obsp[{slot!r}] has {D[i, j]:.4g} from sample {there!r} to {back!r} and {D[j, i]:.4g} back, which "
+            f"must be equal; {again}"
+        )
     return D

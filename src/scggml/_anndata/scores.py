@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.held_out import has_held_out, read_held_out
-from scggml._anndata.keys import Keys
+from scggml._anndata.held_out import has_held_out, read_held_out_cells
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, read_cells
 
@@ -18,15 +17,12 @@ def read_scores(
     The score is the weighted mean of the coordinates of the cells; held out (None: where there are metrics without some
     donors) under the metric that has not seen the donor.
     """
-    keys = Keys(stored.key)
     if held_out is None:
         held_out = has_held_out(adata, stored)
-    if held_out:
-        read_held_out(adata, stored)  # what is missing or belongs to another metric is named here
-    slot = keys.held_out_cells if held_out else keys.cells
+    everything = read_held_out_cells(adata, stored) if held_out else read_cells(adata, stored)
     selection = stored.reading.select(adata, quiet=True)
     target = stored.reading.target(selection)
-    cells = read_cells(adata, stored, slot)[selection.rows, component - 1]
+    cells = everything[selection.rows, component - 1]
     scores = np.add.reduceat(cells * selection.weights, selection.offsets[:-1])
     labels = target.values if target.kind == "numbers" else target.classes[target.codes].astype(object)
     out = pd.DataFrame(

@@ -16,7 +16,7 @@ from scggml._anndata.features import check_width, pick, read_features
 from scggml._anndata.forms import OPTIONS, Entry
 from scggml._anndata.genes import Component, pick_components
 from scggml._anndata.graph import diffusion, pseudotime
-from scggml._anndata.held_out import read_held_out
+from scggml._anndata.held_out import read_held_out, read_held_out_cells
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, read_cells, read_metric, stored_keys
@@ -108,11 +108,10 @@ def source_of_scores(samples: AnnData, adata: AnnData, key: str, component: Comp
     (number,) = pick_components(adata, stored, [component], "no component")
     selection = _of_samples(stored.reading.select(adata, quiet=True), samples.obs_names)
     seen = stored.seen(selection.names)
-    slot = Keys(key).cells
     if seen == "training":
-        read_held_out(adata, stored)  # the message names what to call
-        seen, slot = "held out", Keys(key).held_out_cells
-    cells = read_cells(adata, stored, slot)[:, number - 1]
+        seen, cells = "held out", read_held_out_cells(adata, stored)[:, number - 1]
+    else:
+        cells = read_cells(adata, stored)[:, number - 1]
 
     def of_cells(part: Selection) -> Floats:
         out: Floats = np.add.reduceat(cells[part.rows] * part.weights, part.offsets[:-1])

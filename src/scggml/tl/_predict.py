@@ -10,6 +10,7 @@ from anndata import AnnData
 
 from scggml._anndata.features import find_basis
 from scggml._anndata.keys import PREDICTION
+from scggml._anndata.loadings import warn_of_axes
 from scggml._anndata.messages import check_adata, choices, logged, warn
 from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._anndata.reading import Reading, Stored, reread, seed_of
@@ -119,7 +120,8 @@ def predict(
     Warns
     -----
     UserWarning
-        Samples that are unlike any reference sample; their predictions mean little.
+        Samples that are unlike any reference sample; their predictions mean little. New cells with a PCA whose loadings
+        are missing and that is not what their genes give.
 
     Examples
     --------
@@ -154,6 +156,7 @@ def predict(
     reading_of_new = _reading_of_new(stored, sample_key)
     selection_of_new = _select_new(reading_of_new, adata, target)
     stored.locate(adata)
+    warn_of_axes(adata, reference, stored)
     groups = reading.groups(selection)
     n_splits = min(n_splits, len(np.unique(groups)))  # the default must not fail where there are fewer donors
     # One seed, several streams: 0 draws cells, 1 summaries, 2 is for learning, and 3 for folds, here as in other

@@ -6,8 +6,9 @@ import numpy as np
 from anndata import AnnData
 
 from scggml._anndata.features import has_rep, pick, read_features
+from scggml._anndata.genes import all_loadings, has_loadings
 from scggml._anndata.keys import Keys
-from scggml._anndata.loadings import gene_loadings, match_loadings
+from scggml._anndata.loadings import gene_loadings, match_loadings, warn_of_axes
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.metric import (
     StoredMetric,
@@ -64,7 +65,8 @@ def project(
     Warns
     -----
     UserWarning
-        Several genes of one name, which get no loadings.
+        Several genes of one name, which get no loadings; new cells with a PCA whose loadings are missing and that is
+        not what their genes give.
 
     Examples
     --------
@@ -96,8 +98,10 @@ def project(
                 "it out."
             )
         embedded = stored.embed(adata, selection)
+        warn_of_axes(adata, reference, stored)
     keys = Keys(key)
-    loadings = match_loadings(adata, reference, keys)
+    known = all_loadings(reference, stored) if has_loadings(reference, stored) else None
+    loadings = None if known is None else match_loadings(adata, reference, known)
     adata = adata.copy() if copy else adata
     write_metric(adata, keys, entry=deepcopy(read_metric_entry(reference, key)), embedded=embedded, loadings=loadings)
     return adata if copy else None
