@@ -9,7 +9,7 @@ from _cells import MATRICES
 from anndata import AnnData
 
 from scggml._anndata import copies as _copies
-from scggml._anndata.copies import check_copies
+from scggml._anndata.copies import check_copies, check_new
 from scggml._anndata.features import read_features
 from scggml._anndata.selection import select
 
@@ -58,6 +58,41 @@ def test_samples_of_one_donor_may_be_copies():
 
 def test_cells_that_many_samples_have_are_no_sign_of_a_copy():
     assert not refused(make(0.0, empty=15))
+
+
+@pytest.mark.parametrize("times", [2, 3, 5])
+def test_copies_under_several_names_are_found(times):
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(60, 4))] * times)
+    obs = pd.DataFrame({"sample": [f"{'abc'[i % 60 // 20]}{i // 60}" for i in range(len(X))]})
+    obs.index = [f"cell{i}" for i in range(len(X))]
+    with pytest.raises(ValueError, match="Samples 'a0' and 'a1' share 20 cells"):
+        check(AnnData(X, obs=obs), groups=range(3 * times))
+
+
+@pytest.mark.parametrize("n_values", [2, 3, 5])
+def test_cells_of_few_values_are_no_copies(n_values):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        shares = rng.dirichlet(np.ones(n_values**4), 8)
+        grid = np.stack(np.meshgrid(*[np.arange(n_values)] * 4), axis=-1).reshape(-1, 4)
+        X = np.concatenate([grid[rng.choice(len(grid), 40, p=share)] for share in shares]).astype(np.float32)
+        obs = pd.DataFrame({"sample": np.repeat(list("abcdefgh"), 40)}, index=[f"cell{i}" for i in range(320)])
+        assert not refused(AnnData(X, obs=obs), groups=range(8))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_new_samples_that_are_those_of_the_reference_are_named(dtype):
+    known = make(0.0)
+    new = ad.concat({"n": make(0.0, seed=1)[:20], "o": known[20:40]}, index_unique="-")
+    new.obs["sample"] = np.repeat(["n", "o"], 20)
+    new.X = new.X.astype(dtype)
+    chosen = [select(adata, "sample", rng=np.random.default_rng(0)) for adata in (new, known)]
+    given = chosen[0], read_features(new), chosen[1], read_features(known)
+    with pytest.raises(ValueError, match=r"1 of 2 samples of adata are samples of the reference: 'o' shares 20 .* 'b'"):
+        check_new(*given)
+    fresh = new[:20].copy()
+    check_new(select(fresh, "sample", rng=np.random.default_rng(0)), read_features(fresh), *given[2:])
 
 
 def test_all_cells_are_looked_at_whichever_are_drawn():

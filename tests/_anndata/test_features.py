@@ -8,8 +8,7 @@ import pytest
 from _cells import GENES, MATRICES, assert_same, make_adata, read
 from scipy import sparse
 
-from scggml._anndata.features import has_rep, largest_whole, pick, read_features, warn_of_scales
-from scggml._core.cohort import from_clouds
+from scggml._anndata.features import has_rep, pick, read_features
 
 
 @pytest.fixture
@@ -358,49 +357,22 @@ def test_features_of_three_axes_are_refused_with_their_slot(adata):
     fault(adata, ValueError, r"adata\.obsm\['cube'\]", use_rep="cube")
 
 
-# Scales
+# Masks that have names
 
 
-def of_scales(*scales):
-    """A table of features with these standard deviations, and its one sample."""
-    points = np.random.default_rng(0).normal(size=(500, len(scales)))
-    points = (points - points.mean(axis=0)) / points.std(axis=0) * scales
-    adata = ad.AnnData(points, var=pd.DataFrame(index=[f"g{i}" for i in range(len(scales))]))
-    return read_features(adata), from_clouds([points])
+def test_a_mask_with_names_goes_by_them(adata):
+    names = adata.var_names
+    flags = pd.Series([True, False, True], index=names)
+    for given in (flags, flags[::-1], flags.astype("boolean")[::-1], pd.Series(flags.to_numpy())):
+        assert read_features(adata, mask_var=given).names.tolist() == [names[0], names[2]]
 
 
-def test_a_feature_on_another_scale_is_named_with_its_own():
-    message = (
-        r"1 of the 5 features of adata\.X have a standard deviation more than 100 times that of the median feature "
-        r"\(1\): 'g3' \(101\)\. Distances are then mostly theirs; scale the features \(sc\.pp\.scale\)"
-    )
-    with pytest.warns(UserWarning, match=message) as caught:
-        warn_of_scales(*of_scales(1, 1, 2, 101, 0.01))
-    (ours,) = [one for one in caught if "standard deviation" in str(one.message)]  # anndata may have something to say
-    assert ours.filename == __file__
+def test_a_mask_with_other_names_is_refused(adata):
+    for index in (["g0", "g1", "other"], ["g0", "g0", "g1"]):
+        message = r"mask_var is a Series of 3 flags by other names than adata\.var_names \(3 genes, .*\.reindex\("
+        fault(adata, ValueError, message, mask_var=pd.Series([True, False, True], index=index))
 
 
-@pytest.mark.parametrize("scales", [(1, 1, 99), (1, 99, 1e-3), (0, 0, 1), (1, 500), (0, 1, 500, 0), (3,)], ids=str)
-def test_features_of_like_scales_are_not_told_of(scales):
-    warn_of_scales(*of_scales(*scales))  # a warning would be an error
-
-
-def test_a_long_list_of_large_features_is_cut():
-    with pytest.warns(UserWarning, match=r"7 of the 17 .*'g14' \(1e\+03\), \.\.\.\. Distances") as caught:
-        warn_of_scales(*of_scales(*[1.0] * 10, *[1000.0] * 7))
-    assert "g15" not in str(caught[0].message)
-
-
-@pytest.mark.parametrize(
-    ("values", "largest"),
-    [
-        ([[0, 3], [1, 12]], 12.0),
-        ([[0, 1], [1, 0]], 1.0),
-        ([[0, 3], [1, 12.5]], np.nan),
-        ([[0, -1], [1, 12]], np.nan),
-        ([[np.nan, 1.0]], np.nan),
-        (np.empty((0, 2)), np.nan),
-    ],
-)
-def test_whole_numbers_are_known_by_their_largest(values, largest):
-    np.testing.assert_equal(largest_whole(np.asarray(values, dtype=np.float64)), largest)
+def test_a_masked_mask_is_refused(adata):
+    mask = np.ma.masked_array([True, True, False], mask=[True, False, False])
+    fault(adata, TypeError, r"mask_var is a masked array, .* fill it with \.filled\(False\)", mask_var=mask)

@@ -5,7 +5,6 @@ from anndata import AnnData
 from scipy import sparse
 
 import scggml as sg
-from scggml._anndata.preprocess import scale_of
 
 
 @pytest.fixture
@@ -60,39 +59,6 @@ def test_what_is_no_count_is_not_normalized():
     np.testing.assert_allclose(first, (X[:15] - mean) / std, atol=1e-5)
     np.testing.assert_allclose(second, (X[15:] - mean) / std, atol=1e-5)
     np.testing.assert_array_equal(training.X, X[:15])  # the given cells stay as they are
-
-
-@pytest.mark.parametrize(
-    ("values", "truth"),
-    [
-        ([[0.0, 3.0]], "counts"),
-        ([[7, 1]], "counts"),
-        ([[0.0, 0.5]], "log"),
-        ([[0.0, 0.5, 19.9]], "log"),
-        ([[0.0, 0.5, 20.1]], "linear"),
-        ([[-1.0, 2.0]], "scaled"),
-        ([[-0.5, 200.0]], "scaled"),
-    ],
-)
-@pytest.mark.parametrize("kind", [np.array, sparse.csr_matrix])
-def test_the_scale_of_genes_is_recognized(values, truth, kind):
-    assert scale_of(kind(np.array(values, dtype=np.float32))) == truth
-
-
-def test_one_value_that_is_not_whole_is_seen_wherever_it_is():
-    X = np.random.default_rng(0).poisson(2.0, (300, 50)).astype(np.float32)
-    X[-1, -1] = 2.5
-    assert scale_of(X) == "log"
-
-
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
-def test_scaling_without_centering_is_recognized_by_its_variances(counts, kind):
-    adata = counts[0].copy()
-    sc.pp.normalize_total(adata, target_sum=1e4)
-    sc.pp.log1p(adata)
-    assert scale_of(kind(adata.X.toarray() if sparse.issparse(adata.X) else adata.X)) == "log"
-    sc.pp.scale(adata, zero_center=False)
-    assert scale_of(kind(adata.X.toarray() if sparse.issparse(adata.X) else adata.X)) == "scaled"
 
 
 def features(counts, change, step):

@@ -923,3 +923,20 @@ def test_folds_split_the_cells_of_each_sample_and_keep_their_weights():
                 original = np.array([whole[row] for row in part.rows[start:stop]])
                 np.testing.assert_allclose(part.weights[start:stop], original / original.sum())
     assert set(found[0][1].rows).isdisjoint(found[1][1].rows)
+
+
+@pytest.mark.parametrize("kind", ["datetime64[s]", "timedelta64[s]"])
+def test_dates_are_no_weights(adata, kind):
+    adata.obs["when"] = pd.Series(np.arange(1, adata.n_obs + 1).astype(kind), index=adata.obs_names)
+    with pytest.raises(
+        ValueError, match=r"adata\.obs\['when'\] \(weights_key\) does not hold numbers, but .*start\) / unit"
+    ):
+        chosen(adata, weights_key="when")
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e308])
+def test_the_scale_of_weights_does_not_matter(adata, scale):
+    adata.obs["weight"] = np.linspace(0.5, 1.0, adata.n_obs)
+    truth = chosen(adata, weights_key="weight").weights
+    adata.obs["weight"] *= scale
+    np.testing.assert_allclose(chosen(adata, weights_key="weight").weights, truth, rtol=1e-12)

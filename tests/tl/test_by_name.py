@@ -300,3 +300,14 @@ def test_features_are_recognized_beside_covariates():
     assert sg.tl.distances(adata, **QUIET).n_obs == 12
     sc.pp.scale(adata)
     fails(FOLLOW["distances"], adata, message=r"adata\.X is no longer what adata\.obsm\['X_ggml'\] was computed from")
+
+
+@pytest.mark.filterwarnings("ignore:Variable names are not unique")
+def test_genes_of_one_name_are_not_told_apart_by_their_place():
+    names = ["G0", "G0", *(f"G{i}" for i in range(2, 16))]
+    reference, query = make(names=names), make(1, names=names)
+    sg.tl.ggml(reference, "sample", "label", n_comps=2, shrinkage=0.3, n_jobs=1, **QUIET)
+    sg.tl.distances(reference, **QUIET)  # those that were learned on are where they were
+    message = r"adata\.var_names has several features named 'G0', so it is ambiguous which one is meant"
+    for place in (np.arange(16), np.r_[1, 0, 2:16], np.arange(16)[::-1]):
+        fails(sg.tl.project, query[:, place].copy(), reference, message=message)

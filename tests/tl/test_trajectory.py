@@ -287,3 +287,10 @@ def test_kidneys_are_ordered_at_least_as_well_as_by_their_first_principal_compon
     first = np.linalg.svd(means, full_matrices=False)[0][:, 0]
     by_pca = abs(spearmanr(first, levels(samples)).statistic)
     assert samples.uns[FOUND]["association"] >= by_pca + 0.1
+
+
+def test_a_cell_type_without_a_name_is_refused(samples, cells):
+    cells = cells.copy()
+    cells.obs["cell_type"] = cells.obs["cell_type"].astype(str).replace({"type0": ""})
+    with pytest.raises(ValueError, match=r"adata\.obs\['cell_type'\] .* type is an empty text, .* name it"):
+        sg.tl.trajectory(samples, cells, cell_type_key="cell_type", **QUIET)

@@ -10,10 +10,11 @@ import numpy as np
 from anndata import AnnData
 from tqdm.auto import tqdm
 
+from scggml._anndata.copies import check_copies
 from scggml._anndata.expression import Expression, deviations, read_expression, read_sums
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric
-from scggml._anndata.reading import Reading, read_target
+from scggml._anndata.reading import Reading
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Integers, Names
 from scggml._core.explain.patterns import Changes, Contrast, Moves, changes, contrasts_of, moves
@@ -82,10 +83,11 @@ def read_changes(
     """Solve the plans of a metric and multiply the expression of the cells with what moves along them."""
     reading = stored.reading
     selection = reading.select(adata, quiet=True)
-    target = read_target(reading, selection)
+    target = stored.target(selection)
     ends = _checked(contrast, target, reading.label_key)
     types = None if cell_type_key is None else selection.categories(cell_type_key, "cell_type_key")
     design = reading.design(selection)
+    check_copies(selection, stored.locate(adata), design["groups"])
     expression = read_expression(adata, stored, layer)
 
     cells = labelled(stored.cohort(selection, n_jobs=n_jobs, progress=progress), target)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.stats import norm
 
 from scggml._anndata.features import ROWS, Features
 from scggml._anndata.selection import Selection
@@ -24,40 +25,96 @@ CACHED = 2**18
 COPIED = 0.5
 """Share of equal cells from which on a sample counts as a copy."""
 
+LEVEL = 1e-3
+"""Probability, over all pairs, of as many equal cells where more than two samples have them."""
+
 
 def check_copies(selection: Selection, features: Features, groups: Integers) -> None:
     """Raise if samples of different donors share half of their cells.
 
     All cells are looked at, whichever are drawn later. `groups` (P,) holds the donor of each sample.
     """
+    copied, shared = _copied(*_held(selection, features), selection.n_samples)
+    copied &= groups[:, None] != groups[None, :]
+    if not copied.any():
+        return
+    first, second = np.argwhere(copied)[0]
+    a, b = (str(name) for name in selection.names[[first, second]])
+    raise ValueError(
+        f"Samples {a!r} and {b!r} share {int(shared[first, second])} cells but count as different donors, "
+        "so that a held-out one would be recognized by its copy. Leave one out, or pass a groups_key under "
+        "which both belong to one donor."
+    )
+
+
+def check_new(new: Selection, features: Features, known: Selection, known_features: Features) -> None:
+    """Raise if new samples share half of their cells with a sample that the metric was learned on."""
+    # in single precision, whichever the two files have
+    own, theirs = _held(new, features, np.float32), _held(known, known_features, np.float32)
+    P = known.n_samples
+    sample = np.concatenate([theirs[0], P + own[0]])
+    found, counts = _copied(sample, np.concatenate([theirs[1], own[1]]), P + new.n_samples)
+    copied, shared = found[:P, P:], counts[:P, P:]
+    there = np.flatnonzero(copied.any(axis=0))
+    if len(there):
+        j = there[0]
+        i = int((shared[:, j] * copied[:, j]).argmax())
+        raise ValueError(
+            f"{len(there)} of {new.n_samples} samples of adata are samples of the reference: {str(new.names[j])!r} "
+            f"shares {int(shared[i, j])} cells with {str(known.names[i])!r}, so that it would be its own neighbor and "
+            "be given its own label. Leave them out; sg.tl.cross_validate tells how samples of the reference are "
+            "predicted by metrics that have not seen them."
+        )
+
+
+def _copied(sample: Integers, mark: Bits, n_samples: int) -> tuple[NDArray[np.bool_], Integers]:
+    """Return (P, P) whether two samples are copies, and how many cells they share; `mark` are the cells of samples."""
+    _, codes, owners = np.unique(mark, return_inverse=True, return_counts=True)
+    owners = owners[codes]
+    shared = _shared(sample, codes, n_samples)
+    sizes = np.bincount(sample, minlength=n_samples)
+    few = np.minimum(sizes[:, None], sizes[None, :])
+    # Two that alone have the same cells are copies. What more samples have may be common by nature, such as few values.
+    two = owners == 2
+    alone = _shared(sample[two], codes[two], n_samples)
+    chance = (owners - 1) / max(n_samples - 1, 1)  # that another sample has the cell, too
+    expected = np.bincount(sample, chance, n_samples)
+    spread = np.sqrt(np.bincount(sample, chance * (1 - chance), n_samples))
+    bound = expected + norm.isf(LEVEL / max(1, n_samples * (n_samples - 1) // 2)) * spread
+    unlikely = shared > np.where(sizes[:, None] <= sizes[None, :], bound[:, None], bound[None, :])
+    return (alone > COPIED * few) | ((shared > COPIED * few) & unlikely), shared
+
+
+def _shared(sample: Integers, codes: Integers, n_samples: int) -> Integers:
+    """Return (P, P) how many different cells two samples share, 0 with themselves."""
+    shape = (n_samples, int(codes.max(initial=0)) + 1)
+    held = sparse.csr_array((np.ones(len(codes), dtype=np.int64), (sample, codes)), shape=shape)
+    shared: Integers = (held @ held.T).toarray()
+    np.fill_diagonal(shared, 0)
+    return shared
+
+
+def _held(selection: Selection, features: Features, dtype: Any = None) -> tuple[Integers, Bits]:
+    """Return samples and the marks of their cells, each pair once."""
     inside = selection.owner >= 0
-    marks = _marks(features, selection.adata.n_obs)
-    table = pd.DataFrame({"mark": marks[inside], "sample": selection.owner[inside]})
-    sizes = np.bincount(table["sample"], minlength=selection.n_samples)
-    owners = table.drop_duplicates().groupby("mark")["sample"].agg(["size", "min", "max"])
-    # what more than two samples have, such as empty cells, is no sign of a copy
-    shared = owners[owners["size"] == 2].groupby(["min", "max"]).size().reset_index(name="count")
-    for first, second, count in zip(shared["min"], shared["max"], shared["count"], strict=True):
-        if count > COPIED * min(sizes[first], sizes[second]) and groups[first] != groups[second]:
-            names = selection.names[[first, second]]
-            raise ValueError(
-                f"Samples {str(names[0])!r} and {str(names[1])!r} share {count} cells but count as different donors, "
-                "so that a held-out one would be recognized by its copy. Leave one out, or pass a groups_key under "
-                "which both belong to one donor."
-            )
+    marks = _marks(features, selection.adata.n_obs, dtype)
+    found = pd.DataFrame({"sample": selection.owner[inside], "mark": marks[inside]}).drop_duplicates()
+    return found["sample"].to_numpy(), found["mark"].to_numpy()
 
 
-def _marks(features: Features, n_cells: int) -> Bits:
+def _marks(features: Features, n_cells: int, dtype: Any = None) -> Bits:
     """Return (n_cells,) a number for each cell; two have the same if all bytes of the features that are used are equal.
 
-    (With 64 bits, different cells have the same number once in 10 billion cohorts of 60,000 cells.)
+    (With 64 bits, different cells have the same number once in 10 billion cohorts of 60,000 cells.) With a `dtype`
+    values are compared in this precision.
     """
     d = features.matrix.shape[1] if features.columns is None else len(features.columns)
     factors = np.random.default_rng(0).integers(2**63, size=d, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     marks = np.empty(n_cells, dtype=np.uint64)
     for start in range(0, n_cells, ROWS):
         rows = np.arange(start, min(start + ROWS, n_cells))
-        marks[rows] = _marks_of(features.block(rows), factors)
+        block = features.block(rows)
+        marks[rows] = _marks_of(block if dtype is None else block.astype(dtype), factors)
     return marks
 
 

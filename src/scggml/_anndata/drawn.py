@@ -8,14 +8,14 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from scggml._anndata.coordinates import read_cells, read_held_out_cells
 from scggml._anndata.covariates import belongs_to_others, record_of
 from scggml._anndata.features import find_basis
 from scggml._anndata.forms import OPTIONS, Entry, check_entry, check_form
 from scggml._anndata.graph import GRAPHED
-from scggml._anndata.held_out import read_held_out_cells
 from scggml._anndata.keys import MDS, MDS_RECORD, N_CELLS, NEIGHBORS, PREDICTION, Keys, distance_keys
 from scggml._anndata.messages import choices
-from scggml._anndata.metric import StoredMetric, read_cells, read_derived, read_metric
+from scggml._anndata.metric import StoredMetric, read_derived, read_metric
 from scggml._anndata.ranking import SPREAD, read_stability
 from scggml._anndata.results import find_result
 from scggml._anndata.samples import size_columns

@@ -12,15 +12,14 @@ from scggml._anndata.copies import check_copies
 from scggml._anndata.features import (
     Features,
     check_varied,
-    largest_whole,
     not_finite,
     raise_faults,
     varies,
-    warn_of_counts,
 )
 from scggml._anndata.metric import needs_everything
 from scggml._anndata.preprocess import Preprocess, Step
 from scggml._anndata.reading import Reading
+from scggml._anndata.scales import look_at, warn_of_scale
 from scggml._anndata.selection import Selection
 from scggml._anndata.subject import Design, Known, Subject
 from scggml._core.checks import as_real, usable
@@ -155,7 +154,7 @@ def read_evaluation(subject: Subject, design: Design) -> Evaluation:
     elif step is None:
         cells.X = np.ascontiguousarray(cells.X.toarray() if sparse.issparse(cells.X) else cells.X, dtype=features.dtype)
         if reading.use_rep in (None, "X"):
-            warn_of_counts(features.slot, largest_whole(cells.X))
+            warn_of_scale(features.slot, look_at(cells.X))
     return Evaluation(
         **design.known(),
         cells=cells,

@@ -16,20 +16,17 @@ from scggml._anndata.features import (
     Fault,
     Features,
     is_lazy,
-    largest_whole,
     not_finite,
     raise_faults,
     read_features,
 )
 from scggml._anndata.lazy import on_samples
 from scggml._anndata.metric import StoredMetric
+from scggml._anndata.scales import look, warn_of_corrected
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Floats, Integers
 from scggml._core.explain.patterns import ROUNDING
 from scggml._core.threads import n_threads, one_blas_thread, stream_in_threads
-
-FIRST = 32
-"""Cells by which raw counts are recognized."""
 
 DEPTH = 10_000.0
 """Counts per cell that raw counts are brought to."""
@@ -44,7 +41,8 @@ class Expression:
     features
         The matrix; its features are genes, or those of a metric whose AnnData has no expression.
     counts
-        Whether it holds raw counts, which are brought to 10,000 per cell and to log(1 + x) where they are read.
+        Whether it holds counts, raw or corrected, which are brought to 10,000 per cell and to log(1 + x) where they are
+        read.
     of_genes
         Whether the features are the genes of `.var`.
     """
@@ -72,10 +70,12 @@ def read_expression(adata: AnnData, stored: StoredMetric, layer: str | None = No
 
 
 def genes_of(adata: AnnData, layer: str | None = None) -> Expression:
-    """Find the expression of all genes in a layer or `.X`. Whole numbers in the first cells are raw counts."""
+    """Find the expression of all genes in a layer or `.X`; some cells tell whether they are counts."""
     features = rows_at_hand(read_features(adata, layer=layer))
-    first = features.rows(np.arange(min(FIRST, len(features.cells))))
-    return Expression(features, counts=largest_whole(first) > 1)
+    found = look(features)
+    if found.scale == "corrected":
+        warn_of_corrected(features.slot, found)
+    return Expression(features, counts=found.countable)
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _means(block: Any, weights: Floats) -> tuple[Floats, Floats]:
 
 def log_normalized(block: Any) -> Any:
     """Return log(1 + x) of counts that are brought to 10,000 per cell; cells without counts stay empty."""
-    totals = np.asarray(block.sum(axis=1), dtype=np.float64).reshape(-1)
+    totals = np.asarray(block.sum(axis=1, dtype=np.float64)).reshape(-1)  # half precision ends at 65,504
     scale = np.divide(DEPTH, totals, out=np.zeros(len(totals)), where=totals > 0)
     if not sparse.issparse(block):
         return np.log1p(np.asarray(block, dtype=np.float64) * scale[:, None])

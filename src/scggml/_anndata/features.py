@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from scggml._anndata.columns import as_flags, as_matrix
-from scggml._anndata.messages import check_adata, choices, warn
+from scggml._anndata.messages import check_adata, choices
 from scggml._core.checks import LARGEST, usable
-from scggml._core.cohort import Cohort, Integers, Names, Points
-from scggml._core.learn.spectrum import variances
+from scggml._core.cohort import Integers, Names, Points
 
 ROWS = 4096
 """Cells that are read at a time where the order of the samples does not matter."""
@@ -22,10 +21,7 @@ ROWS = 4096
 AUTO = "auto"
 HIGHLY_VARIABLE = "highly_variable"
 
-UNLIKE = 100.0
-"""Ratio to the median scale of the features from which on the scale of one is warned of."""
-
-Mask = str | NDArray[np.bool_] | None
+Mask = str | NDArray[np.bool_] | pd.Series | None
 
 
 class Fault(NamedTuple):
@@ -230,8 +226,13 @@ def _columns(adata: AnnData, mask_var: Mask) -> Integers | None:
     if isinstance(mask_var, str):
         mask, slot = _flags_of(adata, mask_var)
     else:
-        nullable = getattr(mask_var, "dtype", None) == "boolean"
-        mask, slot = as_flags(pd.Series(mask_var)) if nullable else np.asarray(mask_var), "mask_var"
+        if np.ma.isMaskedArray(mask_var):
+            raise TypeError(
+                "mask_var is a masked array, whose masked values would be taken for flags; fill it with .filled(False)."
+            )
+        given = _by_gene(adata, mask_var) if isinstance(mask_var, pd.Series) else mask_var
+        nullable = getattr(given, "dtype", None) == "boolean"
+        mask, slot = as_flags(pd.Series(given)) if nullable else np.asarray(given), "mask_var"
     if mask.dtype != np.bool_ or mask.shape != (adata.n_vars,):
         raise ValueError(
             f"{slot} has dtype {mask.dtype} and shape {mask.shape}; a boolean for each of the "
@@ -243,6 +244,21 @@ def _columns(adata: AnnData, mask_var: Mask) -> Integers | None:
             + (INSTEAD if isinstance(mask_var, str) and mask_var == AUTO else "")
         )
     return np.flatnonzero(mask)
+
+
+def _by_gene(adata: AnnData, mask: pd.Series) -> pd.Series:
+    """Return a mask in the order of the genes; one with no names of its own is taken as it is."""
+    names = adata.var_names
+    if mask.index.equals(names) or mask.index.equals(pd.RangeIndex(len(mask))):
+        return mask
+    if names.is_unique and mask.index.is_unique and len(mask) == len(names) and names.isin(mask.index).all():
+        return mask.reindex(names)
+    missing = names[~names.isin(mask.index)]
+    raise ValueError(
+        f"mask_var is a Series of {len(mask)} flags by other names than adata.var_names ({len(names)} genes, of which "
+        f"it lacks {choices(missing)}); pass one flag for each gene, such as mask_var.reindex(adata.var_names, "
+        "fill_value=False), or its values alone."
+    )
 
 
 INSTEAD = ' mask_var="auto" took this column by itself; pass mask_var=None for all genes, or a mask.'
@@ -341,13 +357,6 @@ def check_varied(X: Any, slot: str) -> None:
         )
 
 
-def largest_whole(block: Points) -> float:
-    """Return the largest value if all are whole numbers of at least 0, else NaN."""
-    if block.size == 0 or not ((block >= 0) & (block == np.rint(block))).all():
-        return np.nan
-    return float(block.max())
-
-
 def raise_faults(features: Features, faults: list[Fault]) -> None:
     """Raise if there are values that are not finite, with their number and the first place."""
     if not faults:
@@ -360,36 +369,3 @@ def raise_faults(features: Features, faults: list[Fault]) -> None:
         f"{str(features.cells[row])!r}, feature {str(features.names[column])!r}. Leave such cells or features "
         "out, or impute them."
     )
-
-
-def whole_genes(features: Features, cohort: Cohort) -> float:
-    """Return the largest value of genes that are whole numbers throughout; NaN if they are not, or are no genes."""
-    return np.nan if cohort.origin is None or features.slot.startswith("adata.obsm") else cohort.origin.whole
-
-
-def warn_of_counts(slot: str, whole: float) -> None:
-    """Warn of genes with whole numbers throughout, up to `whole`: the depth of sequencing would rule the distances."""
-    if whole > 1:  # 0 and 1 alone are no counts; NaN is no whole number
-        warn(
-            f"{slot} looks like raw counts (whole numbers up to {whole:g}): distances then follow the depth "
-            "of sequencing. Prepare the genes first: sc.pp.normalize_total(adata); sc.pp.log1p(adata); "
-            'sc.pp.pca(adata); then pass use_rep="X_pca".'
-        )
-
-
-def warn_of_scales(features: Features, cohort: Cohort) -> None:
-    """Warn of features whose standard deviation is more than a hundred times that of the median feature."""
-    scales = np.sqrt(variances(cohort))
-    varying = scales[scales > 0]
-    if len(varying) < 3:
-        return
-    typical = float(np.median(varying))
-    large = np.flatnonzero(scales > UNLIKE * typical)
-    if len(large):
-        shown = ", ".join(f"{str(features.names[g])!r} ({scales[g]:.3g})" for g in large[:5])
-        shown += ", ..." if len(large) > 5 else ""
-        warn(
-            f"{len(large)} of the {len(scales)} features of {features.slot} have a standard deviation more than "
-            f"{UNLIKE:.0f} times that of the median feature ({typical:.3g}): {shown}. Distances are then mostly "
-            "theirs; scale the features (sc.pp.scale) unless that is meant."
-        )

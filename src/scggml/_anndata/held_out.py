@@ -11,8 +11,7 @@ from tqdm.auto import tqdm
 from scggml._anndata.forms import Entry
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
-from scggml._anndata.metric import StoredMetric, belongs, check_derived, read_coordinates
-from scggml._anndata.origin import check_cells
+from scggml._anndata.metric import StoredMetric, belongs, check_derived
 from scggml._anndata.parts import embed_cells
 from scggml._anndata.results import find_result, write_obsm, write_result
 from scggml._anndata.selection import Selection
@@ -188,17 +187,3 @@ def read_held_out(adata: AnnData, stored: StoredMetric) -> HeldOut:
     )
     names = np.array([str(name) for name in entry["samples"]])
     return HeldOut(stored, names, fits)
-
-
-def read_held_out_cells(adata: AnnData, stored: StoredMetric) -> Floats:
-    """Return (n_obs, k) cells as `tl.cross_fit` stored them, if some of them are where its metrics put them."""
-    held_out, slot = read_held_out(adata, stored), Keys(stored.key).held_out_cells
-    cells = read_coordinates(adata, stored, slot, "cross_fit")
-    if not stored.has_features(adata):
-        return cells
-    features, everyone = stored.locate(adata), stored.reading.of_everyone().select(adata, quiet=True)
-    fold = np.append(held_out.folds(everyone), -1)[everyone.owner]
-    for number, components in enumerate(held_out.fits.single()[0]):
-        owner = np.where(fold == number, everyone.owner, -1)
-        check_cells(features, cells, components, f"adata.obsm[{slot!r}]", owner)
-    return cells

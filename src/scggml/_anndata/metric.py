@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from scggml._anndata.copies import check_copies
 from scggml._anndata.features import (
     Features,
     check_width,
@@ -17,6 +18,7 @@ from scggml._anndata.features import (
 )
 from scggml._anndata.forms import CHECKSUMS, Entry, Form, check_entry, sealed
 from scggml._anndata.keys import Keys
+from scggml._anndata.labels import label_texts, warn_of_new_labels
 from scggml._anndata.messages import check_adata, choices
 from scggml._anndata.origin import FORM as ORIGIN
 from scggml._anndata.origin import check_cells, check_loadings
@@ -40,10 +42,12 @@ RECORD = {
     "features": Entry("text", ("features",)),
     "fingerprint": Entry("text"),
     "samples": Entry("text", ("samples",), optional=True),
+    "labels": Entry("text", ("samples",), optional=True),
     "class_means": Entry("numbers", ("components", "classes"), missing=True, optional=True),
     "oriented_to": Entry("text", ("components",), optional=True),
     "learned_share": Entry("numbers", ("components",), optional=True),
     "shrinkage": Entry("numbers", optional=True),
+    "scale": Entry("text", optional=True),
     "stop": Entry("text", optional=True),
     "converged": Entry("flags", optional=True),
     "refined": Entry("whole numbers", optional=True),
@@ -132,7 +136,9 @@ class StoredMetric:
         reading = self.reading
         found = read_features(adata, use_rep=reading.use_rep, layer=reading.layer, mask_var=None)
         check_width(found, len(self.features), f"metric {self.key!r} was learned on")
-        if not np.array_equal(found.names, self.features):
+        # equal names that occur twice may be the other way around in cells of others
+        twice = len(np.unique(self.features)) < len(self.features) and not self._embedded(adata)
+        if twice or not np.array_equal(found.names, self.features):
             found = pick(found, self.features, f"features that the metric {self.key!r} was learned on")
         if not again and self._embedded(adata):
             owner = None
@@ -196,14 +202,22 @@ class StoredMetric:
         What is wrong with arguments, `.obs` or the names of features raises here.
         """
         selection = self.reading.select(adata, quiet=True)
-        target = read_target(self.reading, selection)
+        target = self.target(selection)
         self.reading.design(selection)
         self.locate(adata)
         return selection, target
 
+    def target(self, selection: Selection) -> Target:
+        """Return the labels of samples; warn of those that have others than when the metric was learned."""
+        target = read_target(self.reading, selection)
+        if self.record["reading"].get("label_key") == self.reading.label_key:
+            warn_of_new_labels(target, selection.names, self.record, str(self.reading.label_key), self.key)
+        return target
+
     def samples(self, selection: Selection, *, n_jobs: int | None = 1, progress: bool = False) -> Samples:
-        """Read the samples that the metric was learned from, as they were read then."""
+        """Read the samples that the metric was learned from, as they were read then; copies of a sample raise."""
         features, everything = self.locate(selection.adata), needs_everything(self.learner)
+        check_copies(selection, features, self.reading.groups(selection))
         return self.reading.samples(selection, features, everything=everything, n_jobs=n_jobs, progress=progress)
 
 
@@ -352,7 +366,15 @@ def _as_bytes(value: Any) -> bytes:
 
 
 def metric_entry(
-    found: Fit, features: Features, learner: Learner, reading: Reading, samples: Names, *, origin: Any = None
+    found: Fit,
+    features: Features,
+    learner: Learner,
+    reading: Reading,
+    samples: Names,
+    *,
+    target: Target,
+    origin: Any = None,
+    scale: str | None = None,
 ) -> dict[str, Any]:
     """Return the content of `.uns`, of plain values that h5ad and zarr can hold (so no None)."""
     settled = learner.settled(found)
@@ -370,6 +392,7 @@ def metric_entry(
         "singular_values": found.singular_values,
         "features": features.names.astype(object),
         "samples": samples.astype(object),
+        "labels": np.array(label_texts(target), dtype=object),
         "class_means": found.class_means,
         "oriented_to": np.array(found.oriented_to, dtype=object),
         "history": dict(found.history),
@@ -384,6 +407,8 @@ def metric_entry(
     }
     if origin is not None:
         entry["origin"] = origin
+    if scale is not None:
+        entry["scale"] = scale
     if found.adjustment is not None:
         entry["adjustment"] = {"slopes": found.adjustment.slopes, "center": found.adjustment.center}
     if found.margin is not None and found.reg is not None:
@@ -408,42 +433,20 @@ def write_metric(
     adata: AnnData, keys: Keys, *, entry: Mapping[str, Any], embedded: Floats, loadings: Floats | None
 ) -> None:
     """Write a metric into `.uns`, the embedded cells into `.obsm` and the gene loadings, if any, into `.varm`."""
+    before = adata.uns.get(keys.metric)
+    same = isinstance(before, Mapping) and str(before.get("fingerprint")) == str(entry.get("fingerprint"))
     write_uns(adata, keys.metric, dict(entry))
     write_obsm(adata, keys.cells, embedded)
     write_varm(adata, keys.loadings, loadings)
-    write_varm(adata, keys.patterns, None)  # of the metric that was there
-    drop_obsm(adata, keys.held_out_cells)
+    if not same:  # what was found with the metric that was there
+        write_varm(adata, keys.patterns, None)
+        drop_obsm(adata, keys.held_out_cells)
 
 
 def read_metric_entry(adata: AnnData, key: str) -> Mapping[str, Any]:
     """Return what `.uns` holds of a metric, as it is."""
     entry: Mapping[str, Any] = adata.uns[Keys(key).metric]
     return entry
-
-
-def read_cells(adata: AnnData, stored: StoredMetric) -> Floats:
-    """Return (n_obs, k), the cells in the learned space as they are stored, if they are where the metric puts them."""
-    found = read_coordinates(adata, stored, Keys(stored.key).cells, "project")
-    if stored.has_features(adata):
-        stored.locate(adata)  # looks at some of the cells
-    return found
-
-
-def read_coordinates(adata: AnnData, stored: StoredMetric, slot: str, made_by: str) -> Floats:
-    """Return (n_obs, k) coordinates of the cells, NaN for those of no sample; `made_by` is a function of `tl`."""
-    k = len(stored.components)
-    if slot not in adata.obsm:
-        raise KeyError(
-            f"No {slot!r} in adata.obsm, which holds {choices(adata.obsm)}. Call sg.tl.{made_by} or sg.tl.ggml again."
-        )
-    found = adata.obsm[slot]
-    fits = np.shape(found) == (adata.n_obs, k) and np.issubdtype(np.asarray(found).dtype, np.number)
-    if not fits or np.isinf(found).any():
-        raise ValueError(
-            f"adata.obsm[{slot!r}] has shape {np.shape(found)}, or values that are no finite numbers; the metric "
-            f"{stored.key!r} has {k} components. Call sg.tl.{made_by} or sg.tl.ggml again."
-        )
-    return np.asarray(found, dtype=np.float64)
 
 
 def belongs(entry: Mapping[str, Any], stored: StoredMetric) -> bool:

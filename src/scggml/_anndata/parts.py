@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scggml._anndata.disk import blocks, rows_at_hand
-from scggml._anndata.features import ROWS, Fault, Features, dense, is_lazy, largest_whole, not_finite, raise_faults
+from scggml._anndata.features import ROWS, Fault, Features, dense, is_lazy, not_finite, raise_faults
 from scggml._anndata.lazy import on_chunks, on_samples
 from scggml._core.cohort import Floats, Integers, Points
 from scggml._core.threads import n_threads, one_blas_thread, stream_in_threads
@@ -17,9 +17,6 @@ from scggml._core.transport.products import project
 
 DENSE = 2**31
 """Bytes of dense rows, in double precision, that threads hold at a time."""
-
-FIRST = 16
-"""Cells of each sample by which raw counts are recognized."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +48,12 @@ class Part:
         (d,) mean features of the cells.
     faults
         Values that are not finite.
-    whole
-        Largest value of the first cells where all of these are whole numbers of at least 0, else NaN.
     """
 
     points: Points
     weights: Floats
     profile: Floats
     faults: list[Fault]
-    whole: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +87,7 @@ class Recipe:
         points = found if self.components is None else project(found, self.components)
         if self.summary is not None and not faults:
             points, weights = self.summary.summarize(points, weights, seed)
-        return Part(points, weights, profile, faults, largest_whole(found[:FIRST]))
+        return Part(points, weights, profile, faults)
 
 
 def read_parts(features: Features, samples: Sequence[Cells], recipe: Recipe, n_jobs: int | None) -> Generator[Part]:

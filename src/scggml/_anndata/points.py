@@ -9,9 +9,9 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
+from scggml._anndata.copies import check_copies
 from scggml._anndata.expression import Expression, averaged, read_expression, spread_of
 from scggml._anndata.metric import StoredMetric, needs_everything
-from scggml._anndata.reading import read_target
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Integers, Names
 from scggml._core.explain.points import points_of_cells
@@ -66,11 +66,15 @@ def read_points(
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> ExpressedPoints:
-    """Read the samples that a metric was learned from, the median one with at most about `n_points` points."""
+    """Read the samples that a metric was learned from, the median one with at most about `n_points` points.
+
+    Copies of a sample under another donor raise.
+    """
     reading = stored.reading
     selection = reading.select(adata, quiet=True)
-    target = read_target(reading, selection)
+    target = stored.target(selection)
     features = stored.locate(adata)
+    check_copies(selection, features, reading.groups(selection))
     if isinstance(reading.summary, Coreset):
         n_points = min(n_points, reading.summary.n_points)
     many = bool(np.median(selection.sizes) > n_points)

@@ -8,32 +8,14 @@ import numpy as np
 import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
-from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from scggml._anndata.messages import warn
+from scggml._anndata.scales import PANEL, Scale, look_at, scale_of, warn_of_corrected
 from scggml._core.checks import check_flag, check_whole
 from scggml._core.cohort import Points
 
-Scale = Literal["counts", "linear", "log", "scaled"]
-"""Whole numbers; other numbers that are too large for logarithms; logarithms; values brought to one variance."""
-
 Step = Callable[[AnnData, AnnData], tuple[Points, Points]]
 """Takes training and held-out cells, returns the features of both; only the former may be fitted to."""
-
-PEEK = 10_000
-"""Values that are inspected to distinguish counts from other data."""
-
-HIGHEST_LOG = 20.0
-"""No logarithm of expression is larger: that of 1e6 counts is 20 to base 2."""
-
-PANEL = 100
-"""Features from which on large values are those of genes; fewer may be measures of any kind, each in its own unit."""
-
-UNIT = (2 / 3, 3 / 2)
-"""Within these are the variances of four fifths of the genes where each was brought to 1, even among few cells."""
-
-FEW = 20
-"""Genes from which on their variances tell that they were scaled."""
 
 CLIP = 10.0
 """Standard deviations beyond which scaled values are cut, as is usual with scanpy."""
@@ -100,6 +82,13 @@ class Preprocess:
         """Take the steps that each cell takes by itself, on a copy; cells that do not suit the steps raise."""
         adata = adata.copy()
         scale = scale_of(adata.X)
+        if self.normalize == "auto" and scale == "corrected":
+            warn_of_corrected("The matrix of genes", look_at(adata.X))
+        if self.normalize is True and scale == "corrected":
+            raise ValueError(
+                f"Preprocess(normalize=True): the genes have values from {adata.X.min():g} to {adata.X.max():g}, and "
+                "negative ones have no logarithm. Set them to 0, such as adata.X = np.clip(adata.X, 0, None)."
+            )
         if self.normalize is True and scale == "scaled":
             raise ValueError(
                 "Preprocess(normalize=True): the genes have negative values or variances of 1, so they are scaled and "
@@ -113,7 +102,7 @@ class Preprocess:
             sc.pp.log1p(adata)
         elif self._chooses(adata):
             self._check_logs(adata, scale)
-            if scale == "scaled":
+            if scale in ("scaled", "corrected"):
                 warn(
                     f"The genes are scaled (negative values or variances of 1), and highly variable ones cannot be "
                     f"chosen by such values: all {adata.n_vars} are kept. Pass the layer that holds counts or "
@@ -136,7 +125,7 @@ class Preprocess:
         """Return the features (n_cells, d) of both, computed from cells that went through `prepare`."""
         genes = np.ones(training.n_vars, dtype=bool)
         scale = scale_of(training.X) if self._chooses(training) else "scaled"
-        if scale != "scaled":
+        if scale not in ("scaled", "corrected"):
             self._check_logs(training, scale)
             found = sc.pp.highly_variable_genes(training, n_top_genes=self.n_top_genes, flavor="seurat", inplace=False)
             genes = found["highly_variable"].to_numpy()
@@ -151,33 +140,6 @@ class Preprocess:
         sc.pp.pca(first, n_comps=self.n_comps, random_state=0, key_added=PCA)
         axes = first.varm[PCA].astype(np.float32)
         return first.obsm[PCA].astype(np.float32), (second.X - centre) @ axes
-
-
-def scale_of(X: Any) -> Scale:
-    """Return on which scale genes are: counts, other numbers that were not logged, logarithms, or scaled values."""
-    values = X.data if sparse.issparse(X) else np.asarray(X).ravel()
-    if values.size == 0 or not (values < 0).any():
-        if values.size and is_whole(values[:PEEK]) and is_whole(values):
-            return "counts"
-        if values.size and values.max() > HIGHEST_LOG:
-            return "linear"
-        return "scaled" if _has_unit_variances(X) else "log"
-    return "scaled"
-
-
-def is_whole(values: Any) -> bool:
-    """Return whether all values are whole numbers."""
-    return bool((values == np.rint(values)).all())
-
-
-def _has_unit_variances(X: Any) -> bool:
-    """Return whether the variances of genes are alike and 1, as after scaling without centering."""
-    spread = mean_variance_axis(sparse.csr_matrix(X), axis=0)[1] if sparse.issparse(X) else np.asarray(X).var(axis=0)
-    varying = spread[spread > 0]
-    if len(varying) < FEW:
-        return False
-    low, high = np.quantile(varying, [0.1, 0.9])
-    return bool(UNIT[0] <= low and high <= UNIT[1])
 
 
 def dense(matrix: Any) -> Points:

@@ -76,6 +76,7 @@ class Reading:
             if key is not None and key == self.label_key:
                 raise ValueError(f"{name} and label_key are both {key!r}; nothing could be learned about the label.")
         object.__setattr__(self, "reference_class", _as_name(self.reference_class))
+        as_summary(self.summary, np.ones(1), 1)  # raises unless it is known
         if self.label_key in self.covariate_keys:
             raise ValueError(f"covariate_keys holds the label_key {self.label_key!r}, whose effect is to be learned.")
 

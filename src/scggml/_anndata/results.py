@@ -124,6 +124,13 @@ def read_entry(
         )
     again = f"call sg.tl.{made_by}(adata, sample_key, label_key, key_added={key!r}) again."
     check_unchanged(entry, f"adata.uns[{key!r}]", again)
+    of = entry.get("of", {})
+    now = adata.uns.get(str(of.get("key")))
+    if isinstance(now, Mapping) and "fingerprint" in now and str(now["fingerprint"]) != str(of["fingerprint"]):
+        raise ValueError(
+            f"adata.uns[{key!r}] is of another metric than adata.uns[{str(of['key'])!r}] is now; call sg.tl.{made_by}"
+            f"(adata, key={str(of['key'])!r}, key_added={key!r}) again."
+        )
     if form is not None:
         check_form(entry, f"adata.uns[{key!r}]", again, form, **sizes)
     return entry

@@ -8,11 +8,12 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from scggml._anndata.expression import FIRST, genes_of, read_means
-from scggml._anndata.features import dense, largest_whole
+from scggml._anndata.expression import genes_of, read_means
+from scggml._anndata.features import Features
 from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, FRACTION, N_CELLS, Keys, apart, distance_keys
 from scggml._anndata.messages import check_adata, choices
 from scggml._anndata.results import write_obsp, write_uns
+from scggml._anndata.scales import look
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
 
@@ -96,9 +97,12 @@ def _depth(selection: Selection) -> Floats | None:
     else:
         matrix = next((adata.layers[name] for name in ("counts", "raw_counts") if name in adata.layers), adata.X)
         in_memory = isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
-        if not in_memory or not largest_whole(dense(matrix[:FIRST], np.float64)) > 1:
+        if not in_memory:
             return None
-        totals = np.asarray(matrix.sum(axis=1), dtype=np.float64).reshape(-1)[rows]
+        found = look(Features(matrix, "", adata.var_names.to_numpy(), None, adata.obs_names))
+        if found.scale != "counts" or not found.high > 1:
+            return None
+        totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).reshape(-1)[rows]
     first = totals[0]  # a constant stays one
     return first + np.add.reduceat((totals - first) * selection.weights, selection.offsets[:-1])
 

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.held_out import has_held_out, read_held_out_cells
+from scggml._anndata.coordinates import read_cells, read_held_out_cells
+from scggml._anndata.held_out import has_held_out
 from scggml._anndata.messages import choices
-from scggml._anndata.metric import StoredMetric, read_cells
+from scggml._anndata.metric import StoredMetric
 
 
 def read_scores(

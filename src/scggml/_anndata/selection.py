@@ -235,14 +235,12 @@ class Selection:
         profiles = np.empty((self.n_samples, len(features.names)))
         offsets = np.zeros(self.n_samples + 1, dtype=np.int64)
         faults: list[Fault] = []
-        whole: list[float] = []
         hidden = progress is None or summary is None or self.n_samples == 1
         bar = tqdm(total=self.n_samples, desc=progress, unit="sample", disable=hidden, leave=False)
         parts = read_parts(features, self._samples(summary, rng), Recipe(features.dtype, components, summary), n_jobs)
         with bar, closing(parts):
             for p, part in enumerate(parts):
                 faults += part.faults
-                whole.append(part.whole)
                 profiles[p] = part.profile
                 start, stop = offsets[p], offsets[p] + min(len(part.points), most[p])
                 points[start:stop], weights[start:stop] = part.points[: most[p]], part.weights[: most[p]]
@@ -257,7 +255,7 @@ class Selection:
             np.zeros(self.n_samples, dtype=np.int64),
             self.names,
             np.array(["unknown"]),
-            Origin(profiles, sizes, float(np.max(whole))),  # NaN if that of any sample is
+            Origin(profiles, sizes),
         )
 
 
@@ -299,10 +297,11 @@ def select(
     chosen = [_draw(members[p], n_cells, rng) for p in kept]
     parts = []
     for p, rows in zip(kept, chosen, strict=True):
-        total = weights[rows].sum()
-        if total <= 0:
+        largest = weights[rows].max()
+        if largest <= 0:
             raise ValueError(f"The weights of sample {str(names[p])!r} in adata.obs[{weights_key!r}] sum to 0.")
-        parts.append(weights[rows] / total)
+        own = weights[rows] / largest  # their sum would overflow
+        parts.append(own / own.sum())
     place = np.full(len(names), -1, dtype=np.int64)
     place[kept] = np.arange(len(kept))
     return Selection(
@@ -350,10 +349,15 @@ def _cell_weights(adata: AnnData, weights_key: str | None) -> Floats:
         return np.ones(adata.n_obs)
     column = find_column(adata, weights_key, "weights_key")
     text = pd.api.types.is_object_dtype(column) and column.map(type).isin([str, bool]).any()
-    if text or pd.api.types.is_complex_dtype(column):
+    # The numbers by which dates are kept are none of the user's.
+    dates = pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column)
+    if text or dates or pd.api.types.is_complex_dtype(column):
+        number = (
+            f"(adata.obs[{weights_key!r}] - start) / unit" if dates else f"pd.to_numeric(adata.obs[{weights_key!r}])"
+        )
         raise ValueError(
             f"adata.obs[{weights_key!r}] (weights_key) does not hold numbers, but dtype {column.dtype}; "
-            f"convert it first, such as pd.to_numeric(adata.obs[{weights_key!r}])."
+            f"convert it first, such as {number}."
         )
     try:
         weights = column.to_numpy(dtype=np.float64)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from scggml._anndata.confounding import check_confounding
 from scggml._anndata.features import (
     PCA_LOADINGS,
     Features,
@@ -61,6 +62,10 @@ class Subject:
             return self
         step = Preprocess(normalize=False, n_top_genes=None, scale=False, n_comps=len(self.features.names))
         return replace(self, features=genes, step=step, seen=None)
+
+    def mark(self) -> dict[str, Any]:
+        """Return the stored metric that is evaluated and its fingerprint, as an entry; nothing without one."""
+        return {} if self.stored is None else {"of": {"key": self.stored.key, "fingerprint": self.stored.fingerprint}}
 
     def named(self, key: str) -> tuple[str, Learner]:
         """Return the learner with the name that tables give it."""
@@ -128,6 +133,7 @@ def read_design(
         strata = np.zeros(selection.n_samples, dtype=np.int64) if batch is None else batch
     target = reading.target(selection)
     subject.learner.check(target)
+    check_confounding(reading, selection, target)
     return Design(
         selection=selection,
         target=target,

@@ -10,16 +10,17 @@ import pandas as pd
 from anndata import AnnData
 from tqdm.auto import tqdm
 
+from scggml._anndata.coordinates import read_cells, read_held_out_cells
 from scggml._anndata.covariates import belongs_to_others, origin_of, record_of
 from scggml._anndata.expression import Expression, genes_of, read_expression, read_sums
 from scggml._anndata.features import check_width, pick, read_features
 from scggml._anndata.forms import OPTIONS, Entry
 from scggml._anndata.genes import Component, pick_components
 from scggml._anndata.graph import diffusion, pseudotime
-from scggml._anndata.held_out import read_held_out, read_held_out_cells
+from scggml._anndata.held_out import read_held_out
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import choices
-from scggml._anndata.metric import StoredMetric, read_cells, read_metric, stored_keys
+from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
 from scggml._anndata.reading import Reading
 from scggml._anndata.results import drop_obsm, find_result, write_obs, write_obsm, write_result
 from scggml._anndata.selection import Selection

@@ -18,19 +18,14 @@ BLOCK = 2**22
 
 @dataclass(frozen=True)
 class Origin:
-    """Cells that the samples were made from: their mean features (P, d), their number (P,), and what they look like.
-
-    Where the first cells of all samples have whole numbers of at least 0 throughout, `whole` is the largest of these,
-    else NaN.
-    """
+    """Cells that the samples were made from: their mean features (P, d) and their number (P,)."""
 
     profiles: Floats
     counts: Integers
-    whole: float = np.nan
 
     def take(self, samples: Integers) -> "Origin":
         """Return the same of the given samples only."""
-        return Origin(self.profiles[samples], self.counts[samples], self.whole)
+        return Origin(self.profiles[samples], self.counts[samples])
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ownership import check_results
-from scggml._anndata.reading import STORED, Stored, read_target, reread, seed_of
+from scggml._anndata.reading import STORED, Stored, reread, seed_of
 from scggml._anndata.results import write_cells, write_result
 from scggml._anndata.tested import Gate
 from scggml._core.checks import check_whole
@@ -190,7 +190,7 @@ def attribute(
     check_results(adata, key, *written, copy=copy)
     selection = reading.select(adata)
     reading = reading.settled(selection, len(stored.components))
-    target = read_target(reading, selection)
+    target = replace(stored, reading=reading).target(selection)
     if target.kind == "numbers":
         raise ValueError(
             f"label_key={reading.label_key!r} holds numbers, so that there are no classes whose gap cells could add "

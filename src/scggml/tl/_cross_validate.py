@@ -240,7 +240,7 @@ def cross_validate(
         confidence=CONFIDENCE,
     )
     adata = adata.copy() if copy else adata
-    write_result(adata, key_added, entry(evaluation, results, arguments))
+    write_result(adata, key_added, entry(evaluation, results, arguments) | subject.mark())
     return adata if copy else None
 
 

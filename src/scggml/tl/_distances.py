@@ -7,7 +7,7 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.features import AUTO, Features, Mask, find_basis, read_features, warn_of_counts, whole_genes
+from scggml._anndata.features import AUTO, Features, Mask, find_basis, read_features
 from scggml._anndata.forms import sealed
 from scggml._anndata.held_out import read_held_out
 from scggml._anndata.keys import Keys
@@ -15,6 +15,7 @@ from scggml._anndata.messages import check_adata, choices, columns, logged, tell
 from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
 from scggml._anndata.reading import STORED, Reading, Stored, reread, seed_of
 from scggml._anndata.samples import samples_adata, write_distances
+from scggml._anndata.scales import are_genes, look, warn_of_scale
 from scggml._anndata.selection import Selection
 from scggml._arguments import shown
 from scggml._core.threads import n_threads
@@ -187,7 +188,8 @@ def distances(
         rng_of_summary = np.random.default_rng([reading.seed, 1])
         bar = "coresets" if progress else None
         cohort = selection.read(features, summary=summary, rng=rng_of_summary, n_jobs=n_jobs, progress=bar)
-        warn_of_counts(features.slot, whole_genes(features, cohort))
+        if are_genes(features):
+            warn_of_scale(features.slot, look(features))
         cost = metric  # type: ignore[assignment]  # one of GROUND_COSTS
         names = features.names
     tell(f"    {name}: {cohort.n_samples} samples, {summary or 'all cells'}, {engine!r}")

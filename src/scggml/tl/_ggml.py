@@ -8,8 +8,9 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._anndata.confounding import check_confounding
 from scggml._anndata.disk import at_hand
-from scggml._anndata.features import Features, read_features, warn_of_counts, warn_of_scales, whole_genes
+from scggml._anndata.features import Features, read_features
 from scggml._anndata.influence import warn_of_outlying
 from scggml._anndata.keys import Keys
 from scggml._anndata.loadings import gene_loadings, warn_of_loadings
@@ -25,6 +26,7 @@ from scggml._anndata.origin import kept_loadings
 from scggml._anndata.ownership import check_metric_key
 from scggml._anndata.parts import check_finite, embed_cells
 from scggml._anndata.reading import Reading, read_target
+from scggml._anndata.scales import are_genes, look, warn_of_scale, warn_of_scales
 from scggml._anndata.selection import Selection
 from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_component_test
 from scggml._core.checks import LARGEST
@@ -165,7 +167,8 @@ def ggml(
 
     `.uns["ggml"]`
         dict: `components` (k, d) in canonical form (rows by falling singular value), `singular_values` (k,), `features`
-        (d,), `samples` (P,) that it was learned on; `class_means` (k, C), the mean of each class on each component (for
+        (d,), `samples` (P,) that it was learned on and their
+        `labels` (P,); `class_means` (k, C), the mean of each class on each component (for
         numbers (k, 2), slope and correlation), `oriented_to` (k,), the class at its positive end, and `learned_share`
         (k,), how much of it was learned rather than filled in by shrinkage; `stop` (why learning ended: `"closed
         form"`, `"converged"`, `"no active triplet"` or `"max_iter"`), `converged`, `history` (`eigenvalues` by
@@ -173,7 +176,8 @@ def ggml(
         and `choice` (settings tried, their scores, which were given up halfway, and why one was chosen); `learner` and
         `reading`, the arguments;
         `settled`, the learner with what was decided; `margin`, `reg` in units of W and `refined` (passes over all
-        cells) of gradient steps; `adjustment` with covariates; `origin`, loadings of a few genes by which another PCA
+        cells) of gradient steps; `adjustment` with covariates; `scale` of genes ("logarithms", "counts",
+        ...) by which new cells on another one are recognized; `origin`, loadings of a few genes by which another PCA
         is recognized; `fingerprint`, and `checksums` by which changes are noticed, as all results have them.
     `.obsm["X_ggml"]`
         (n_obs, k) float64, cells in the learned space; plot with `sc.pl.embedding(adata, basis="ggml")`.
@@ -254,13 +258,14 @@ def ggml(
     everyone = reading.of_everyone().select(adata) if reading.covariate_keys else selection
     reading.covariates(everyone)
     reading.design(selection)  # before any cell is read
+    check_confounding(reading, selection, target)
     _check_shape(learner, features, selection)
     near = at_hand(features)
     if n_cells is not None or min_cells != 1:
         check_finite(near, n_jobs)
     samples = reading.samples(selection, near, everything=needs_everything(learner), n_jobs=n_jobs, progress=progress)
     _check_rank(learner, samples.cohort, features.slot)
-    warn_of_counts(features.slot, whole_genes(features, samples.cohort))
+    scale = _scale(near)
     warn_of_scales(features, samples.cohort)
     warn_of_outlying(samples, target, selection)
 
@@ -286,7 +291,9 @@ def ggml(
             learner,
             reading,
             selection.names,
+            target=target,
             origin=kept_loadings(adata, use_rep, found.components.shape[1]),
+            scale=scale,
         ),
         embedded=embedded,
         loadings=loadings,
@@ -327,6 +334,15 @@ def _real_ones(
     learner = replace(learner, n_comps=k)
     found = learner.learn(samples, target, rng=reading.learning_rng(), **given)
     return learner, found, tested(found)
+
+
+def _scale(features: Features) -> str | None:
+    """Return the scale of genes in words, None of other features; warn of one that does not suit."""
+    if not are_genes(features):
+        return None
+    found = look(features)
+    warn_of_scale(features.slot, found)
+    return found.kind
 
 
 def _check_shape(learner: Learner, features: Features, selection: Selection) -> None:

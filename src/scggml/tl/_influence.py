@@ -11,7 +11,6 @@ from scggml._anndata.messages import check_adata, logged, tell
 from scggml._anndata.metric import read_metric
 from scggml._anndata.ownership import check_results
 from scggml._anndata.points import read_points
-from scggml._anndata.reading import read_target
 from scggml._anndata.results import params
 from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Floats, Integers, Names
@@ -128,7 +127,7 @@ def influence(
     generator = np.random.default_rng(seed)
     selection = stored.reading.select(adata, quiet=True)
     donors, names = read_donors(stored.reading, selection)
-    check_donors(read_target(stored.reading, selection), donors, names, FEWEST)
+    check_donors(stored.target(selection), donors, names, FEWEST)
     points = read_points(adata, stored, POINTS, rng=generator, n_jobs=n_jobs, progress=progress)
     samples, target = points.samples, points.target
     refit = points.refit(stored, rng=generator, n_jobs=n_jobs)

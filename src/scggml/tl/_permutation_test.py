@@ -225,7 +225,7 @@ def permutation_test(
         ),
     }
     adata = adata.copy() if copy else adata
-    write_result(adata, key_added, found)
+    write_result(adata, key_added, found | subject.mark())
     return adata if copy else None
 
 

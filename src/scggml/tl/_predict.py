@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scggml._anndata.copies import check_new
 from scggml._anndata.features import find_basis
 from scggml._anndata.keys import PREDICTION
 from scggml._anndata.loadings import warn_of_axes
@@ -16,6 +17,7 @@ from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._anndata.reading import Reading, Stored, reread, seed_of
 from scggml._anndata.results import params, write_obs, write_obsm, write_result
 from scggml._anndata.samples import constant_columns, samples_adata
+from scggml._anndata.scales import warn_of_other_scale
 from scggml._anndata.selection import Selection
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort, Floats, Integers
@@ -157,12 +159,14 @@ def predict(
     selection_of_new = _select_new(reading_of_new, adata, target)
     stored.locate(adata)
     warn_of_axes(adata, reference, stored)
+    warn_of_other_scale(stored.locate(adata), stored.record.get("scale"), key)
     groups = reading.groups(selection)
     n_splits = min(n_splits, len(np.unique(groups)))  # the default must not fail where there are fewer donors
     # One seed, several streams: 0 draws cells, 1 summaries, 2 is for learning, and 3 for folds, here as in other
     # evaluations. Taking fewer cells then changes no fold.
     generator = np.random.default_rng([stored.reading.seed, 3])
     folds = make_folds(target, groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
+    check_new(selection_of_new, stored.locate(adata), selection, stored.locate(reference))
     known, names = stored.samples(selection, **how), selection.names
     new, out = _read_new(stored, reading_of_new, selection_of_new, **how)
     # Euclidean plans know no label, so all folds may share them. The samples come before any adjustment: effects of

@@ -18,6 +18,7 @@ from scggml._anndata.metric import (
 )
 from scggml._anndata.ownership import check_metric_key
 from scggml._anndata.parts import embed_cells
+from scggml._anndata.scales import warn_of_other_scale
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Floats
 from scggml._docs import documented
@@ -99,6 +100,7 @@ def project(
             )
         embedded = stored.embed(adata, selection)
         warn_of_axes(adata, reference, stored)
+        warn_of_other_scale(stored.locate(adata, again=True), stored.record.get("scale"), key)
     keys = Keys(key)
     known = all_loadings(reference, stored) if has_loadings(reference, stored) else None
     loadings = None if known is None else match_loadings(adata, reference, known)

@@ -201,7 +201,12 @@ def trajectory(
                 "their cells."
             )
     if cell_type_key is not None and selection is not None:
-        selection.categories(cell_type_key, "cell_type_key")  # what is missing is named before any work
+        _, types = selection.categories(cell_type_key, "cell_type_key")  # what is missing is named before any work
+        if "" in types:
+            raise ValueError(
+                f"adata.obs[{cell_type_key!r}] (cell_type_key) has cells whose type is an empty text, which no file "
+                'would keep as a column; name it, such as "unknown", or leave these cells out.'
+            )
     if number is None:
         D = read_distances(samples, key)
         begin = _begin(samples, root, D, study, n_neighbors=n_neighbors, seed=seed)

@@ -202,7 +202,7 @@ def tune(
     found["choices"] = _choices(results["tuned"], setting_name(best), inner)
     found["best"] = params(**best)
     adata = adata.copy() if copy else adata
-    write_result(adata, key_added, found)
+    write_result(adata, key_added, found | subject.mark())
     return adata if copy else None
 
 

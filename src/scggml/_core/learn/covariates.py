@@ -51,17 +51,42 @@ def estimate(samples: Samples, target: Target) -> Adjustment:
     return regress(mean_profiles(samples.cohort).astype(np.float64), samples.covariates, target)
 
 
+def left_within(covariates: Floats, target: Target) -> Floats:
+    """Return (q,) share of the variance of each covariate that its classes (or numbers) leave; 1 of a constant one."""
+    numbers, constant = _standardized(covariates)
+    found: Floats = np.where(constant, 1.0, (_beyond(target, numbers) ** 2).mean(axis=0))
+    return np.where(found > ROUNDING, found, 0.0)
+
+
+def free_samples(covariates: Floats, target: Target) -> int:
+    """Return how many samples are left when each class (or number) and each covariate has taken one."""
+    numbers, _ = _standardized(covariates)
+    strengths = np.linalg.svd(_beyond(target, numbers), compute_uv=False)
+    used = int((strengths > ROUNDING * np.sqrt(len(numbers))).sum())
+    return len(numbers) - int(np.linalg.matrix_rank(target.design)) - used
+
+
+def _standardized(covariates: Floats) -> tuple[Floats, np.ndarray]:
+    """Return covariates with mean 0 and variance 1, and which are constant (0 throughout)."""
+    scale = covariates.std(axis=0)
+    constant = scale <= ROUNDING * np.abs(covariates).max(axis=0)
+    return (covariates - covariates.mean(axis=0)) / np.where(constant, np.inf, scale), constant
+
+
+def _beyond(target: Target, values: Floats) -> Floats:
+    """Return what classes (or numbers) do not explain of the values (P, m) of samples."""
+    fixed = target.design
+    out: Floats = values - fixed @ np.linalg.lstsq(fixed, values, rcond=None)[0]
+    return out
+
+
 def regress(means: Floats, covariates: Floats, target: Target) -> Adjustment:
     """Return the effects of covariates (P, q) on the means (P, d) of samples; see `estimate`."""
     center = covariates.mean(axis=0)
-    scale = covariates.std(axis=0)
-    constant = scale <= ROUNDING * np.abs(covariates).max(axis=0)
-    scale = np.where(constant, 1.0, scale)
-    numbers = np.where(constant, 0.0, (covariates - center) / scale)
-    fixed = target.design
+    numbers, constant = _standardized(covariates)
+    scale = np.where(constant, 1.0, covariates.std(axis=0))
     # Frisch and Waugh: what the fixed part explains of both sides is taken off first
-    rest = numbers - fixed @ np.linalg.lstsq(fixed, numbers, rcond=None)[0]
-    unexplained = means - fixed @ np.linalg.lstsq(fixed, means, rcond=None)[0]
+    rest, unexplained = _beyond(target, numbers), _beyond(target, means)
     # a share of the standardized covariates, not of what is left of them, which may be rounding alone
     left, strengths, right = np.linalg.svd(rest, full_matrices=False)
     used = strengths > ROUNDING * np.sqrt(len(means))

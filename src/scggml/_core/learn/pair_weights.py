@@ -85,9 +85,14 @@ def weigh_pairs(
     return PairWeights(pairs[used], within / max(within.sum(), tiny), between / max(between.sum(), tiny))
 
 
+def mixed_batches(target: Target, batch: Integers) -> bool:
+    """Return whether some batch holds samples with different labels: only such pairs show how labels differ."""
+    return any(len(np.unique(target.values[batch == code])) > 1 for code in np.unique(batch))
+
+
 def check_batches(target: Target, batch: Integers) -> None:
-    """Raise unless some batch holds samples with different labels: only such pairs show how labels differ."""
-    if not any(len(np.unique(target.values[batch == code])) > 1 for code in np.unique(batch)):
+    """Raise unless some batch holds samples with different labels."""
+    if not mixed_batches(target, batch):
         raise ConfoundedError
 
 
