@@ -17,6 +17,7 @@ import anndata as ad
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from _new import measured_again
 from _slots import assert_same, slots
 
 import scggml as sg
@@ -130,11 +131,11 @@ def given(cells, samples) -> Callable[[str], dict[str, Any]]:
             out["adata"] = cells.copy()
         if "reference" in parameters:
             out["reference"] = cells.copy()
-            out["adata"] = out["adata"][:, ::-1].copy()
+            out["adata"] = measured_again(cells[:, ::-1])
         if name == "pl.plan":
             out["plan"] = sg.tl.plan(cells, "class0_00", "class1_00")
         if name == "pl.predictions":
-            out["samples"] = sg.tl.predict(cells[:48].copy(), cells, n_splits=2, n_repeats=1, **QUIET)
+            out["samples"] = sg.tl.predict(measured_again(cells[:48]), cells, n_splits=2, n_repeats=1, **QUIET)
         return out
 
     return given

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from _new import measured_again
 from anndata import AnnData
 from matplotlib.text import Text
 
@@ -39,7 +40,7 @@ def everything() -> dict[str, AnnData]:
     sg.tl.covariates(samples, key=KEY, n_perm=19)
     sg.tl.trajectory(samples, key=KEY)
     plan = sg.tl.plan(cells, "s$_$0", "s$_$1", key=KEY)
-    new = sg.tl.predict(cells, cells, key=KEY, n_splits=2, n_repeats=1, **SERIAL)
+    new = sg.tl.predict(measured_again(cells), cells, key=KEY, n_splits=2, n_repeats=1, **SERIAL)
     return {"cells": cells, "samples": samples, "plan": plan, "new": new}
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from _new import measured_again
 from _slots import assert_same, slots
 from anndata import AnnData
 
@@ -217,7 +218,7 @@ TAKEN = ["prediction", "probability", "neighbors", "novelty", "unlike_reference"
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_predictions_do_not_replace_columns_of_the_user(adata, name):
-    new = adata.copy()
+    new = measured_again(adata)
     new.obs[name] = new.obs["label"].to_numpy()
     before = slots(new)
     message = rf"adata\.obs\['{name}'\] has one value in each sample.*Rename it: (adata\.obs = .*\))\."
@@ -230,7 +231,7 @@ def test_predictions_do_not_replace_columns_of_the_user(adata, name):
 
 
 def test_columns_that_differ_within_samples_are_in_nobodys_way(adata):
-    new = adata.copy()
+    new = measured_again(adata)
     new.obs["prediction"] = np.arange(new.n_obs)
     samples = sg.tl.predict(new, adata, n_splits=2, n_repeats=1, n_jobs=1, **HIDE)
     assert set(samples.obs["prediction"]) <= {"class0", "class1"}

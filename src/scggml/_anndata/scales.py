@@ -73,7 +73,7 @@ class Look:
             return "counts"
         if self.scale in ("linear", "corrected") and self.n_genes >= PANEL:
             return "values that were not logged"
-        return "centered values" if self.low < -CENTERED * self.high else "logarithms"
+        return "centered values" if self.low < 0 else "logarithms"
 
 
 def look(features: Features) -> Look:
@@ -193,7 +193,8 @@ def warn_of_other_scale(features: Features, learned_on: Any, key: str) -> None:
     if learned_on is None or not are_genes(features):
         return
     found = look(features)
-    if found.kind != str(learned_on):
+    near = found.low >= -CENTERED * found.high  # a few cells of the reference may have had no value below 0
+    if found.kind != str(learned_on) and not (found.kind == "centered values" and near):
         warn(
             f"{features.slot} holds {found.kind} (from {found.low:g} to {found.high:g}), and the metric {key!r} was "
             f"learned on {learned_on}: where it puts these cells means nothing. Bring the new cells to the scale of "
