@@ -363,3 +363,18 @@ def test_whatever_h5py_raises_at_a_damaged_file_it_is_downloaded_anew(served, ca
 
     monkeypatch.setattr("scggml.datasets._cached.h5py.File", File)
     assert fetch(served, "a.h5ad").read_bytes() == h5ad
+
+
+def test_without_any_temporary_folder_the_way_out_is_told(served, spare, monkeypatch):
+    def nowhere(prefix):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("scggml.datasets._download.tempfile.mkdtemp", nowhere)
+    with pytest.raises(OSError, match=r"a\.h5ad can be kept neither in .* nor elsewhere .*Set .* SCGGML_DATA"):
+        fetch(served, "a.h5ad")
+
+
+def test_a_cache_in_the_home_of_nobody_is_told(monkeypatch):
+    monkeypatch.setenv("SCGGML_DATA", "~nobody_of_that_name/data")
+    with pytest.raises(ValueError, match="SCGGML_DATA='~nobody_of_that_name/data': there is no such home folder"):
+        fetch("http://127.0.0.1:9/a.h5ad", "a.h5ad")

@@ -179,8 +179,11 @@ def _spare_folder() -> Path:
 
 def _instead(download: _Download, name: str, reason: OSError) -> Path:
     """Return the path of the file in the spare folder."""
-    path = _spare_folder() / name
     way_out = f"Set the environment variable SCGGML_DATA to a folder with room that can be written to ({reason})."
+    try:
+        path = _spare_folder() / name
+    except OSError as error:  # no temporary folder at all
+        raise OSError(f"{name} can be kept neither in {data_folder()} nor elsewhere ({error}). {way_out}") from error
     try:
         download.to(path)
     except _DiskError as error:

@@ -14,7 +14,7 @@ from scggml._anndata.ownership import check_results
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_choice, check_number, check_whole
 from scggml._docs import documented
-from scggml._web.place import data_folder
+from scggml._web.place import at_home, data_folder
 from scggml.ext._gost import Answer, read_answer
 from scggml.ext._query import read_question, unique, universe_of, write_answer
 from scggml.ext._service import Service
@@ -218,7 +218,7 @@ def gprofiler(
     method = f"g:Profiler {'ordered ' if ordered else ''}{significance_threshold_method}"
     answer = Answer([], "", "", [])
     if question.queries:
-        folder = data_folder() / "gprofiler" if cache_dir is None else Path(cache_dir).expanduser()
+        folder = data_folder() / "gprofiler" if cache_dir is None else at_home("cache_dir", cache_dir)
         largest = LARGEST * (len(question.queries) if all_results else 1)
         # clocks know numbers of Python alone, not those of numpy
         clock = float(timeout), int(attempts), float(wait), float(expires)
