@@ -55,6 +55,12 @@ def test_what_fits_passes(options):
         ({"key": ["ggml"]}, r"^key=\['ggml'\] is a list; pass a name such as 'ggml'\.$"),
         ({"label_key": 3}, r"^label_key=3 is a int; pass the name of a column of adata\.obs or None\.$"),
         ({"genes": "CD4"}, r"^genes='CD4' is one text; pass a list of names, such as \['CD4'\]\.$"),
+        (
+            {"genes": {"a"}},
+            r"^genes=\{'a'\} is a set, whose order is not the same .*; pass a list, such as sorted\(genes\)",
+        ),
+        ({"color": {"a"}}, r"^color=\{'a'\} is a set"),
+        ({"covariate_keys": frozenset("a")}, r"^covariate_keys=frozenset\(\{'a'\}\) is a frozenset"),
         ({"genes": b"CD4"}, "^genes=b'CD4' is a bytes; pass a list of names"),
         ({"background": [None, 3]}, "^background=None is a NoneType; pass a text in the list"),
         ({"genes": ["CD4", 3]}, "^genes=3 is a int; pass a text in the list"),

@@ -48,6 +48,7 @@ FLOORS = {
     "scggml._anndata.origin": 24,
     "scggml._anndata.results": 24,
     "scggml._anndata.ownership": 24,
+    "scggml._anndata.measured": 22,
     "scggml._anndata.loadings": 22,
     "scggml._anndata.metric": 25,
     "scggml._anndata.copies": 26,

@@ -33,6 +33,9 @@ PLACES = ("contrast", "dataset_id", "legend_loc")
 BY_FUNCTION = ("adata", "reference", "ax", "gene_sets", "method", "methods", "preprocess", "rng", "solver", "summary")
 """Parameters of which functions say themselves, whatever was passed, what they take."""
 
+UNORDERED = ("background", "sources")
+"""Parameters whose names may come in any order, such as that of a set, which changes from run to run."""
+
 USUAL = (NoneType, bool, Number, str, bytes, Collection)
 """Values of which a function says which numbers, or which words, it takes."""
 
@@ -80,9 +83,19 @@ def hold_to_signature(function: Held) -> Held:
         for name, value in given.items():
             if name in rules:
                 rules[name](name, value)
+            if isinstance(value, set | frozenset) and name not in UNORDERED and takes_list(form, name):
+                raise TypeError(
+                    f"{name}={shown(value)} is a {type(value).__name__}, whose order is not the same in each run; pass "
+                    f"a list, such as sorted({name})."
+                )
         return function(*args, **options)
 
     return cast("Held", run)
+
+
+def takes_list(form: inspect.Signature, name: str) -> bool:
+    """Return whether a parameter takes a list, whose order matters."""
+    return any(get_origin(kind) in LISTS for kind in _parts(form.parameters[name].annotation))
 
 
 def rule_for(name: str, annotation: Any) -> Rule | None:

@@ -68,3 +68,36 @@ def test_no_uuid(portal, wrong):
         datasets.cellxgene(wrong)
     assert repr(wrong) in str(error.value)
     assert portal.requests == []
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_damage_in_any_place_of_a_file_put_there_by_hand_names_it(portal, cache, h5ad, monkeypatch, backed):
+    monkeypatch.setattr(_cellxgene, "BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    cache.mkdir(exist_ok=True)
+    told = 0
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        content = bytearray(h5ad)
+        at = rng.integers(0, min(6000, len(content)) - 40)
+        content[at : at + 40] = rng.bytes(40)
+        (cache / f"{ANY}.h5ad").write_bytes(content)
+        try:
+            found = datasets.cellxgene(ANY, backed=backed)
+        except (ValueError, ConnectionError) as error:
+            assert f"{ANY}.h5ad" in str(error)  # noqa: PT017
+            assert "Delete it, and call again" in str(error) or "put it there as" in str(error)  # noqa: PT017
+            told += 1
+        else:
+            if backed:
+                found.file.close()
+    assert told > 10
+
+
+def test_a_file_that_is_too_large_for_memory_is_not_called_damaged(portal, monkeypatch):
+    def small(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("scggml.datasets._cached.ad.read_h5ad", small)
+    with pytest.raises(MemoryError):
+        datasets.cellxgene(ANY)

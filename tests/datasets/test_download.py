@@ -69,7 +69,7 @@ def test_garbage_under_the_name_of_a_file_without_hash_is_not_trusted(server, an
     with pytest.raises(ConnectionError, match=r"put it there as .*What is there now does not open as HDF5"):
         fetch("http://127.0.0.1:9/a.h5ad", "a.h5ad", attempts=1)
     assert fetch(server.set("/a.h5ad", answer(h5ad)), "a.h5ad").read_bytes() == h5ad
-    assert names(cache) == ["a.h5ad"]
+    assert names(cache) == ["a.h5ad", "a.h5ad.sha256"]
 
 
 def test_a_cached_file_with_a_wrong_hash_is_replaced(server, answer, cache):
@@ -185,7 +185,7 @@ def test_without_a_hash_the_file_has_to_open(server, answer, cache, h5ad, length
     cut = server.set("/cut.h5ad", answer(h5ad[:-100], length=length))
     with pytest.raises(ValueError, match=r"/cut.h5ad .*does not open as HDF5"):
         fetch(cut, "cut.h5ad")
-    assert names(cache) == ["data.h5ad"]
+    assert names(cache) == ["data.h5ad", "data.h5ad.sha256"]
 
 
 # Faults of the server
@@ -304,4 +304,77 @@ def test_a_download_that_was_killed_leaves_nothing_for_good(server, answer, cach
     (left,) = names(cache)
     assert left.startswith("a.h5ad.")
     assert fetch(url, "a.h5ad").read_bytes() == h5ad
-    assert names(cache) == ["a.h5ad"]
+    assert names(cache) == ["a.h5ad", "a.h5ad.sha256"]
+
+
+def flip(path, at):
+    """Change one byte of a file."""
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_a_download_that_was_damaged_since_is_noticed_and_replaced(server, answer, cache, h5ad):
+    url = server.set("/a.h5ad", answer(h5ad))
+    path = fetch(url, "a.h5ad")
+    assert (cache / "a.h5ad.sha256").read_text() == hashlib.sha256(h5ad).hexdigest()
+    flip(path, h5ad.index(b"\0\0\x80?"))  # a number, 1.0: the file opens as before
+    assert fetch(url, "a.h5ad").read_bytes() == h5ad
+    assert len(server.requests) == 2
+    assert fetch(url, "a.h5ad") == path
+    assert len(server.requests) == 2
+
+
+def test_offline_a_damaged_download_is_named_with_what_to_do(server, answer, cache, h5ad):
+    path = fetch(server.set("/a.h5ad", answer(h5ad)), "a.h5ad")
+    flip(path, len(h5ad) // 2)
+    with pytest.raises(ConnectionError, match=r"What is there now has another hash: .* delete a\.h5ad\.sha256"):
+        fetch("http://127.0.0.1:9/a.h5ad", "a.h5ad", wait=0)
+
+
+@pytest.mark.parametrize("note", [None, b"", b"garbage", b"\xff" * 64])
+def test_a_file_without_a_note_that_can_be_read_is_one_put_there_by_hand(cache, h5ad, note):
+    cache.mkdir(exist_ok=True)
+    (cache / "a.h5ad").write_bytes(h5ad)
+    if note is not None:
+        (cache / "a.h5ad.sha256").write_bytes(note)
+    assert fetch("http://127.0.0.1:9/a.h5ad", "a.h5ad") == cache / "a.h5ad"
+
+
+def test_a_note_that_cannot_be_written_loses_no_file(served, cache, monkeypatch):
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("scggml.datasets._cached.draft", full)
+    assert names(fetch(served, "a.h5ad").parent) == ["a.h5ad"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, OSError, ValueError])
+def test_whatever_h5py_raises_at_a_damaged_file_it_is_downloaded_anew(served, cache, h5ad, monkeypatch, error):
+    cache.mkdir(exist_ok=True)
+    (cache / "a.h5ad").write_bytes(b"damaged")
+    opened, real = [], h5py.File
+
+    def File(path, *args, **options):  # noqa: N802
+        opened.append(path)
+        if len(opened) == 1:
+            raise error("damaged")
+        return real(path, *args, **options)
+
+    monkeypatch.setattr("scggml.datasets._cached.h5py.File", File)
+    assert fetch(served, "a.h5ad").read_bytes() == h5ad
+
+
+def test_without_any_temporary_folder_the_way_out_is_told(served, spare, monkeypatch):
+    def nowhere(prefix):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("scggml.datasets._download.tempfile.mkdtemp", nowhere)
+    with pytest.raises(OSError, match=r"a\.h5ad can be kept neither in .* nor elsewhere .*Set .* SCGGML_DATA"):
+        fetch(served, "a.h5ad")
+
+
+def test_a_cache_in_the_home_of_nobody_is_told(monkeypatch):
+    monkeypatch.setenv("SCGGML_DATA", "~nobody_of_that_name/data")
+    with pytest.raises(ValueError, match="SCGGML_DATA='~nobody_of_that_name/data': there is no such home folder"):
+        fetch("http://127.0.0.1:9/a.h5ad", "a.h5ad")

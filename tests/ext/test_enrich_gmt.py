@@ -335,3 +335,19 @@ def test_real_gene_sets_agree_with_scipy_in_seconds(data_dir, cohort, gmt):
         assert len(p) >= 3
         np.testing.assert_allclose(part["p_value"], p, rtol=1e-9)
         np.testing.assert_allclose(part["p_adjusted"], false_discovery_control(p), rtol=1e-9)
+
+
+@pytest.mark.parametrize("first", ["G00", "G35"])
+def test_a_file_without_descriptions_is_told(adata, tmp_path, first):
+    path = tmp_path / "a.gmt"
+    path.write_text(f"A\t{first}\tG01\tG02\tG03\nB\tabout B\tG04\tG05\tG35\n")
+    with pytest.warns(
+        UserWarning, match=f"In 1 of 2 gene sets .* description, .* such as '{first}' in 'A'.*empty field"
+    ):
+        sg.ext.enrich_gmt(adata, path, min_size=1)
+
+
+def test_a_description_that_repeats_the_name_of_a_set_is_one(adata, tmp_path):
+    path = tmp_path / "a.gmt"
+    path.write_text("G00\tG00\tG01\tG02\tG03\n")
+    sg.ext.enrich_gmt(adata, path, min_size=1)

@@ -61,9 +61,16 @@ def test_categories_without_rows_are_no_sets():
     assert list(found(net)) == ["A", "B"]
 
 
-def test_weights_that_are_ignored_are_told():
-    with pytest.warns(UserWarning, match="each gene counts alike, whatever its weight"):
-        assert found(NET.assign(weight=[1.0, -1.0, 0.5, 1.0])) == {"A": ["G1", "G3"], "B": ["G2"]}
+@pytest.mark.parametrize("column", ["weight", "mor", "sign", "direction"])
+def test_weights_that_are_ignored_are_told(column):
+    with pytest.warns(UserWarning, match=f"each gene counts alike, whatever its weight.*drop the column '{column}'"):
+        assert found(NET.assign(**{column: [1.0, -1.0, 0.5, 1.0]})) == {"A": ["G1", "G3"], "B": ["G2"]}
+
+
+def test_signs_of_a_dict_that_are_ignored_are_told():
+    with pytest.warns(UserWarning, match="dict of dicts with weights below 0, .* each gene counts alike"):
+        assert found({"A": {"G1": 1, "G3": 1}, "B": {"G2": -1}}) == {"A": ["G1", "G3"], "B": ["G2"]}
+    assert found({"A": {"G1": 1, "G3": 1}}) == {"A": ["G1", "G3"]}
 
 
 @pytest.mark.parametrize(
@@ -102,6 +109,9 @@ def test_weights_that_are_ignored_are_told():
         ("no/such.gmt", FileNotFoundError, r"gene_sets='no/such\.gmt' is not a file; pass a GMT file or a dict"),
         ("https://x.org/a.gmt", FileNotFoundError, "is not a file"),
         (".", FileNotFoundError, "is not a file"),
+        ({"A": np.array("G1")}, TypeError, r"gene_sets\['A'\] is a ndarray; pass a list of genes"),
+        ({"A": pd.Series([1.0, -1.0], index=["G1", "G2"])}, ValueError, r"holds the number -1\.0, which is no id"),
+        ({"A": [0.5]}, ValueError, r"holds the number 0\.5, which is no id .* list\(weights\.index\)"),
     ],
 )  # fmt: skip
 def test_what_is_no_collection_of_sets_is_told(given, error, message):

@@ -1,6 +1,7 @@
 """Files as people have them hold the same sets as the plain file, or say what is wrong with them."""
 
 import gzip
+import re
 import zipfile
 
 import pytest
@@ -31,11 +32,16 @@ def found(path):
         PLAIN.replace("\n", "\t\t\n\n").encode(),
         PLAIN.replace("G1", " G1 ").replace("A\t", "A \t").encode(),
         PLAIN.rstrip().encode(),
-        b"A\t\tG1,1.0\tG2,0.5\tG3,1\nB\t\tG4,-2.5e-3\tG5,.5\t\n",
+        PLAIN.encode("utf-32"),
+        PLAIN.replace("G1", '"G1,1.0"').replace("G4", '"G4,.5"').encode(),
+        "".join(f'"{field}"' if field.strip() else field for field in re.split(r"(\t|\n)", PLAIN)).encode(),
+        PLAIN.replace("G1", "G1\u200b").replace("G2", "\ufeffG2").replace("G4", "G\u00ad4").encode(),
+        b"A\t\tG1,1.0\tG2,0.5\tG3,1\nB\t\tG4,2.5e-3\tG5,.5\t\n",
     ],
     ids=[
         "gzip", "two gzips", "mark", "gzip and mark", "utf-16", "latin-1", "no line ends", "windows", "mac",
-        "excel", "spaces", "no last line end", "enrichr",
+        "excel", "spaces", "no last line end",
+        "utf-32", "quotes of Excel", "all quoted", "no width", "enrichr",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["sets.v1.gmt", "sets.v1.gmt.gz"])
@@ -76,8 +82,8 @@ def test_a_comma_that_is_no_weight_is_kept(tmp_path):
         (b"A\t\tX\0\n", "bad.gmt is no text"),
         (b"PK\x03\x04 and so on", "bad.gmt is a zip archive; unpack it"),
         (b"BZh91AY", "is a bzip2 file; unpack it"),
-        (gzip.compress(PLAIN.encode())[:-9], "is a damaged gzip file .*; get it anew"),
-        (gzip.compress(PLAIN.encode())[:15] + b"garbage" * 3, "is a damaged gzip file"),
+        (gzip.compress(PLAIN.encode(), mtime=0)[:-9], "is a damaged gzip file .*; get it anew"),
+        (gzip.compress(PLAIN.encode(), mtime=0)[:15] + b"garbage" * 3, "is a damaged gzip file"),
         (b"<html>\n<body>\tlogin</body></html>", "line 1: '<html>' has 1 field"),
     ],
 )
@@ -105,3 +111,16 @@ def test_a_real_zip_is_told(tmp_path):
         file.writestr("a.gmt", PLAIN)
     with pytest.raises(ValueError, match="zip archive"):
         read_gene_sets(tmp_path / "a.gmt")
+
+
+def test_signs_of_a_file_that_are_ignored_are_told(tmp_path):
+    (tmp_path / "a.gmt").write_text("A\t\tG1,1.0\tG2,-1\n")
+    with pytest.warns(UserWarning, match=r"a\.gmt has weights below 0, .* each gene counts alike.* that go down"):
+        assert found(tmp_path / "a.gmt") == {"A": ["G1", "G2"]}
+
+
+@pytest.mark.parametrize("name", [PLAIN * 100, "a" * 300, "a\0b", "~nobody_of_that_name/a.gmt"])
+def test_a_text_that_is_no_name_of_a_file_is_told_in_short(name):
+    with pytest.raises(FileNotFoundError, match=r"is not a file; pass a GMT file") as raised:
+        read_gene_sets(name)
+    assert len(str(raised.value)) < 200

@@ -21,6 +21,8 @@ ASKED = {
     "ordered": False,
     "all_results": True,
     "user_threshold": 0.05,
+    "sources": [],
+    "organism": "hsapiens",
 }
 RIGHT = Gost({"A": ["G1", "G2", "G7"], "B": ["G3", "G8"]}).answer(ASKED)
 ANY = st.recursive(
@@ -41,7 +43,7 @@ PLACES = [path for path in places(RIGHT) if path]
 
 
 def test_the_right_answer_is_read():
-    answer = read_answer(RIGHT, QUESTION, "m")
+    answer = read_answer(RIGHT, QUESTION, ASKED, "m")
     assert [(row["native"], row["intersection"]) for row in answer.rows] == [("A", "G1,G2"), ("B", "G3")]
 
 
@@ -57,7 +59,7 @@ def test_any_value_in_any_place_is_read_as_one_that_can_be_or_refused(path, valu
     else:
         holder[path[-1]] = value
     try:
-        found = read_answer(_parse(json.dumps(answer).encode()), QUESTION, "m")
+        found = read_answer(_parse(json.dumps(answer).encode()), QUESTION, ASKED, "m")
     except MalformedError:
         return
     for row in found.rows:

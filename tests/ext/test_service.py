@@ -8,6 +8,7 @@ import threading
 import time
 import tracemalloc
 
+import numpy as np
 import pytest
 from _gost import Gost, serve
 from _slots import assert_same, assert_same_table, slots
@@ -57,6 +58,15 @@ def term(**changes):
                 answer["result"][0][name] = value
 
     return change
+
+
+def twice(answer):
+    answer["result"].append(answer["result"][0] | {"p_value": 0.001})
+
+
+def unknown_gene(answer):
+    query = answer["meta"]["genes_metadata"]["query"]["ggml1 higher in class1"]
+    query["mapping"] = {"OTHER": query["ensgs"]}
 
 
 def meta(**changes):
@@ -112,6 +122,20 @@ MALFORMED = [
         "mapping holds what is no",
     ),
     (meta(version=7), "version=7"),
+    (term(p_value=0.9, significant=True), r"p_value=0\.9 is called significant=True at 0\.05"),
+    (term(p_value=1e-9, significant=False), "p_value=1e-09 is called significant=False"),
+    (twice, "is a second 'FIRST' of TEST for one query"),
+    (
+        term(query_size=10**6, term_size=10**6, effective_domain_size=10**7),
+        "query_size=1000000, but the query has 8 ids",
+    ),
+    (term(query_size=8, effective_domain_size=7), "query_size=8 is above effective_domain_size=7"),
+    (term(intersection_size=0, query_size=8, precision=0, recall=0), "intersection_size=0, but 4 ids are listed"),
+    (term(intersections=[["IDA"]] + 7 * [[]]), "intersection_size=4, but 1 ids are listed"),
+    (term(precision=0.123), r"precision=0\.123 is not intersection_size / query_size = 4 / 4"),
+    (term(recall=0), "recall=0 is not intersection_size / term_size = 4 / 6"),
+    (unknown_gene, "gene 'OTHER' was not asked in query='ggml1 higher in class1'"),
+    (meta(genes_metadata={"query": {}}), "genes_metadata says nothing about query="),
 ]
 
 
@@ -133,6 +157,95 @@ def test_an_answer_that_cannot_be_is_neither_stored_nor_kept(adata, gost, folder
     assert len(gost.requests) == 1
     assert len(ask(adata, gost, cache_dir=folder)) > 0
     assert len(gost.requests) == 2
+
+
+def test_a_source_that_was_not_asked_is_refused(adata, gost, folder):
+    gost.faults = [
+        lambda handler: reply(handler, json.dumps(gost.answer(gost.requests[-1] | {"sources": []})).encode())
+    ]
+    with pytest.raises(ConnectionError, match="source='TEST' was not asked, but GO:BP, REAC"):
+        ask(adata, gost, cache_dir=folder, sources=(name for name in ["GO:BP", "REAC"]))
+    assert not folder.exists()
+
+
+def changed(gost, change):
+    """An answer of which something was changed."""
+
+    def answer(handler):
+        answer = gost.answer(gost.requests[-1])
+        answer["result"].sort(key=lambda row: row["native"] != "FIRST")
+        change(answer)
+        reply(handler, json.dumps(answer).encode())
+
+    return answer
+
+
+def spelled(answer):
+    for query in answer["meta"]["genes_metadata"]["query"].values():
+        query["mapping"] = {f"NS:{gene.lower()}.1": found for gene, found in query["mapping"].items()}
+
+
+def several_ids(answer):
+    query = answer["meta"]["genes_metadata"]["query"]["ggml1 higher in class1"]
+    query["mapping"]["G00"] = ["ENSG2", *query["mapping"]["G00"]]
+    query["ensgs"].insert(0, "ENSG2")
+    for row in answer["result"]:
+        if row["query"] == "ggml1 higher in class1":
+            row["intersections"].insert(0, ["IDA"])
+
+
+@pytest.mark.parametrize(
+    "change", [term(precision=0.995, recall=0.67), term(p_value=0.05 * (1 + 1e-9)), spelled, several_ids]
+)
+def test_what_a_service_may_round_or_spell_or_list_is_no_contradiction(adata, gost, folder, change):
+    gost.faults = [changed(gost, change)]
+    ask(adata, gost, cache_dir=folder)
+    assert len(gost.requests) == 1
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 206])
+def test_a_success_without_the_whole_answer_is_none(adata, gost, folder, status):
+    gost.faults = [
+        (
+            status,
+            json.dumps(
+                gost.answer(
+                    {
+                        "query": {},
+                        "background": [],
+                        "sources": [],
+                        "ordered": True,
+                        "all_results": True,
+                        "user_threshold": 0.05,
+                    }
+                )
+            ).encode(),
+        )
+    ]
+    with pytest.raises(ConnectionError, match=f"HTTP {status}"):
+        ask(adata, gost, cache_dir=folder, attempts=1)
+    assert not folder.exists()
+
+
+def test_a_redirect_to_no_address_is_refused_as_such(adata, gost, folder):
+    gost.faults, gost.headers = [(307, b"")], {"Location": "http://[bad"}
+    with pytest.raises(ConnectionError, match=r"it redirects to http://\[bad, which is another place"):
+        ask(adata, gost, cache_dir=folder)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])
+def test_times_may_be_numbers_of_numpy(adata, gost, folder, kind):
+    gost.faults = [(503, b"")]
+    sg.ext.gprofiler(
+        adata, base_url=gost.url, cache_dir=folder, timeout=kind(5), wait=kind(0), expires=kind(1), attempts=np.int64(2)
+    )
+    assert len(gost.requests) == 2
+
+
+def test_a_set_of_sources_is_the_same_question_in_any_order(adata, gost, folder):
+    for names in ({"TEST", "B", "A"}, ["A", "B", "TEST"]):
+        ask(adata, gost, cache_dir=folder, sources=names)
+    assert [request["sources"] for request in gost.requests] == [["A", "B", "TEST"]]
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])

@@ -570,6 +570,14 @@ def test_a_wrong_number_of_axes_is_refused(name, call, data):
 
 
 @over("call", FIRST_ON_AXES)
+def test_axes_that_cannot_be_drawn_on_are_refused(name, call, data):
+    for projection in ("polar", "3d"):
+        given = [plt.figure().add_subplot(projection=projection) for _ in range(call.panels)]
+        with pytest.raises(ValueError, match=f"projection='{projection}', where no plot can be drawn"):
+            draw(name, data(call.data), call.options, ax=given)
+
+
+@over("call", FIRST_ON_AXES)
 def test_axes_of_a_part_of_a_figure_are_drawn_on_and_the_whole_is_saved(name, call, data, tmp_path):
     whole = plt.figure(figsize=(2.5 * call.panels + 1.0, 2.5))
     beside, part = whole.subfigures(1, 2, width_ratios=(1.0, 2.5 * call.panels))

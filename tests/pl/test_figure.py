@@ -78,6 +78,26 @@ def test_axes_in_a_grid_are_taken_row_by_row():
     assert panels(4, axes, (3.0, 2.0)) == list(axes.flat)
 
 
+@pytest.mark.parametrize("projection", ["3d", "polar", "mollweide"])
+def test_axes_without_right_angles_are_refused(projection):
+    ax = plt.figure().add_subplot(projection=projection)
+    with pytest.raises(ValueError, match=f"ax is a .* with projection='{projection}', where no plot .*subplots"):
+        panels(1, ax, (3.0, 2.0))
+
+
+def test_axes_that_were_removed_are_refused():
+    _, ax = plt.subplots()
+    ax.remove()
+    with pytest.raises(ValueError, match=r"ax was removed from its figure; pass axes such as those of .*subplots\(\)"):
+        panels(1, ax, (3.0, 2.0))
+
+
+def test_axes_twice_are_refused():
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match="ax has some axes twice"):
+        panels(2, [ax, ax], (3.0, 2.0))
+
+
 # Saving and showing
 
 
@@ -121,6 +141,26 @@ def test_the_folder_of_a_file_is_made(tmp_path):
 def test_a_file_is_a_path(save, error):
     with pytest.raises(TypeError, match=error):
         finish(plt.figure(), show=False, save=save)
+
+
+@pytest.mark.parametrize(
+    ("save", "error", "message"),
+    [
+        ("x.zzz", ValueError, r"save='x\.zzz' has the ending '\.zzz'; choose from .*'pdf', .*'png'"),
+        (".zzz", ValueError, r"has the ending '\.zzz'"),
+        ("a\0.png", ValueError, r"save='a\\x00\.png' names no file; pass a path"),
+        ("", ValueError, "save='' names no file"),
+        (" ", ValueError, "save=' ' names no file"),
+        (".", ValueError, r"save='\.' is a folder; pass a path"),
+        ("x" * 300 + ".png", OSError, r"the figure cannot be written \(File name too long\)\. Pass another path"),
+        ("file/a.png", OSError, r"save='file/a\.png': the figure cannot be written"),
+    ],
+)
+def test_what_no_file_can_be_called_is_told(save, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(error, match=message):
+        finish(plt.figure(), show=False, save=save, name="plot")
 
 
 def test_false_writes_nothing_and_an_ending_is_no_path(tmp_path, monkeypatch):

@@ -342,12 +342,14 @@ def test_samples_from_cells_are_taken_as_they_are(learned):
         (TypeError, "rng='a'", {"rng": "a"}),
         (TypeError, "copy=1 must be True or False", {"copy": 1}),
         (TypeError, r"samples\.obs\['day'\] \(keys\) holds times", {"keys": ["day"]}),
+        (TypeError, r"samples\.obs\['phase'\] \(keys\) holds complex numbers; write their", {"keys": ["phase"]}),
         (ValueError, r"samples\.obs\['size'\] \(keys\) is infinite for 1 .*the first is 'p2'", {"keys": ["size"]}),
         (ValueError, r"samples\.obs\['pair'\] \(groups_key\) is missing for 1 samples", {"groups_key": "pair"}),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_named_and_nothing_is_written(error, message, options):
     samples = cohort()
+    samples.obs["phase"] = np.arange(samples.n_obs) * 1j
     samples.obs["day"] = pd.date_range("2020-01-01", periods=N)
     samples.obs["size"] = np.where(np.arange(N) == 2, np.inf, np.arange(N))
     samples.obs["pair"] = [None, *["a", "b", "c"] * 13]

@@ -9,6 +9,7 @@ from anndata import AnnData
 
 from scggml._anndata.forms import OPTIONS, Entry
 from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, N_CELLS, PREDICTION, Keys
+from scggml._anndata.measured import check_measured, measured
 from scggml._anndata.messages import choices, warn
 from scggml._anndata.results import find_result, write_result
 from scggml._anndata.samples import is_numbers, size_columns
@@ -139,6 +140,11 @@ def read_covariate(samples: AnnData, name: str, argument: str) -> Covariate:
         raise TypeError(
             f"samples.obs[{name!r}] ({argument}) holds times; write days as numbers, or groups of them, into a column."
         )
+    if pd.api.types.is_complex_dtype(column):
+        raise TypeError(
+            f"samples.obs[{name!r}] ({argument}) holds complex numbers; write their real part, or their size, into a "
+            "column."
+        )
     known = column.notna().to_numpy()
     if _is_number(column) and column[known].nunique() != 2:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -172,7 +178,10 @@ def read_groups(samples: AnnData, groups_key: str | None, argument: str = "group
 
 def write_covariates(samples: AnnData, key: str, entry: Mapping[str, Any]) -> None:
     """Write what covariates explain of the distances `key` into `.uns`."""
-    write_result(samples, Keys(key).covariates, dict(entry) | origin_of(samples, key))
+    table, options = entry["table"], entry["params"]
+    columns = [*table["covariate"], *([options["groups_key"]] if "groups_key" in options else [])]
+    origin = origin_of(samples, key) | measured(samples, key, columns=columns)
+    write_result(samples, Keys(key).covariates, dict(entry) | origin)
 
 
 def read_covariates(samples: AnnData, key: str) -> Mapping[str, Any]:
@@ -190,6 +199,7 @@ def read_covariates(samples: AnnData, key: str) -> Mapping[str, Any]:
             f"samples.uns[{Keys(key).covariates!r}] is of distances of another metric than samples.obsp["
             f"{Keys(key).distances!r}] has now; call {call} again."
         )
+    check_measured(samples, key, entry, f"samples.uns[{Keys(key).covariates!r}]", call)
     return entry
 
 
@@ -201,7 +211,7 @@ def _may_explain(column: pd.Series | pd.DataFrame) -> bool:
     """Return whether a column holds numbers, or from two categories to half as many as there are samples."""
     if isinstance(column, pd.DataFrame) or pd.api.types.is_datetime64_any_dtype(column):
         return False
-    if pd.api.types.is_timedelta64_dtype(column):
+    if pd.api.types.is_timedelta64_dtype(column) or pd.api.types.is_complex_dtype(column):
         return False
     n = column.astype(str)[column.notna()].nunique()
     return n >= 3 if _is_number(column) and n > 2 else 2 <= n <= len(column) / 2

@@ -14,6 +14,7 @@ from scggml._anndata.features import find_basis
 from scggml._anndata.forms import OPTIONS, Entry, check_entry, check_form
 from scggml._anndata.graph import GRAPHED
 from scggml._anndata.keys import MDS, MDS_RECORD, N_CELLS, NEIGHBORS, PREDICTION, Keys, distance_keys
+from scggml._anndata.measured import check_measured
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, read_derived, read_metric
 from scggml._anndata.ranking import SPREAD, read_stability
@@ -194,6 +195,9 @@ def _mds_record(samples: AnnData) -> Mapping[str, Any] | None:
             f"samples.obsm[{MDS!r}] shows distances of another metric than samples.obsp["
             f"{Keys(str(found['key'])).distances!r}] has now; call sg.tl.mds(samples, key={str(found['key'])!r}) again."
         )
+    if found is not None:
+        key = str(found.get("key", ""))
+        check_measured(samples, key, found, f"samples.obsm[{MDS!r}]", f"sg.tl.mds(samples, key={key!r})")
     return found
 
 

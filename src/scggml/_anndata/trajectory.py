@@ -19,6 +19,7 @@ from scggml._anndata.genes import Component, pick_components
 from scggml._anndata.graph import diffusion, pseudotime
 from scggml._anndata.held_out import read_held_out
 from scggml._anndata.keys import Keys
+from scggml._anndata.measured import check_measured, measured
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, read_metric, stored_keys
 from scggml._anndata.reading import Reading
@@ -287,7 +288,9 @@ def write_trajectory(
     """Write the order into `.obs`, what changes along it into `.uns`, and shares of cell types into `.obsm`."""
     keys = Keys(key)
     write_obs(samples, {keys.pseudotime: order})
-    write_result(samples, keys.trajectory, dict(entry) | origin_of(samples, key))
+    of_distances = "component" not in entry["params"]
+    origin = origin_of(samples, key) | measured(samples, key, distances=of_distances)
+    write_result(samples, keys.trajectory, dict(entry) | origin)
     if shares is None:
         drop_obsm(samples, keys.cell_types)  # those of a trajectory that was there
     else:
@@ -328,6 +331,7 @@ def read_trajectory(samples: AnnData, key: str) -> tuple[Floats, Mapping[str, An
             f"samples.uns[{keys.trajectory!r}] is of distances of another metric than samples.obsp["
             f"{keys.distances!r}] has now; call {call} again."
         )
+    check_measured(samples, key, entry, f"samples.uns[{keys.trajectory!r}]", call)
     order = samples.obs[keys.pseudotime]
     if not pd.api.types.is_float_dtype(order) or not np.isfinite(order).all():
         raise ValueError(f"samples.obs[{keys.pseudotime!r}] does not hold finite numbers; call {call} again.")

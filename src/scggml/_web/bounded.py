@@ -53,8 +53,9 @@ def send(
     anywhere
         Follow redirects to other hosts, for what is checked by its hash. Redirects of a service to itself are followed.
     """
+    timeout = float(timeout)  # threads do not wait for numbers of numpy
     guard = _Guard(timeout, late)
-    with requests.Session() as session:
+    with _Session() as session:
         for scheme in ("http://", "https://"):
             session.mount(scheme, _Adapter(guard))
         guard.start()
@@ -103,6 +104,13 @@ def announced(response: requests.Response) -> int:
 def passes(status: int) -> bool:
     """Return whether a failure may pass, so that it is worth to try again."""
     return status in PASSING or not 400 <= status < 500
+
+
+class _Session(requests.Session):
+    """Leaves redirects alone, which requests parses, and fails at, also where they are not followed."""
+
+    def resolve_redirects(self, *args: Any, **options: Any) -> Iterator[Any]:
+        return iter(())
 
 
 class _Guard(Thread):

@@ -2,10 +2,10 @@
 
 import re
 
-import anndata as ad
 from anndata import AnnData
 
 from scggml._docs import documented
+from scggml.datasets._cached import read_cached
 from scggml.datasets._download import fetch
 
 BASE_URL = "https://datasets.cellxgene.cziscience.com"
@@ -18,7 +18,8 @@ def cellxgene(dataset_id: str, *, backed: bool = False) -> AnnData:
 
     The file `https://datasets.cellxgene.cziscience.com/<dataset_id>.h5ad`, as a rule some GB, is downloaded
     once, into the folder in the environment variable `SCGGML_DATA` or else the operating system's cache folder.
-    CELLxGENE publishes no hashes: the file's length is checked, and that it opens.
+    CELLxGENE publishes no hashes: of a download the file's length is checked, and that it opens; later, that it is
+    still what came, by a hash that is noted beside it. A file that was damaged since is downloaded anew.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def cellxgene(dataset_id: str, *, backed: bool = False) -> AnnData:
     Raises
     ------
     ValueError
-        If `dataset_id` is no UUID, or what came is no HDF5 file.
+        If `dataset_id` is no UUID, what came is no HDF5 file, or a file that was put there by hand is damaged.
     FileNotFoundError
         If CELLxGENE has no such file.
     ConnectionError
@@ -60,7 +61,7 @@ def cellxgene(dataset_id: str, *, backed: bool = False) -> AnnData:
         )
         raise ValueError(msg)
     name = f"{identifier}.h5ad"
-    return ad.read_h5ad(fetch(f"{BASE_URL}/{name}", name), backed="r" if backed else None)
+    return read_cached(fetch(f"{BASE_URL}/{name}", name), backed=backed)
 
 
 @documented

@@ -1,7 +1,6 @@
 """The one way by which files come from the network: cached, checked, and bounded in time and size."""
 
 import atexit
-import hashlib
 import shutil
 import tempfile
 import time
@@ -10,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
-import h5py
 import numpy as np
 import requests
 from tqdm import tqdm
@@ -19,10 +17,10 @@ from scggml._anndata.messages import warn
 from scggml._web.bounded import Elsewhere, TooLarge, announced, passes, receive, send
 from scggml._web.drafts import draft
 from scggml._web.place import data_folder
+from scggml.datasets._cached import fault, fault_in_cache, note_hash
 
 SLOWEST = 1000  # bytes a second; what comes more slowly has stalled
 LARGEST = 2**38  # bytes; no cohort has as many
-BLOCK = 2**20  # bytes
 
 
 def fetch(
@@ -50,7 +48,8 @@ def fetch(
         Name of the file in the cache.
     sha256
         Hash of the right file. Without it, the file has to open as HDF5 and hold an AnnData, so that the page of a
-        login portal or a cut file is not taken for data.
+        login portal or a cut file is not taken for data. Its hash is noted in a file beside it, and checked from then
+        on; one that was put there by hand has no such note.
     timeout
         Seconds without a byte, or with less than about 1000 bytes each, after which the connection counts as stalled.
     attempts
@@ -79,7 +78,7 @@ def fetch(
     usual = data_folder() / name
     spare = _spare_folder() / name if _spare_folder.cache_info().currsize else None
     for path in [usual] if spare is None else [usual, spare]:
-        if not _fault(path, sha256):
+        if not fault_in_cache(path, sha256):
             return path
     download = _Download(url, sha256, timeout, attempts, wait, largest)
     try:
@@ -116,14 +115,16 @@ class _Download:
         try:
             with draft(path) as file:
                 self._write(file)
-                if fault := _fault(Path(file.name), self.sha256):
+                if found := fault(Path(file.name), self.sha256):
                     raise ValueError(
-                        f"What came from {self.url} is not the right file, and was not kept. It ({path.name}) {fault}."
+                        f"What came from {self.url} is not the right file, and was not kept. It ({path.name}) {found}."
                     )
         except requests.RequestException:
             raise
         except OSError as error:
             raise _DiskError(error) from error
+        if self.sha256 is None:
+            note_hash(path)
 
     def _write(self, file: BinaryIO) -> None:
         for attempt in range(self.attempts):
@@ -168,24 +169,6 @@ class _Pace:
         return came < 0.75 * self.enough  # the piece that is coming is not counted
 
 
-def _fault(path: Path, sha256: str | None) -> str:
-    """Return why a file is not the right one, or nothing."""
-    try:
-        if not path.is_file():
-            return "is not there"
-        if sha256 is None:
-            with h5py.File(path, "r", locking=False) as file:  # which compares its length with the one that it states
-                return "" if {"obs", "var"} <= set(file) else "holds no AnnData: it has no obs and var"
-        found = hashlib.sha256()
-        with path.open("rb") as content:
-            while block := content.read(BLOCK):
-                found.update(block)
-    except OSError as error:
-        return f"does not open{' as HDF5' if sha256 is None else ''}: {error}"
-    same = found.hexdigest() == sha256
-    return "" if same else f"has another hash: expected sha256:{sha256} but got {found.hexdigest()}"
-
-
 @lru_cache(maxsize=1)
 def _spare_folder() -> Path:
     """Return a folder for this process where the cache cannot be written to; it is removed at the end."""
@@ -196,8 +179,11 @@ def _spare_folder() -> Path:
 
 def _instead(download: _Download, name: str, reason: OSError) -> Path:
     """Return the path of the file in the spare folder."""
-    path = _spare_folder() / name
     way_out = f"Set the environment variable SCGGML_DATA to a folder with room that can be written to ({reason})."
+    try:
+        path = _spare_folder() / name
+    except OSError as error:  # no temporary folder at all
+        raise OSError(f"{name} can be kept neither in {data_folder()} nor elsewhere ({error}). {way_out}") from error
     try:
         download.to(path)
     except _DiskError as error:
@@ -224,8 +210,8 @@ def _explained(error: requests.RequestException, download: _Download, path: Path
             "Check that the file still has this address."
         )
     tried = "" if final else f" (attempts: {download.attempts})"
-    fault = _fault(path, download.sha256)
-    there = f". What is there now {fault}" if path.exists() else ""
+    found = fault_in_cache(path, download.sha256)
+    there = f". What is there now {found}" if path.exists() else ""
     return ConnectionError(
         f"Could not download {url}: {_cause(error)}{tried}. Check the network and try again, or "
         f"download the file elsewhere and put it there as {path}, or set the environment variable SCGGML_DATA to "

@@ -1,8 +1,8 @@
 """Glomeruli of biopsies with IgA nephropathy."""
 
-import anndata as ad
 from anndata import AnnData
 
+from scggml.datasets._cached import read_cached
 from scggml.datasets._download import fetch
 
 URL = (
@@ -63,6 +63,6 @@ def kidney_igan() -> AnnData:
     Transport (PILOT), Molecular Systems Biology 2024. Features: Hölscher et al., Next-Generation Morphometry for
     pathomics-data mining in histopathology, Nature Communications 2023. File: github.com/CostaLab/PILOT.
     """
-    adata = ad.read_h5ad(fetch(URL, NAME, sha256=SHA256, largest=LARGEST))
+    adata = read_cached(fetch(URL, NAME, sha256=SHA256, largest=LARGEST))
     adata.obs["status"] = adata.obs["status"].cat.set_categories(EGFR, ordered=True)
     return adata

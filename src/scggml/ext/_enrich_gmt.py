@@ -135,7 +135,8 @@ def enrich_gmt(
     Warns
     -----
     UserWarning
-        Most genes agree only if letter case is ignored; a table has weights that differ, which are ignored.
+        Most genes agree only if letter case is ignored; weights that differ, or in a file signs, are ignored; the
+        descriptions of a file are genes.
 
     Examples
     --------
@@ -217,6 +218,20 @@ def _check(method: str, scope: str, background: object, max_p_adjusted: object) 
         raise ValueError(f"method={method!r} ranks all genes, so {given[0]} is ignored; leave it out.")
 
 
+def _tell_descriptions(sets: list[GeneSet], genes: set[str]) -> None:
+    """Warn of descriptions that are genes: a file without descriptions loses the first gene of each set.
+
+    One that repeats the name of its set, such as that of a transcription factor, is a description.
+    """
+    odd = [s for s in sets if s.description and s.description != s.name and plain_name(s.description) in genes]
+    if odd:
+        warn(
+            f"In {len(odd)} of {len(sets)} gene sets the second field, the description, is the name of a gene, such as "
+            f"{odd[0].description!r} in {odd[0].name!r}. If the file has no descriptions, each set has lost its first "
+            "gene: put an empty field there (name, tab, tab, genes), or pass a dict of gene lists."
+        )
+
+
 def _within(
     adata: AnnData, sets: list[GeneSet], universe: list[str], min_size: int, max_size: int | None
 ) -> list[GeneSet]:
@@ -230,6 +245,7 @@ def _within(
             f"Gene sets and genes have no name in common: sets hold names such as {choices(sorted(every)[:3])}, the "
             f"metric {choices(universe[:3])}. {but_for_case or _other_names(adata, every)}"
         )
+    _tell_descriptions(sets, known | every)
     tested = [s for s in cut if min_size <= len(s.genes) <= (len(known) if max_size is None else max_size)]
     if not tested:
         largest = max(len(s.genes) for s in cut)

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scggml._anndata.messages import choices, warn
-from scggml.ext._gmt import GeneSet, check_names, read_gmt
+from scggml._anndata.messages import choices
+from scggml.ext._gmt import GeneSet, check_names, read_gmt, warn_of_weights
 from scggml.ext._query import plain_name, unique
 
 GeneSets = str | os.PathLike[str] | Mapping[str, Iterable[str]] | pd.DataFrame
 
 SET, GENE = "source", "target"
 """Columns of a long table, as decoupler has them."""
+
+WEIGHTS = ("weight", "weights", "mor", "sign", "direction")
+"""Columns with weights or signs of genes in a set, by the names that decoupler and others give them."""
 
 SETS = ("geneset", "gene_set", "gs_name", "set", "set_name", "term", "Term", "pathway", "name", "tf", "cell_type")
 GENES = ("genesymbol", "gene_symbol", "gene", "Gene", "genes", "symbol", "gene_name", "feature", "ensembl_gene")
@@ -26,11 +29,12 @@ GENES = ("genesymbol", "gene_symbol", "gene", "Gene", "genes", "symbol", "gene_n
 def read_gene_sets(gene_sets: GeneSets) -> tuple[str, list[GeneSet]]:
     """Return the name of the collection and its sets."""
     if isinstance(gene_sets, str | os.PathLike):
-        return read_gmt(Path(gene_sets).expanduser())
+        return read_gmt(_path(gene_sets))
     if isinstance(gene_sets, pd.DataFrame):
         sets = _of_table(gene_sets)
     elif isinstance(gene_sets, Mapping):
         sets = [GeneSet(_set_name(name), "", _genes(name, genes)) for name, genes in gene_sets.items()]
+        _tell_signs_of_dicts(gene_sets)
     else:
         raise TypeError(
             f"gene_sets is a {type(gene_sets).__name__}: {str(gene_sets)[:60]}; pass the name of a GMT file, a dict "
@@ -42,6 +46,20 @@ def read_gene_sets(gene_sets: GeneSets) -> tuple[str, list[GeneSet]]:
         raise ValueError(f"gene_sets has {len(sets)} set(s), but no gene in any of them.")
     check_names(sets, "gene_sets")
     return "custom", sets
+
+
+def _path(name: str | os.PathLike[str]) -> Path:
+    path = Path(name)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # nobody's home: then it is no file either
+        return path
+
+
+def _tell_signs_of_dicts(gene_sets: Mapping[Any, Any]) -> None:
+    weights = [weight for genes in gene_sets.values() if isinstance(genes, Mapping) for weight in genes.values()]
+    if any(isinstance(weight, Real) and weight < 0 for weight in weights):
+        warn_of_weights("gene_sets is a dict of dicts with weights below 0", "the weights: {'set': list(genes)}")
 
 
 def _of_table(net: pd.DataFrame) -> list[GeneSet]:
@@ -61,11 +79,9 @@ def _of_table(net: pd.DataFrame) -> list[GeneSet]:
     nameless = int(net[SET].isna().sum())
     if nameless:
         raise ValueError(f"gene_sets[{SET!r}] is missing in {nameless} of {len(net)} rows; drop them or name the sets.")
-    if "weight" in net and net["weight"].nunique(dropna=False) > 1:
-        warn(
-            "gene_sets has weights that differ, but its sets are tested as they are: each gene counts alike, whatever "
-            "its weight and its sign. Leave out the genes that do not belong, or drop the column 'weight'."
-        )
+    for name in WEIGHTS:
+        if name in net and net[name].nunique(dropna=False) > 1:
+            warn_of_weights(f"gene_sets has weights that differ in the column {name!r}", f"the column {name!r}")
     parts = net[GENE].groupby(net[SET].astype(object), sort=False)
     return [GeneSet(_set_name(name), "", _genes(name, genes)) for name, genes in parts]
 
@@ -82,7 +98,8 @@ def _genes(name: Any, genes: Any) -> list[str]:
     """Return the genes of a set, each once."""
     if isinstance(genes, str | bytes):
         raise TypeError(f"gene_sets[{name!r}]={genes!r} is one text; pass a list of genes, such as [{genes!r}].")
-    if not isinstance(genes, Iterable) or isinstance(genes, pd.DataFrame):
+    single = isinstance(genes, np.ndarray) and genes.ndim == 0  # which calls itself iterable
+    if not isinstance(genes, Iterable) or isinstance(genes, pd.DataFrame) or single:
         raise TypeError(f"gene_sets[{name!r}] is a {type(genes).__name__}; pass a list of genes.")
     return unique(_gene(name, gene) for gene in genes)
 
@@ -92,4 +109,10 @@ def _gene(name: Any, gene: Any) -> str | None:
     known = isinstance(gene, str | Real) and not isinstance(gene, bool | np.bool_)
     if not known and gene is not None and gene is not pd.NA:
         raise TypeError(f"gene_sets[{name!r}] holds {gene!r}, a {type(gene).__name__}; pass names of genes.")
+    number = float(gene) if isinstance(gene, Real) else 0.0
+    if number < 0 or number % 1 > 0:  # neither is NaN
+        raise ValueError(
+            f"gene_sets[{name!r}] holds the number {gene!r}, which is no id of a gene; if these are weights, pass the "
+            "genes that they belong to, such as list(weights.index)."
+        )
     return plain_name(gene)

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from scggml._anndata.messages import choices
+from scggml._anndata.messages import choices, warn
+from scggml._arguments import shown
 from scggml.ext._query import plain_name, unique
 
 LARGEST = 2**28  # bytes of text; all of MSigDB has a tenth
@@ -20,7 +21,8 @@ PACKED = {
     b"(\xb5/\xfd": "a zstd file",
 }
 LINE_END = re.compile(r"\r\n|\n|\r")  # str.splitlines would cut at U+2028 and U+0085, too
-WEIGHTED = re.compile(r"(.+),[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+WEIGHTED = re.compile(r"(.+),([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
+"""A gene and the weight that Enrichr writes behind it ("GENE,1.0")."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +36,38 @@ class GeneSet:
 
 def read_gmt(path: Path) -> tuple[str, list[GeneSet]]:
     """Return the name of the collection, which is that of the file, and its sets."""
-    if not path.is_file():
-        raise FileNotFoundError(f"gene_sets={str(path)!r} is not a file; pass a GMT file or a dict of gene lists.")
-    sets = []
+    if not _is_file(path):
+        raise FileNotFoundError(f"gene_sets={shown(str(path))} is not a file; pass a GMT file or a dict of gene lists.")
+    sets, opposed = [], False
     for number, line in enumerate(LINE_END.split(_text(path)), start=1):
         if not line.strip():
             continue
-        fields = line.split("\t")
+        fields = [_without_quotes(field) for field in line.split("\t")]
         if len(fields) < 3:
             raise ValueError(f"{path}, line {number}: {line[:60]!r} has {len(fields)} field(s). {FORM}")
         name = fields[0].strip()
         if not name:
             raise ValueError(f"{path}, line {number}: the set has no name. {FORM}")
-        genes = unique(plain_name(_without_weight(gene)) for gene in fields[2:])
+        weighted = [WEIGHTED.fullmatch(gene.strip()) for gene in fields[2:]]
+        opposed |= any(found is not None and found[2].startswith("-") for found in weighted)
+        genes = unique(
+            plain_name(gene if found is None else found[1]) for gene, found in zip(fields[2:], weighted, strict=True)
+        )
         sets.append(GeneSet(name, fields[1].strip(), genes))
     if not any(s.genes for s in sets):
         raise ValueError(f"{path} holds no gene sets. {FORM}")
     check_names(sets, str(path))
+    if opposed:
+        warn_of_weights(f"{path} has weights below 0", "the weights")
     return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).stem, sets
+
+
+def warn_of_weights(what: str, which: str) -> None:
+    """Warn of weights and signs, which no test of sets knows."""
+    warn(
+        f"{what}, but its sets are tested as they are: each gene counts alike, whatever its weight and its sign. Leave "
+        f"out the genes that do not belong, make sets of those that go up and of those that go down, or drop {which}."
+    )
 
 
 def check_names(sets: list[GeneSet], where: str) -> None:
@@ -73,6 +89,8 @@ def _text(path: Path) -> str:
             raise ValueError(f"{path} is {kind}; unpack it, and pass the text or a .gmt.gz.")
     if raw.startswith(GZIP):
         raw = _unpacked(path)
+    if raw.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):  # before UTF-16, which begins as one of these
+        return raw.decode("utf-32", errors="replace")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # "Unicode text" of Excel
         return raw.decode("utf-16", errors="replace")
     if b"\0" in raw:
@@ -95,7 +113,15 @@ def _unpacked(path: Path) -> bytes:
     return raw
 
 
-def _without_weight(gene: str) -> str:
-    """Return a gene without the weight that Enrichr writes behind it ("GENE,1.0")."""
-    found = WEIGHTED.fullmatch(gene.strip())
-    return found[1] if found else gene
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a text that is too long for a name
+        return False
+
+
+def _without_quotes(field: str) -> str:
+    """Return a field without the quotes in which Excel puts one that holds a comma or a quote."""
+    text = field.strip()
+    quoted = len(text) > 1 and text.startswith('"') and text.endswith('"')
+    return text[1:-1].replace('""', '"') if quoted else field

@@ -1,8 +1,10 @@
 """Answers of g:GOSt: read as documented, or refused before anything is kept or written."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scggml.ext._contradictions import check_asked, check_once, check_row
 from scggml.ext._query import Query, Question, plain_name, unique
 from scggml.ext._service import MalformedError
 
@@ -19,14 +21,20 @@ class Answer:
     unmapped: list[str]
 
 
-def read_answer(answer: dict[str, Any], question: Question, method: str) -> Answer:
-    """Return the rows of the table, and what the service says about its answer, or raise `MalformedError`."""
+def read_answer(answer: dict[str, Any], question: Question, asked: Mapping[str, Any], method: str) -> Answer:
+    """Return the rows of the table, and what the service says about its answer, or raise `MalformedError`.
+
+    Parameters
+    ----------
+    asked
+        Options of the request, which the answer may not contradict.
+    """
     queries = {query.name: query for query in question.queries}
     meta = _entry(answer, "meta", dict, "the answer")
     about = _entry(meta, "genes_metadata", dict, "meta")
     found = _entry(about, "query", dict, "genes_metadata")
-    genes = {name: _query_genes(found.get(name, {})) for name in queries}
-    rows = []
+    genes = {name: _query_genes(found[name], query) for name, query in queries.items() if name in found}
+    rows = list[dict[str, Any]]()
     for place, term in enumerate(_entry(answer, "result", list, "the answer")):
         where = f"result[{place}]"
         if not isinstance(term, dict):
@@ -34,7 +42,10 @@ def read_answer(answer: dict[str, Any], question: Question, method: str) -> Answ
         name = _text(term, "query", where)
         if name not in queries:
             raise MalformedError(f"{where}: query={name!r} was not asked")
-        rows.append(_row(term, queries[name], genes[name], method, where))
+        if name not in genes:
+            raise MalformedError(f"genes_metadata says nothing about query={name!r}, of which {where} is")
+        rows.append(_row(term, queries[name], genes[name], asked, where) | {"method": method})
+    check_once(rows)
     failed = _texts(about.get("failed") or [], "failed")
     return Answer(
         rows,
@@ -44,19 +55,20 @@ def read_answer(answer: dict[str, Any], question: Question, method: str) -> Answ
     )
 
 
-def _query_genes(about: Any) -> list[str]:
+def _query_genes(about: Any, query: Query) -> list[str]:
     """Return the gene of the query that each of its Ensembl ids stands for."""
     if not isinstance(about, dict):
         raise MalformedError(f"genes_metadata holds {_short(about)} for a query, not an object")
     mapping = list(_entry(about, "mapping", dict, "a query", default={}).items())
-    _texts([gene for gene, _ in mapping], "mapping")
+    check_asked(_texts([gene for gene, _ in mapping], "mapping"), query)
     names = {ensembl: gene for gene, found in reversed(mapping) for ensembl in _texts(found, "mapping")}
     return [names.get(ensembl, ensembl) for ensembl in _texts(about.get("ensgs", []), "ensgs")]
 
 
-def _row(term: dict[str, Any], query: Query, genes: list[str], method: str, where: str) -> dict[str, Any]:
+def _row(term: dict[str, Any], query: Query, genes: list[str], asked: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return the row of a term, whose numbers have to be possible."""
     counts = ("term_size", "query_size", "intersection_size", "effective_domain_size")
+    listed = _listed(term, genes, where)
     row = {
         "component": query.component,
         "direction": query.direction,
@@ -71,28 +83,21 @@ def _row(term: dict[str, Any], query: Query, genes: list[str], method: str, wher
         **{name: _count(term, name, where) for name in counts},
         "precision": _share(term, "precision", where),
         "recall": _share(term, "recall", where),
-        "intersection": ",".join(_hits(term, genes, where)),
+        "intersection": ",".join(unique(listed or [])),
         "highlighted": _entry(term, "highlighted", bool, where, default=False),
-        "method": method,
     }
-    for part, whole in (
-        ("intersection_size", "term_size"),
-        ("intersection_size", "query_size"),
-        ("term_size", "effective_domain_size"),
-    ):
-        if row[part] > row[whole]:
-            raise MalformedError(f"{where}: {part}={row[part]} is above {whole}={row[whole]}")
+    check_row(row, asked, len(genes), None if listed is None else len(listed), where)
     return row
 
 
-def _hits(term: dict[str, Any], genes: list[str], where: str) -> list[str]:
-    """Return the genes of a query that are in the term: those with codes of evidence."""
+def _listed(term: dict[str, Any], genes: list[str], where: str) -> list[str] | None:
+    """Return the gene of each id of a query that is in the term: those with codes of evidence; None without codes."""
     evidence = _entry(term, "intersections", list, where, default=[])
     if not evidence:
-        return []
+        return None
     if len(evidence) != len(genes) or not all(isinstance(codes, list | type(None)) for codes in evidence):
         raise MalformedError(f"{where}: intersections are not a list of codes for each of the {len(genes)} genes")
-    return unique(gene for gene, codes in zip(genes, evidence, strict=True) if codes)
+    return [gene for gene, codes in zip(genes, evidence, strict=True) if codes]
 
 
 def _entry(holder: dict[str, Any], name: str, kind: type, where: str, *, default: Any = None) -> Any:

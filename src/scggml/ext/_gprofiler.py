@@ -1,7 +1,7 @@
 """Enrichment by the web service g:Profiler."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,7 +14,7 @@ from scggml._anndata.ownership import check_results
 from scggml._anndata.ranking import By
 from scggml._core.checks import check_choice, check_number, check_whole
 from scggml._docs import documented
-from scggml._web.place import data_folder
+from scggml._web.place import at_home, data_folder
 from scggml.ext._gost import Answer, read_answer
 from scggml.ext._query import read_question, unique, universe_of, write_answer
 from scggml.ext._service import Service
@@ -155,7 +155,7 @@ def gprofiler(
         Arguments that do not go together, or a request that the service refuses, with its reason; a slot of the
         result that holds something else.
     ConnectionError
-        No usable answer after all attempts, or one with values that cannot be. Nothing is stored then.
+        No usable answer after all attempts, or one that contradicts itself or the request. Nothing is stored then.
 
     Warns
     -----
@@ -183,7 +183,8 @@ def gprofiler(
             "driver terms of unordered queries only. Pass ordered=False."
         )
     check_number("user_threshold", user_threshold, "a share in (0, 1], such as 0.05", 0, 1 + 1e-12, open_low=True)
-    if sources is not None and not len(sources):
+    asked_sources = [] if sources is None else _in_order(sources)
+    if sources is not None and not asked_sources:
         raise ValueError("sources=[] asks for nothing; pass names such as ['GO:BP'], or None for all.")
     _check_service(base_url, timeout, attempts, wait, expires)
     question = read_question(
@@ -201,7 +202,7 @@ def gprofiler(
     payload = {
         "organism": organism,
         "query": {query.name: query.genes for query in question.queries},
-        "sources": [] if sources is None else [str(source) for source in sources],
+        "sources": asked_sources,
         "user_threshold": float(user_threshold),
         "all_results": bool(all_results),
         "ordered": bool(ordered),
@@ -217,11 +218,14 @@ def gprofiler(
     method = f"g:Profiler {'ordered ' if ordered else ''}{significance_threshold_method}"
     answer = Answer([], "", "", [])
     if question.queries:
-        folder = data_folder() / "gprofiler" if cache_dir is None else Path(cache_dir).expanduser()
+        folder = data_folder() / "gprofiler" if cache_dir is None else at_home("cache_dir", cache_dir)
         largest = LARGEST * (len(question.queries) if all_results else 1)
-        service = Service("g:Profiler", timeout, attempts, wait, expires, folder, largest)
+        # clocks know numbers of Python alone, not those of numpy
+        clock = float(timeout), int(attempts), float(wait), float(expires)
+        service = Service("g:Profiler", *clock, folder, largest)
         url = f"{base_url.rstrip('/')}/api/gost/profile/"
-        answer = service.ask(url, payload, partial(read_answer, question=question, method=method), refresh=refresh)
+        read = partial(read_answer, question=question, asked=payload, method=method)
+        answer = service.ask(url, payload, read, refresh=refresh)
     params = {name: value for name, value in payload.items() if name not in ("query", "background")} | {
         "method": method,
         "by": by,
@@ -258,6 +262,11 @@ def _check(domain_scope: str, method: str, background: Sequence[str | None] | No
             f"domain_scope={domain_scope!r} counts the genome, so background is ignored; pass "
             'domain_scope="custom" or no background.'
         )
+
+
+def _in_order(sources: Iterable[str]) -> list[str]:
+    """Return sources as a list; a set is sorted, so that the same question finds its answer on disk."""
+    return [str(source) for source in (sorted(sources) if isinstance(sources, Set) else sources)]
 
 
 def _check_service(base_url: str, timeout: float, attempts: int, wait: float, expires: float) -> None:

@@ -1,9 +1,10 @@
 """Queries: the genes of each component by the class in which they are higher, and their background."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 import pandas as pd
@@ -86,12 +87,17 @@ def plain_name(name: object) -> str | None:
         return None
     if isinstance(name, float | np.floating) and float(name).is_integer():
         return str(int(name))  # numbers of Entrez in a column that lacks some
-    text = str(name).strip()
+    text = _visible(str(name)).strip()
     if text in NO_NAME:
         return None
     if found := ENSEMBL.fullmatch(text):
         return found[1]
     return f"ENSG0{found[1]}" if (found := PAR_Y.fullmatch(text)) else text
+
+
+def _visible(text: str) -> str:
+    """Return a text without what has no width, such as what web pages put into names where a line may break."""
+    return text if text.isascii() else "".join(letter for letter in text if category(letter) != "Cf")
 
 
 def unique(names: Iterable[str | None]) -> list[str]:
@@ -158,6 +164,8 @@ def universe_of(question: Question, background: Iterable[str | None] | None) -> 
     if background is None:
         return question.background
     given = unique(plain_name(name) for name in background)
+    if isinstance(background, Set):  # so that the same question finds its answer on disk
+        given.sort()
     if not given:
         raise ValueError("background=[] names no gene; pass the genes that could have been found, or None for all.")
     return given

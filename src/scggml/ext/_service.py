@@ -20,6 +20,7 @@ from scggml._web.drafts import draft
 
 LONGEST_WAIT = 60.0  # seconds, whatever the server asks for
 DAY = 86400.0  # seconds
+WHOLE = (200, 203)  # of all successes those with an answer: 202 is a promise, 206 a part
 REFUSAL = 2**20  # bytes of what a server says about its failure
 ASKED = "scggml_asked"
 """Entry of an answer on disk that says which question it answers."""
@@ -93,8 +94,8 @@ class Service:
             found = read(answer)
         except MalformedError as error:
             raise ConnectionError(
-                f"The answer of {self.name} at {url} has another form than documented ({error}); it holds "
-                f"{choices(answer)}. Nothing was stored. Check base_url."
+                f"The answer of {self.name} at {url} has another form than documented or contradicts the request or "
+                f"itself ({error}); it holds {choices(answer)}. Nothing was stored. Check base_url."
             ) from error
         self._keep(file, answer | {ASKED: asked})
         return found
@@ -129,7 +130,7 @@ class Service:
             pause = self.wait * 2**attempt
             try:
                 reply = self._send(url, body)
-                if 200 <= reply.status < 300:
+                if reply.status in WHOLE:
                     return _parse(reply.body)
                 fault = f"HTTP {reply.status} {reply.reason}{_said(reply)}"
                 if not passes(reply.status):

@@ -62,6 +62,10 @@ def panels(
         given = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
         if not all(isinstance(one, Axes) for one in given):
             raise TypeError(f"ax={shown(ax)} is a {type(ax).__name__}; pass axes of matplotlib, one for each panel.")
+        for one in given:
+            _check_plain(one)
+        if len(set(map(id, given))) < len(given):
+            raise ValueError("ax has some axes twice, where panels would be drawn over each other; pass each once.")
         if len(given) != n:
             raise ValueError(f"ax has {len(given)} axes; this plot has {n} panels.")
         return given
@@ -69,6 +73,17 @@ def panels(
     figure = plt.figure(figsize=(size[0] * n_columns, sum(heights)), layout="constrained")
     places = figure.add_gridspec(n_rows, n_columns, height_ratios=ratios)
     return [figure.add_subplot(places[divmod(i, n_columns)]) for i in range(n)]
+
+
+def _check_plain(ax: Axes) -> None:
+    """Raise for axes without x and y at right angles, and for those that are no longer in a figure."""
+    again = "pass axes such as those of matplotlib.pyplot.subplots(), or None for new ones."
+    if ax.figure is None:
+        raise ValueError(f"ax was removed from its figure; {again}")
+    if ax.name != "rectilinear":
+        raise ValueError(
+            f"ax is a {type(ax).__name__} with projection={ax.name!r}, where no plot can be drawn; {again}"
+        )
 
 
 def note(

@@ -1,5 +1,6 @@
 """Titles of plots, and how they are shown and written: the habits of scanpy."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+from scggml._anndata.messages import choices
+from scggml._arguments import shown
 
 Title = str | Sequence[str] | None
 """A title, those of several panels, or None for the usual ones."""
@@ -92,8 +96,15 @@ def finish(
     if save is not None and save is not False:
         whole = figure.figure.figure if isinstance(figure, SubFigure) else figure
         path = target(save, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole.savefig(path, bbox_inches="tight", dpi=200)
+        _check_ending(path, whole)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            whole.savefig(path, bbox_inches="tight", dpi=200)
+        except OSError as error:  # a name that is too long, a folder that is read-only, a full disk
+            raise OSError(
+                f"save={shown(str(path))}: the figure cannot be written ({error.strerror or error}). Pass another "
+                "path, or set sc.settings.figdir to a folder that can be written to."
+            ) from error
     if can_show() and getattr(sc.settings, "autoshow", True) if show is None else show:
         plt.show()
 
@@ -108,7 +119,18 @@ def target(save: bool | str | Path, name: str) -> Path:
         return folder / f"{name}{save}"
     if not isinstance(save, str | Path):
         raise TypeError(f"save={save!r} is a {type(save).__name__}; pass a path, an ending such as '.pdf', or True.")
+    if not str(save).strip() or "\0" in str(save) or os.path.isdir(save):  # noqa: PTH112  # Path raises for a name that is too long
+        what = "names no file" if "\0" in str(save) or not str(save).strip() else "is a folder"
+        raise ValueError(f"save={shown(str(save))} {what}; pass a path, an ending such as '.pdf', or True.")
     return Path(save)
+
+
+def _check_ending(path: Path, figure: Figure) -> None:
+    """Raise for an ending that matplotlib does not write; without one it takes that of its settings."""
+    known = sorted(figure.canvas.get_supported_filetypes())
+    ending = path.suffix.lower().removeprefix(".")
+    if ending and ending not in known:
+        raise ValueError(f"save={shown(str(path))} has the ending {path.suffix!r}; choose from {choices(known)}.")
 
 
 def can_show() -> bool:

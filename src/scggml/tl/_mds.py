@@ -4,6 +4,7 @@ from anndata import AnnData
 
 from scggml._anndata.covariates import origin_of
 from scggml._anndata.keys import MDS, MDS_RECORD
+from scggml._anndata.measured import measured
 from scggml._anndata.messages import logged
 from scggml._anndata.ownership import check_results
 from scggml._anndata.results import write_obsm, write_result
@@ -73,6 +74,7 @@ def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = F
         "key": key,
         "eigenvalues": eigenvalues,
         **origin_of(samples, key),
+        **measured(samples, key),
         "variance_ratio": eigenvalues[:n_comps].clip(0) / (positive if positive > 0 else 1.0),
     }
     write_result(samples, MDS_RECORD, entry)
