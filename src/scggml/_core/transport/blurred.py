@@ -23,6 +23,10 @@ BUFFERS = 8
 """Sums that gradients are added up in; fixed, so that rounding does not depend on the number of threads."""
 
 
+NOTHING = 1 - 1e-6
+"""Share of the price of all mass from which on none of it has moved."""
+
+
 class Options(Protocol):
     """What transport needs of its solver."""
 
@@ -107,10 +111,15 @@ class Blurred:
         def solve_group(group: Integers) -> None:
             some = pairs[group]
             block = block_of(batch_of(self._cohort, cells, some, self._place), self._place, cells.kind)
+            known = bool(warm[group[0]])
             f, g, error = optimal_potentials(
-                block, *self._potentials.read(some, starts[group]), terms, tol=solver.tol, max_iter=solver.max_iter,
-                warm=bool(warm[group[0]]),
-            )  # fmt: skip
+                block,
+                *(self._potentials.read(some, starts[group]) if known else block.nothing()),
+                terms,
+                tol=solver.tol,
+                max_iter=solver.max_iter,
+                warm=known,
+            )
             self._potentials.write(some, starts[group], f, g)
             totals = block.totals(f, g, terms)
             self.errors[group] = as_array(error)
@@ -119,6 +128,11 @@ class Blurred:
 
         groups = groups_of(pairs, self._cohort.sizes, warm, room_of(self._place, cells.kind, cells.points.shape[1]))
         all_in_threads(lambda group: alone(self._place, solve_group, group), groups, self.n_jobs)
+        if not np.isinf(terms.rho) and (values > NOTHING * 2 * terms.rho * unit).all() and len(pairs):
+            raise ValueError(
+                f"{solver} moves no mass between any two samples, so that there is nothing to learn or to compare: they "
+                f"are farther apart than its reach, in units of {unit:.3g}. Raise reach, or leave unit out."
+            )
         # Only when all are solved: after an error some of the new places hold nothing.
         self._potentials.keep(pairs, starts)
         self.values = values

@@ -78,6 +78,10 @@ class DenseBlock:
         scores = self.batch.log_a[:, :, None] + (f[:, :, None] - self._costs) / terms.epsilon
         return -terms.damping * terms.epsilon * self._torch.logsumexp(scores, dim=1)
 
+    def nothing(self) -> tuple[Tensor, Tensor]:
+        """Return potentials to begin with where none are known."""
+        return self._torch.zeros_like(self.batch.a), self._torch.zeros_like(self.batch.b)
+
     def plan(self, f: Tensor, g: Tensor, epsilon: float) -> Tensor:
         """Return T (B, n, m)."""
         out = f[:, :, None] - self._costs

@@ -104,9 +104,8 @@ class Entropic(Solver):
         with place.torch.inference_mode():
             block = DenseBlock(batch, place, None, place.tensor(costs / unit)[None])
             f, g, error = optimal_potentials(
-                block, place.torch.zeros_like(batch.a), place.torch.zeros_like(batch.b), terms, tol=self.tol,
-                max_iter=self.max_iter, warm=False,
-            )  # fmt: skip
+                block, *block.nothing(), terms, tol=self.tol, max_iter=self.max_iter, warm=False
+            )
             plan = as_array(block.plan(f, g, terms.epsilon))[0]
         if np.isinf(terms.rho):
             source, target, mass = sparse_plan(plan, first, second)

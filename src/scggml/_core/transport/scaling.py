@@ -34,6 +34,10 @@ class Block(Protocol):
 
     batch: Batch
 
+    def nothing(self) -> tuple[Tensor, Tensor]:
+        """Return potentials to begin with where none are known."""
+        ...
+
     def iterate(
         self, f: Tensor, g: Tensor, terms: Terms, *, together: int, n: int, tol: float = 0.0
     ) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,10 +18,10 @@ class Sinkhorn(Entropic):
     .. math:: \sum_{ij} T_{ij} C_{ij} + \varepsilon\, \mathrm{KL}(T \mid a b^T) \quad\text{subject to}\quad
         T 1 = a,\; T^T 1 = b.
 
-    The distance is the cost :math:`\sum_{ij} T_{ij} C_{ij}` of this plan, rounded so that its marginals are exact: never
-    below that of `Exact`, and the closer the smaller `epsilon` is (by some 3 % at 0.02, 1 % at 0.005). Its gradient is
-    that of the objective, with :math:`\varepsilon` a constant. Epsilon falls to its value in stages; from step to step
-    of learning each pair goes on from its last potentials.
+    The distance is the cost :math:`\sum_{ij} T_{ij} C_{ij}` of this plan, rounded so that its marginals are exact. So
+    it is never below that of `Exact`, and the closer the smaller `epsilon` is (by some 3 % at 0.02, 1 % at 0.005). Its
+    gradient is that of the objective, with :math:`\varepsilon` a constant. Epsilon falls to its value in stages; from
+    step to step of learning each pair goes on from its last potentials.
 
     Parameters
     ----------
