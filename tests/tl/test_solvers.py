@@ -142,7 +142,7 @@ def test_what_follows_from_a_metric_follows_from_one_of_any_solver(name, metrics
 
 def test_arrays_take_a_solver():
     rng = np.random.default_rng(0)
-    clouds = [rng.normal(size=(20, 3)) + [2 * (i % 2), 0, 0] for i in range(8)]
+    clouds = [rng.normal([2 * (i % 2), 0, 0], size=(20, 3)) for i in range(8)]
     for solver in OBJECTS.values():
         metric = sg.tl.Learner(n_comps=1, solver=solver).fit(clouds, ["a", "b"] * 4)
         assert metric.importance.argmax() == 0

@@ -130,8 +130,8 @@ class Blurred:
         all_in_threads(lambda group: alone(self._place, solve_group, group), groups, self.n_jobs)
         if not np.isinf(terms.rho) and (values > NOTHING * 2 * terms.rho * unit).all() and len(pairs):
             raise ValueError(
-                f"{solver} moves no mass between any two samples, so that there is nothing to learn or to compare: they "
-                f"are farther apart than its reach, in units of {unit:.3g}. Raise reach, or leave unit out."
+                f"{solver} moves no mass between any two samples, so that there is nothing to learn or to compare: "
+                f"they are farther apart than its reach, in units of {unit:.3g}. Raise reach, or leave unit out."
             )
         # Only when all are solved: after an error some of the new places hold nothing.
         self._potentials.keep(pairs, starts)

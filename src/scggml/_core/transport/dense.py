@@ -158,8 +158,8 @@ class DenseBlock:
         rows, columns = T.sum(2), T.sum(1)
         entropy = terms.epsilon * (1 - rows.sum(1))
         if not np.isinf(terms.rho):
-            dual = (a * _saved(f, terms.rho)).sum(1) + (b * _saved(g, terms.rho)).sum(1)
-            penalty = terms.rho * (_divergence(rows, a) + _divergence(columns, b))
+            dual = (a * saved(f, terms.rho)).sum(1) + (b * saved(g, terms.rho)).sum(1)
+            penalty = terms.rho * (divergence(rows, a) + divergence(columns, b))
             return Totals((T * self._costs).sum((1, 2)) + penalty, dual + entropy)
         dual = (a * f).sum(1) + (b * g).sum(1)
         # No row, and then no column, gets more than its weight; what is missing afterwards goes anywhere.
@@ -224,12 +224,12 @@ def _times(K: Tensor, v: Tensor) -> Tensor:
     return (K @ v[:, :, None])[:, :, 0]
 
 
-def _saved(f: Tensor, rho: float) -> Tensor:
+def saved(f: Tensor, rho: float) -> Tensor:
     """Return what cells of this potential add to the dual objective: no more than `rho`, whatever they cost."""
     return rho * (1 - (-f / rho).exp())
 
 
-def _divergence(found: Tensor, wanted: Tensor) -> Tensor:
+def divergence(found: Tensor, wanted: Tensor) -> Tensor:
     """Return (B,) Kullback-Leibler divergences of masses from others, 0 where there is no mass."""
     return ((found * (found / wanted).log()).nan_to_num(nan=0.0) - found + wanted).sum(1)
 
