@@ -1,5 +1,6 @@
 """Solvers by name, and the table of what each promises."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -46,3 +47,10 @@ def test_a_divergence_has_no_plan_of_its_own():
         check_plan(SOLVERS[name]())
     with pytest.raises(ValueError, match=r"SinkhornDivergence has no plan of its own: .*\['exact', 'sinkhorn', 'unb"):
         check_plan(SOLVERS["sinkhorn_divergence"]())
+
+
+def test_the_documentation_has_the_table():
+    text = (Path(__file__).parents[3] / "docs" / "method.md").read_text(encoding="utf-8")
+    for name, traits in TRAITS.items():
+        row = f"| {{class}}`~scggml.tl.{SOLVERS[name].__name__}` | {traits.value} | {traits.gradient} | {traits.coupling} |"
+        assert row in text
