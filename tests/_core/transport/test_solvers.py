@@ -52,5 +52,5 @@ def test_a_divergence_has_no_plan_of_its_own():
 def test_the_documentation_has_the_table():
     text = (Path(__file__).parents[3] / "docs" / "method.md").read_text(encoding="utf-8")
     for name, traits in TRAITS.items():
-        row = f"| {{class}}`~scggml.tl.{SOLVERS[name].__name__}` | {traits.value} | {traits.gradient} | {traits.coupling} |"
-        assert row in text
+        cells = (f"{{class}}`~scggml.tl.{SOLVERS[name].__name__}`", traits.value, traits.gradient, traits.coupling)
+        assert f"| {' | '.join(cells)} |" in text
