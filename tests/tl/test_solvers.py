@@ -135,7 +135,7 @@ def test_what_follows_from_a_metric_follows_from_one_of_any_solver(name, metrics
     assert sg.get.rank_genes_df(adata).iloc[0]["gene"] == "signal"
     sg.tl.component_test(adata, n_perm=5, progress=False)
     sg.tl.influence(adata, progress=False)
-    sg.tl.cross_fit(adata, n_splits=3, progress=False)
+    sg.tl.cross_fit(adata, n_splits=4, progress=False)
     held_out = sg.tl.distances(adata, held_out=True, progress=False)
     assert np.isfinite(held_out.obsp["ggml_held_out_distances"]).all()
 
