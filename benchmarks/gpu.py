@@ -19,7 +19,6 @@ import scggml as sg
 from scggml._core.cohort import Cohort, from_clouds
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.pairs import all_pairs
-from scggml._core.transport.plans import Transport
 from scggml._core.transport.sinkhorn import Sinkhorn
 from scggml._core.transport.solver import Solver
 
@@ -38,7 +37,7 @@ class Steps:
     def __init__(self, cohort: Cohort, k: int, solver: Solver, n_jobs: int | None) -> None:
         self.cohort, self.pairs = cohort, all_pairs(cohort.n_samples)
         self.W, self.rng = start(k, cohort.n_features), np.random.default_rng(0)
-        self.transport: Transport = solver.transport(cohort, n_jobs=n_jobs)
+        self.transport = solver.transport(cohort, n_jobs=n_jobs)
         self.slopes = np.ones(len(self.pairs))
         self.values = np.empty(0)
 
