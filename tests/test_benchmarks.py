@@ -53,6 +53,31 @@ def test_solvers_agree(numbers):
     assert {row["solver"] for row in tables["solver growth"]} >= {"POT emd2", "scipy assignment", "scggml Exact"}
 
 
+def test_entropic_solvers_agree_and_ours_is_never_below_the_optimum(numbers):
+    pytest.importorskip("torch")
+    options = ("--sizes", "9", "--samples", "3", "--epsilons", "0.4", "0.1", "--rounds", "1", "--tol", "1e-6")
+    tables = numbers("sinkhorn.py", *options)
+    for epsilon in ("0.4", "0.1"):
+        rows = {row["solver"]: row for row in tables["sinkhorn"] if float(row["epsilon"]) == float(epsilon)}
+        ours = rows.pop("scggml Sinkhorn")
+        assert float(ours["plan"]) >= 0
+        assert float(ours["error"]) <= 1e-6
+        for name in ("POT sinkhorn", "POT sinkhorn_log"):
+            assert float(rows[name]["plan"]) == pytest.approx(float(ours["plan"]), abs=1e-5)
+    assert float(tables["sinkhorn rate"][0]["exponent"]) > 0
+
+
+def test_the_job_of_a_gpu_runs_small_without_one(numbers):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU, on which it takes minutes")
+    tables = numbers("gpu.py", "--steps", "2")
+    for row in tables["gpu steps"]:
+        if row["solver"].startswith("Sinkhorn"):
+            assert 0 <= float(row["least"]) <= float(row["most"]) < 0.1
+    assert all(0 < float(row["theta differs by"]) < 0.3 for row in tables["gpu theta"])
+
+
 def test_growth(numbers):
     tables = numbers(
         "scaling.py", "--base", "4,6,5,2", "--P", "4", "8", "--n", "--d", "--k", "--steps", "2", "--threads", "1"

@@ -88,9 +88,22 @@ APART = [
     {"scggml._core.evaluate", "scggml._core.explain"},
 ]
 # `_core` computes on arrays: besides the standard library it may import these alone.
-ARRAYS = {"joblib", "llvmlite", "numba", "numpy", "optuna", "ot", "scipy", "sklearn", "threadpoolctl", "torch", "tqdm"}
+ARRAYS = {
+    "joblib",
+    "llvmlite",
+    "numba",
+    "numpy",
+    "optuna",
+    "ot",
+    "scipy",
+    "sklearn",
+    "threadpoolctl",
+    "torch",
+    "tqdm",
+    "triton",
+}
 # Optional or heavy packages that may be imported inside a function.
-INSIDE = {"dask", "decoupler", "optuna", "torch"}
+INSIDE = {"dask", "decoupler", "optuna", "torch", "triton"}
 # Where an AnnData keeps its data, and the rooms that may touch it.
 SLOTS = {"obs", "obsm", "obsp", "uns", "var", "varm", "varp", "layers"}
 DOORS = ("scggml._anndata", "scggml.datasets")

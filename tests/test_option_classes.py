@@ -9,7 +9,11 @@ import pytest
 
 import scggml as sg
 
-CLASSES = [sg.tl.Blend, sg.tl.Canonical, sg.tl.Coreset, sg.tl.Exact, sg.tl.Learner, sg.tl.Preprocess, sg.tl.Triplets]
+ENTROPIC = [sg.tl.Sinkhorn, sg.tl.SinkhornDivergence, sg.tl.Unbalanced]
+CLASSES = [
+    *(sg.tl.Blend, sg.tl.Canonical, sg.tl.Coreset, sg.tl.Exact, sg.tl.Learner, sg.tl.Preprocess, sg.tl.Triplets),
+    *ENTROPIC,
+]
 
 BAD: dict[str, Any] = {
     "True": True,
@@ -57,6 +61,16 @@ RIGHT: dict[str, set[str]] = {
     "Triplets.refine": {"one", "zero"},
 }
 """The values among these that an option takes."""
+
+for _cls in ENTROPIC:
+    RIGHT |= {
+        f"{_cls.__name__}.epsilon": {"one", "half"},
+        f"{_cls.__name__}.tol": {"half"},
+        f"{_cls.__name__}.max_iter": {"one"},
+        f"{_cls.__name__}.cache_size": {"one", "zero", "half"},
+        f"{_cls.__name__}.unit": {"one", "half", "None"},
+    }
+RIGHT["Unbalanced.reach"] = {"one", "half"}
 
 OPTIONS = [(cls, field.name) for cls in CLASSES for field in dataclasses.fields(cls)]
 

@@ -15,7 +15,12 @@ from scggml._core.learn.penalty import PenaltyName
 from scggml._core.learn.triplets import InitialName, Triplets
 from scggml._core.params import from_params, plain, to_params
 from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.devices import Device
+from scggml._core.transport.divergence import SinkhornDivergence
 from scggml._core.transport.exact import Backend, Exact
+from scggml._core.transport.sinkhorn import Sinkhorn
+from scggml._core.transport.solvers import SolverName
+from scggml._core.transport.unbalanced import Unbalanced
 
 
 def as_stored(value):
@@ -74,11 +79,23 @@ TRIPLETS = st.builds(
     batch_size=st.sampled_from([None, 128]),
     refine=st.sampled_from([0, 3]),
 )
-SOLVERS = st.just("exact") | st.builds(
-    Exact,
-    max_iter=st.sampled_from([10, 10**7]),
-    backend=st.sampled_from(get_args(Backend)),
-    cache_size=st.sampled_from([0, 512.0]),
+ENTROPIC = {
+    "epsilon": st.sampled_from([0.02, 1]),
+    "tol": st.sampled_from([1e-3, np.float32(0.5)]),
+    "device": st.sampled_from(get_args(Device)),
+    "unit": st.sampled_from([None, 2.0]),
+}
+SOLVERS = (
+    st.sampled_from(get_args(SolverName))
+    | st.builds(
+        Exact,
+        max_iter=st.sampled_from([10, 10**7]),
+        backend=st.sampled_from(get_args(Backend)),
+        cache_size=st.sampled_from([0, 512.0]),
+    )
+    | st.builds(Sinkhorn, **ENTROPIC)
+    | st.builds(SinkhornDivergence, **ENTROPIC)
+    | st.builds(Unbalanced, reach=st.sampled_from([1, 0.5]), **ENTROPIC)
 )
 LEARNERS = st.builds(
     Learner,

@@ -15,7 +15,10 @@ from ._options import Canonical as Canonical
 from ._options import Coreset as Coreset
 from ._options import Exact as Exact
 from ._options import Learner as Learner
+from ._options import Sinkhorn as Sinkhorn
+from ._options import SinkhornDivergence as SinkhornDivergence
 from ._options import Triplets as Triplets
+from ._options import Unbalanced as Unbalanced
 from ._permutation_test import permutation_test as permutation_test
 from ._plan import plan as plan
 from ._predict import predict as predict

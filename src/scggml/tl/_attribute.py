@@ -30,7 +30,7 @@ from scggml._core.explain.attribution import mean_flows
 from scggml._core.explain.significance import benjamini_hochberg
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
-from scggml._core.transport.exact import Exact, SolverName, as_solver
+from scggml._core.transport.solvers import AnySolver, SolverName, as_solver, check_adds_up
 from scggml._docs import documented
 
 
@@ -49,7 +49,7 @@ def attribute(
     n_cells: int | Stored | None = "stored",
     min_cells: int | Stored = "stored",
     summary: Summary | Stored = "stored",
-    solver: SolverName | Exact | Stored = "stored",
+    solver: SolverName | AnySolver | Stored = "stored",
     rng: int | np.random.Generator | Stored = "stored",
     n_jobs: int | None = None,
     progress: bool = True,
@@ -174,6 +174,8 @@ def attribute(
     check_adata(adata)
     stored = read_metric(adata, key)
     engine = stored.learner.engine if isinstance(solver, str) and solver == STORED else as_solver(solver)
+    check_adds_up(engine, "tl.attribute")
+    engine.require()
     n_threads(n_jobs)
     check_whole("n_perm", n_perm, 0)
     reading = reread(

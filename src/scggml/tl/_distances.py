@@ -20,10 +20,11 @@ from scggml._anndata.selection import Selection
 from scggml._arguments import shown
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary, as_summary
-from scggml._core.transport.exact import Exact, SolverName, as_solver
+from scggml._core.transport.exact import Exact
 from scggml._core.transport.pairs import distance_matrix
 from scggml._core.transport.plans import GROUND_COSTS, GroundCost
 from scggml._core.transport.solver import Solver
+from scggml._core.transport.solvers import AnySolver, SolverName, as_solver
 from scggml._docs import documented
 
 
@@ -44,7 +45,7 @@ def distances(
     min_cells: int | Stored = "stored",
     weights_key: str | None = None,
     genes: bool = True,
-    solver: SolverName | Exact | Stored = "stored",
+    solver: SolverName | AnySolver | Stored = "stored",
     summary: Summary | Stored = "stored",
     rng: int | np.random.Generator | Stored = "stored",
     n_jobs: int | None = None,
@@ -164,6 +165,7 @@ def distances(
         engine = Exact() if stored is None else stored.learner.engine
     else:
         engine = as_solver(solver)
+    engine.require()
     n_threads(n_jobs)
     if held_out and metric is not None:
         raise ValueError(

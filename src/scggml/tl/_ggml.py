@@ -42,7 +42,7 @@ from scggml._core.samples import LabelKind, Samples, Target
 from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
-from scggml._core.transport.exact import Exact, SolverName
+from scggml._core.transport.solvers import AnySolver, SolverName
 from scggml._docs import documented
 
 
@@ -60,7 +60,7 @@ def ggml(
     n_comps: int | Literal["auto"] | None = None,
     squared: bool = False,
     shrinkage: Shrinkage = "auto",
-    solver: SolverName | Exact = "exact",
+    solver: SolverName | AnySolver = "exact",
     summary: Summary = "auto",
     n_cells: int | None = None,
     min_cells: int = 1,
@@ -245,6 +245,7 @@ def ggml(
         seed=as_seed(rng),
     )
     check_metric_key(adata, key_added, *(["components"] if automatic else []), use_rep=use_rep, copy=copy)
+    learner.engine.require()
     for part in (learner, reading):
         part.to_params()  # what no file could hold is refused before any work
     n_threads(n_jobs)

@@ -128,6 +128,7 @@ def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
     if isinstance(method, Blend):
         return replace(base, source=BlendOfSources(method.sources()))
     if isinstance(method, Learner):
+        method.engine.require()
         return replace(base, source=Learned(method), solver=method.engine)
     if isinstance(method, str):
         if method == "blend":

@@ -11,8 +11,8 @@ from scggml._anndata.messages import check_adata, choices, logged
 from scggml._anndata.metric import read_metric
 from scggml._anndata.reading import STORED, Stored, reread
 from scggml._core.explain.attribution import entry_distances
-from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.pairs import solve_plans
+from scggml._core.transport.solvers import AnySolver, SolverName, as_solver, check_plan
 from scggml._docs import documented
 
 
@@ -26,7 +26,7 @@ def plan(
     key: str = "ggml",
     sample_key: str | None = None,
     weights_key: str | None = None,
-    solver: SolverName | Exact | Stored = "stored",
+    solver: SolverName | AnySolver | Stored = "stored",
 ) -> AnnData:
     r"""Solve for the optimal plan of two samples under a learned metric: which cells of one go to which of the other.
 
@@ -55,10 +55,12 @@ def plan(
     AnnData, cells of `sample_a` (rows) x cells of `sample_b` (columns).
 
     `.X`
-        (n_a, n_b) CSR float64, the mass that goes from cell to cell, of sum 1 and at most n_a + n_b - 1 entries.
+        (n_a, n_b) CSR float64, the mass that goes from cell to cell, of sum 1 and, with `Exact`, at most n_a + n_b - 1
+        entries. With `Unbalanced` some of the mass stays behind.
     `.layers["distance"]`
         (n_a, n_b) CSR float64, the distance of the cells of each entry (squared if the metric is), so that
-        `(plan.X.multiply(plan.layers["distance"])).sum()` is the distance of the samples.
+        `(plan.X.multiply(plan.layers["distance"])).sum()` is the distance of the samples (with `Unbalanced` less the
+        price of what stays behind).
     `.obs`, `.var`
         The columns of `adata.obs` for the cells of either sample.
     `.uns["plan"]`
@@ -69,7 +71,7 @@ def plan(
     KeyError
         No such metric or column.
     ValueError
-        No such sample, or the same one twice.
+        No such sample, or the same one twice; a solver that has no plan of its own.
 
     Examples
     --------
@@ -88,6 +90,8 @@ def plan(
     check_adata(adata)
     stored = read_metric(adata, key)
     engine = stored.learner.engine if isinstance(solver, str) and solver == STORED else as_solver(solver)
+    check_plan(engine)
+    engine.require()
     names = [sample_a, sample_b]
     reading = reread(stored.reading, sample_key=sample_key, weights_key=weights_key)
     selection = reading.select(adata, quiet=True)

@@ -6,7 +6,7 @@ import ot
 import pytest
 from _oracles import assignment_ot, cost_by_loops, line_ot, lp_ot
 
-from scggml._core.transport.exact import Backend, Exact, as_solver
+from scggml._core.transport.exact import Backend, Exact
 from scggml._core.transport.plans import GROUND_COSTS, GroundCost, Plan, ground_cost
 
 
@@ -193,16 +193,6 @@ def test_too_few_pivots_are_told_of():
 def test_a_limit_below_one_pivot_is_refused(max_iter):
     with pytest.raises(ValueError, match=rf"Exact: max_iter={max_iter} must be at least 1 pivot; the default"):
         Exact(max_iter=max_iter)
-
-
-def test_a_solver_is_known_by_name_or_is_itself():
-    assert as_solver("exact") == Exact()
-    mine = Exact(max_iter=7)
-    assert as_solver(mine) is mine
-    with pytest.raises(ValueError, match=r"solver='sinkhorn' is not known; choose from \('exact',\) or pass an Exact"):
-        as_solver("sinkhorn")
-    with pytest.raises(TypeError, match=r"solver is a int; pass a name of \('exact',\) or an Exact"):
-        as_solver(3)
 
 
 def test_the_ground_costs_are_the_names_of_the_type():

@@ -23,15 +23,15 @@ from scggml._core.params import from_params, to_params
 from scggml._core.samples import LabelKind, Samples, Target, array_target, blind, check_design, labelled
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Coreset
-from scggml._core.transport.exact import Exact, SolverName, as_solver
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.solver import Solver
+from scggml._core.transport.solvers import SOLVERS, SolverName, as_solver
 from scggml._docs import documented
 
 MethodName = Literal["canonical", "triplets", "paper"]
 Method = Canonical | Triplets
 
-KINDS: dict[str, type] = {"canonical": Canonical, "triplets": Triplets, "exact": Exact, "coreset": Coreset}
+KINDS: dict[str, type] = {"canonical": Canonical, "triplets": Triplets, **SOLVERS, "coreset": Coreset}
 """Objects with options, by the name under which files hold them."""
 
 N_COMPS = 5

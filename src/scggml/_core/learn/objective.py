@@ -105,6 +105,8 @@ class Problem:
         self.values, self.batch, self.listed = values, batch, listed
         self.transport = objective.solver.transport(cohort, n_jobs=objective.n_jobs)
         self._bounds, self._n_jobs = Bounds(cohort, squared=objective.squared), objective.n_jobs
+        # Without the triangle inequality nothing is known of a pair that was not solved.
+        self._bounded = "triangle" in objective.solver.traits.laws
 
     def _project(self, W: Floats, samples: Integers | None) -> Floats:
         return project_samples(self.cohort, W, samples, self._n_jobs)
@@ -132,7 +134,7 @@ class Problem:
         Z = self._project(W, samples)
         # Bounds need to know where all cells are, and a mini-batch projects its own only; they know triplets of
         # classes.
-        pruned = samples is None and self.values is None and self.listed is None
+        pruned = self._bounded and samples is None and self.values is None and self.listed is None
         if pruned:
             lower, upper = self._bounds.at(Z)
             D = np.where(labels[:, None] == labels, upper, lower)  # what a pair that is not solved may stand at

@@ -8,16 +8,14 @@ import ot
 from numpy.typing import ArrayLike, NDArray
 
 from scggml._arguments import shown
-from scggml._core.checks import as_array, check_number, check_whole
+from scggml._core.checks import check_number, check_whole
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.transport.plans import GroundCost, Plan, Transport
+from scggml._core.transport.problem import as_problem
 from scggml._core.transport.solver import Solver
 from scggml._core.transport.warm import Warm, solve_matrix, solve_once
 
 Backend = Literal["simplex", "pot"]
-
-SUM = 1e-6
-"""Error of a sum of weights that rounding to single precision explains."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +71,7 @@ class Exact(Solver):
             Shapes that do not fit, arrays that do not hold real numbers, values that are not finite, weights that are
             negative or do not sum to 1.
         """
-        first, second = as_weights("a", a), as_weights("b", b)
-        costs = as_array("cost", cost, "an array (n, m) of costs", 2).astype(np.float64, copy=False)
-        if costs.shape != (len(first), len(second)):
-            raise ValueError(
-                f"cost has shape {costs.shape}, but a has {len(first)} weights and b has {len(second)}; pass a cost of "
-                f"shape {(len(first), len(second))}, or the weights in the other order."
-            )
+        first, second, costs = as_problem(a, b, cost)
         # Tolerances are absolute: bring the largest cost to 1.
         unit = float(np.abs(costs).max()) or 1.0
         solve = self._pot if self.backend == "pot" else self._simplex
@@ -122,30 +114,3 @@ class Exact(Solver):
         if self.backend == "pot":
             return super().transport(cohort, n_jobs=n_jobs)
         return Warm(cohort, max_iter=self.max_iter, cache_size=self.cache_size, n_jobs=n_jobs)
-
-
-def as_weights(name: str, weights: ArrayLike) -> Floats:
-    """Return the weights of the cells of a sample, which are not negative and sum to 1."""
-    found: Floats = as_array(name, weights, "an array (n,) of weights that sum to 1", 1).astype(np.float64, copy=False)
-    if (found < 0).any():
-        i = int(np.flatnonzero(found < 0)[0])
-        raise ValueError(f"{name} has negative weights; the first is {name}[{i}]={found[i]}. Weights are at least 0.")
-    total = float(found.sum())
-    if abs(total - 1) > SUM:
-        raise ValueError(f"{name} sums to {total:.7g}; pass weights that sum to 1, such as {name} / {name}.sum().")
-    return found
-
-
-SolverName = Literal["exact"]
-
-
-def as_solver(solver: object) -> Solver:
-    """Return the solver of that name with its default options, or the solver itself."""
-    if isinstance(solver, str):
-        if solver not in get_args(SolverName):
-            raise ValueError(f"solver={solver!r} is not known; choose from {get_args(SolverName)} or pass an Exact().")
-        return Exact()
-    if not isinstance(solver, Exact):
-        kind = "class" if isinstance(solver, type) else type(solver).__name__
-        raise TypeError(f"solver is a {kind}; pass a name of {get_args(SolverName)} or an Exact().")
-    return solver

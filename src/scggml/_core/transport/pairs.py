@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.threads import in_threads, n_threads
 from scggml._core.transport.plans import GroundCost, Plans
-from scggml._core.transport.solver import Solver, warn_not_optimal
+from scggml._core.transport.solver import Solver
 
 TILE = 5e6
 """Costs (cells times cells) in one piece of work; how the pairs are split decides nothing about the result."""
@@ -43,10 +43,11 @@ def solve_distances(
 
     Tiles of pairs go to threads, or through joblib where `joblib.parallel_config` names another backend.
     """
-    out = np.empty(len(pairs))
-    optimal = np.ones(len(pairs), dtype=np.bool_)
+    # Epsilon is relative to the costs of all pairs, not to those of a tile.
+    solver = solver.at_scale_of(cohort, points, pairs, cost)
+    out, errors = np.empty(len(pairs)), np.zeros(len(pairs))
     there = Cohort(points, cohort.weights, cohort.offsets, cohort.labels, cohort.names, cohort.classes)
-    tiles = _tiles(pairs, cohort.sizes)
+    tiles = _tiles(pairs, cohort.sizes, solver.piece() or TILE)
 
     def job(tile: Integers) -> tuple[Any, ...]:
         return (*_tile_of(there, pairs[tile]), cost, solver)
@@ -56,15 +57,16 @@ def solve_distances(
         # POT warns of each pair without naming it; the warning below does.
         warnings.filterwarnings("ignore", message="numItermax reached", category=UserWarning)
         for tile, answer in zip(tiles, _answers(job, tiles, n_jobs), strict=True):
-            out[tile], optimal[tile] = answer
+            out[tile], errors[tile] = answer
             bar.update(len(tile))
-    warn_not_optimal(cohort, pairs[~optimal], solver)
+    late = errors > solver.tolerance
+    solver.warn(cohort, pairs[late], errors[late])
     return out
 
 
 def _answers(
     job: Callable[[Integers], tuple[Any, ...]], tiles: list[Integers], n_jobs: int | None
-) -> Iterator[tuple[Floats, np.ndarray]]:
+) -> Iterator[tuple[Floats, Floats]]:
     """Yield the results in the order of the tiles; joblib is left out where threads do the work, as its pools poll."""
     n = n_threads(n_jobs)
     backend, _ = get_active_backend(prefer="threads")
@@ -78,15 +80,15 @@ def _answers(
     yield from pool(joblib.delayed(_solve_tile)(*job(tile)) for tile in tiles)
 
 
-def _solve_tile(part: Cohort, pairs: Integers, cost: GroundCost, solver: Solver) -> tuple[Floats, np.ndarray]:
-    return solver.distances(part, part.points, pairs, cost)
+def _solve_tile(part: Cohort, pairs: Integers, cost: GroundCost, solver: Solver) -> tuple[Floats, Floats]:
+    return solver.measured(part, part.points, pairs, cost)
 
 
-def _tiles(pairs: Integers, sizes: Integers) -> list[Integers]:
+def _tiles(pairs: Integers, sizes: Integers, piece: float) -> list[Integers]:
     """Return positions of pairs by tiles of the matrix of all pairs, so that few samples travel with many pairs."""
     if len(pairs) == 0:
         return []
-    side = max(1, int(np.sqrt(TILE) / max(1.0, float(sizes.mean()))))
+    side = max(1, int(np.sqrt(piece) / max(1.0, float(sizes.mean()))))
     tile = pairs // side
     _, owner = np.unique(tile, axis=0, return_inverse=True)
     owner = owner.reshape(-1)  # numpy 2.0.0 returns it as a column

@@ -2,6 +2,8 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +19,66 @@ ATOMS = 2**20
 """Entries of plans that are turned into gradients at a time."""
 
 
+Coupling = Literal["optimal", "rounded", "relaxed", "cross"]
+
+Law = Literal[
+    "not_negative",
+    "positive_between_different_samples",
+    "symmetric",
+    "zero_to_itself",
+    "zero_to_a_copy",
+    "ignores_the_order_of_cells",
+    "ignores_the_order_of_samples",
+    "depends_on_two_samples_only",
+    "ignores_duplicates_of_halved_weight",
+    "ignores_cells_without_weight",
+    "of_one_cell_the_cost_itself",
+    "triangle",
+    "optimal_assignment",
+    "not_below_exact",
+]
+"""Laws of distances between samples that not every solver holds to; `triangle` for ground costs that are metrics."""
+
+LAWS: tuple[Law, ...] = get_args(Law)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a solver promises.
+
+    Parameters
+    ----------
+    value
+        What the distance is.
+    gradient
+        What its gradient is that of.
+    coupling
+        What its plans are: `"optimal"` and `"rounded"` ones have the marginals of the samples, and their cost is the
+        distance; `"relaxed"` ones leave mass behind; `"cross"` is the plan of one of several terms.
+    laws
+        The laws that it holds to.
+    """
+
+    value: str
+    gradient: str
+    coupling: Coupling
+    laws: frozenset[Law]
+
+    @property
+    def adds_up(self) -> bool:
+        """Return whether the costs of the entries of a plan add up to the distance."""
+        return self.coupling in ("optimal", "rounded")
+
+
 class Solver(ABC):
     """Base of all solvers: `solve` is needed, and the rest may be overridden by something faster."""
+
+    traits: ClassVar[Traits] = Traits(
+        value="cost of an optimal plan",
+        gradient="the distance",
+        coupling="optimal",
+        laws=frozenset(LAWS),
+    )
 
     @abstractmethod
     def solve(self, a: ArrayLike, b: ArrayLike, cost: ArrayLike) -> Plan:
@@ -33,6 +93,32 @@ class Solver(ABC):
             np.array([plan.cost for plan in plans], dtype=np.float64),
             np.array([plan.optimal for plan in plans], dtype=np.bool_),
         )
+
+    def measured(self, cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost) -> tuple[Floats, Floats]:
+        """Return (n_pairs,) costs, and how far each is from what the solver promises: 0, or infinity if unknown."""
+        values, optimal = self.distances(cohort, points, pairs, cost)
+        return values, np.where(optimal, 0.0, np.inf)
+
+    def warn(self, cohort: Cohort, pairs: Integers, errors: Floats) -> None:
+        """Warn of the pairs, if there are any, that were left before the optimum."""
+        warn_not_optimal(cohort, pairs, self)
+
+    def require(self) -> None:
+        """Raise unless all that the solver needs is installed, before any long work."""
+        return
+
+    def at_scale_of(self, cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost) -> "Solver":
+        """Return the solver for pieces of these pairs: what is relative to all of them is settled."""
+        return self
+
+    @property
+    def tolerance(self) -> float:
+        """Error from which on a pair is warned of."""
+        return 0.0
+
+    def piece(self) -> float | None:
+        """Return how many costs (cells times cells) one piece of work has; None for as many as suit a thread."""
+        return None
 
     def solve_pair(self, cohort: Cohort, points: Points, p: int, q: int, cost: GroundCost) -> Plan:
         """Couple two samples of a cohort."""
@@ -103,13 +189,17 @@ def warn_not_optimal(cohort: Cohort, pairs: Integers, solver: Solver) -> None:
     # One warning for all pairs, with their names: what to do about them is the same.
     if len(pairs) == 0:
         return
-    shown = ", ".join(str((str(cohort.names[p]), str(cohort.names[q]))) for p, q in pairs[:5])
-    more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
     warnings.warn(
-        f"{solver} stopped before the optimum for {len(pairs)} pair(s) of samples: {shown}{more}. Their distances are "
-        "wrong; raise max_iter.",
+        f"{solver} stopped before the optimum for {len(pairs)} pair(s) of samples: {some_names(cohort, pairs)}. Their "
+        "distances are wrong; raise max_iter.",
         stacklevel=2,
     )
+
+
+def some_names(cohort: Cohort, pairs: Integers) -> str:
+    """Return the names of the first pairs, and how many more there are."""
+    shown = ", ".join(str((str(cohort.names[p]), str(cohort.names[q]))) for p, q in pairs[:5])
+    return shown + (f" and {len(pairs) - 5} more" if len(pairs) > 5 else "")
 
 
 def plan_gradient(points: Floats, plans: Plans, slopes: Floats, *, squared: bool) -> Floats:
