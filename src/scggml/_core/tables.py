@@ -40,30 +40,42 @@ def first_names(parts: Sequence[Any]) -> list[str] | None:
     return None
 
 
-def arranged(name: str, values: Any, features: Sequence[str] | None, whose: str) -> Any:
+def count_order(values: Any) -> Integers | None:
+    """Return the order in which the index of a table counts its rows; None if it does not, or they are in order."""
+    index = getattr(values, "index", None)
+    if index is None or callable(index) or not hasattr(index, "dtype") or index.dtype.kind not in "iu":
+        return None
+    counts = np.asarray(index)
+    steps = np.arange(len(counts))
+    if (counts == steps).all() or not (np.sort(counts) == steps).all():
+        return None
+    return np.argsort(counts)
+
+
+def arranged(name: str, values: Any, features: Sequence[str] | None, whose: str, *, what: str = "features") -> Any:
     """Return values with their features in the given order, if both have names; else as they are.
 
-    `whose` says for messages where the order comes from, such as "the metric".
+    `whose` says for messages where the order comes from, such as "the metric", and `what` is ordered.
     """
     if features is None:
         return values
     if isinstance(values, list | tuple) and any(names_of(row) is not None for row in values):
-        return [arranged(f"{name}[{i}]", row, features, whose) for i, row in enumerate(values)]
+        return [arranged(f"{name}[{i}]", row, features, whose, what=what) for i, row in enumerate(values)]
     names = names_of(values)
     if names is None:
         return values
     # laid out as an array of the same numbers is: products depend on it in the last digit
-    return np.ascontiguousarray(np.asarray(values)[..., place(name, names, features, whose)])
+    return np.ascontiguousarray(np.asarray(values)[..., place(name, names, features, whose, what)])
 
 
-def place(name: str, names: Sequence[str], features: Sequence[str], whose: str) -> Integers:
+def place(name: str, names: Sequence[str], features: Sequence[str], whose: str, what: str = "features") -> Integers:
     """Return where each feature stands among the names of a table; other names, and names that occur twice, raise."""
     instead = f"{name}.to_numpy() to match them by position"
     for holder, given in ((name, names), (whose, features)):
         twice = [one for one, times in Counter(given).items() if times > 1]
         if twice:
             raise ValueError(
-                f"{holder} has several features named {_listed(twice)}, so that features cannot be matched by name; "
+                f"{holder} has several {what} named {_listed(twice)}, so that {what} cannot be matched by name; "
                 f"rename all but one, or pass {instead}."
             )
     known, there = set(features), set(names)
@@ -73,7 +85,7 @@ def place(name: str, names: Sequence[str], features: Sequence[str], whose: str) 
         lacks = [f"lacks {_listed(lacking)}"] if lacking else []
         has = [f"has {_listed(besides)} besides"] if besides else []
         raise ValueError(
-            f"{name} does not have the {len(features)} features of {whose}: it {' and '.join(lacks + has)}. Pass a "
+            f"{name} does not have the {len(features)} {what} of {whose}: it {' and '.join(lacks + has)}. Pass a "
             f"table with exactly these columns, or {instead}."
         )
     position = {one: i for i, one in enumerate(names)}
