@@ -57,6 +57,7 @@ FLOORS = {
     "scggml._anndata.graph": 26,
     "scggml._anndata.preprocess": 26,
     "scggml._anndata.samples": 27,
+    "scggml._anndata.steps": 26,
     "scggml._anndata.expression": 26,
     "scggml._anndata.changes": 27,
     "scggml._anndata.points": 27,

@@ -54,7 +54,7 @@ def test_rows_come_in_the_order_asked_for():
         (list("abx"), r"X does not have the 3 features of the metric: it lacks 'c' and has 'x' besides\. Pass a table"),
         (
             list("ab"),
-            r"it lacks 'c'\. Pass a table with exactly these columns, or X\.to_numpy\(\) to match them by pos",
+            r"it lacks 'c'\. Pass a table with exactly these features, or X\.to_numpy\(\) to match them by pos",
         ),
         (list("abcd"), r"it has 'd' besides\. Pass"),
         (list("abcc"), r"^X has several features named 'c', so that features cannot be matched by name; rename all"),

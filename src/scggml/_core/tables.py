@@ -70,7 +70,7 @@ def arranged(name: str, values: Any, features: Sequence[str] | None, whose: str,
 
 def place(name: str, names: Sequence[str], features: Sequence[str], whose: str, what: str = "features") -> Integers:
     """Return where each feature stands among the names of a table; other names, and names that occur twice, raise."""
-    instead = f"{name}.to_numpy() to match them by position"
+    instead = f"{name}.to_numpy() to match them by position" if name.isidentifier() or "[" in name else "an array"
     for holder, given in ((name, names), (whose, features)):
         twice = [one for one, times in Counter(given).items() if times > 1]
         if twice:
@@ -86,7 +86,7 @@ def place(name: str, names: Sequence[str], features: Sequence[str], whose: str, 
         has = [f"has {_listed(besides)} besides"] if besides else []
         raise ValueError(
             f"{name} does not have the {len(features)} {what} of {whose}: it {' and '.join(lacks + has)}. Pass a "
-            f"table with exactly these columns, or {instead}."
+            f"table with exactly these {what}, or {instead}."
         )
     position = {one: i for i, one in enumerate(names)}
     return np.array([position[one] for one in features], dtype=np.int64)

@@ -123,7 +123,7 @@ class FittedEstimator:
         said = getattr(self.estimator, call)(rows)
         order = count_order(said)
         codes = None if columns is None else [str(code) for code in columns]
-        if np.ndim(said) == 2:
+        if hasattr(said, "columns"):
             said = arranged(name, said, codes, "y", what="classes")
         found: Floats = as_real(name, said, wanted).astype(np.float64)
         if found.shape not in shapes:
