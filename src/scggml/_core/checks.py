@@ -97,14 +97,14 @@ def as_real(name: str, values: Any, wanted: str) -> NDArray[Any]:
     objects, which may hold any of these. So are numbers that double precision cannot hold.
     """
     if hasattr(values, "toarray"):
-        raise ValueError(f"{name} is sparse ({type(values).__name__}); pass {wanted}, such as {name}.toarray().")
+        raise ValueError(f"{name} is sparse ({type(values).__name__}); pass {wanted}{_such(name, '.toarray()')}.")
     parts = list(_leaves(values))
     if any(map(np.ma.isMaskedArray, parts)):
         raise ValueError(
-            f"{name} is a masked array; pass {wanted}, such as {name}.filled(value) or without these rows."
+            f"{name} is a masked array; pass {wanted}{_such(name, '.filled(value)')} or without these rows."
         )
     if hasattr(values, "X") and hasattr(values, "obs_names"):  # numpy takes an AnnData for a sequence without end
-        raise TypeError(f"{name} is an {type(values).__name__}; pass {wanted}, such as {name}.X.")
+        raise TypeError(f"{name} is an {type(values).__name__}; pass {wanted}{_such(name, '.X')}.")
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -116,6 +116,11 @@ def as_real(name: str, values: Any, wanted: str) -> NDArray[Any]:
     if any(map(_is_truth, parts)):  # numpy takes True for 1 where it stands among numbers
         raise ValueError(f"{name} has truth values among its numbers; pass {wanted}, as real numbers.")
     return as_double(name, array) if array.dtype.itemsize > 8 else array
+
+
+def _such(name: str, call: str) -> str:
+    """Return what to pass instead of a value that has a name in code, for a message."""
+    return "" if " " in name else f", such as {name}{call}"
 
 
 def as_double(name: str, array: NDArray[Any]) -> NDArray[Any]:

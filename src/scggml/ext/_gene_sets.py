@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scggml._anndata.messages import choices, warn
+from scggml._anndata.messages import choices, different_values, warn
+from scggml._core.checks import check_distinct
 from scggml.ext._gmt import GeneSet, check_names, read_gmt
 from scggml.ext._query import plain_name, unique
 
@@ -66,6 +67,8 @@ def _of_table(net: pd.DataFrame) -> list[GeneSet]:
             "gene_sets has weights that differ, but its sets are tested as they are: each gene counts alike, whatever "
             "its weight and its sign. Leave out the genes that do not belong, or drop the column 'weight'."
         )
+    # pandas takes 1, 1.0 and True for one set
+    check_distinct(f"gene_sets[{SET!r}]", different_values(net[SET]))
     parts = net[GENE].groupby(net[SET].astype(object), sort=False)
     return [GeneSet(_set_name(name), "", _genes(name, genes)) for name, genes in parts]
 
