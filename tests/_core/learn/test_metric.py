@@ -84,6 +84,7 @@ def test_clouds_are_arrays_of_single_or_double_precision():
     found = checked_clouds([[[1, 2]], np.ones((3, 2), np.float32), np.ones((2, 2), np.float16), np.ones((1, 2))])
     assert [x.dtype for x in found] == [np.float64, np.float32, np.float32, np.float64]
     assert [x.shape for x in found] == [(1, 2), (3, 2), (2, 2), (1, 2)]
+    assert checked_clouds([np.full((1, 2), 1e30, np.float32)])[0].dtype == np.float64  # squares must be finite
     assert len(checked_clouds(np.ones((4, 3, 2)))) == 4
     assert len(checked_clouds((np.ones((3, 2)),))) == 1
 

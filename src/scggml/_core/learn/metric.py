@@ -21,6 +21,9 @@ from scggml._core.transport.plans import GroundCost
 ROUNDING = 1e-12
 """Share of the means of samples below which their differences are rounding."""
 
+SINGLE = 1e18
+"""Largest size of a number whose square is finite in single precision."""
+
 OWN, FIRST = "the metric", "the first table"
 """What features of tables are matched with, as messages name it."""
 
@@ -174,7 +177,8 @@ def checked_clouds(
         if not usable(points).all():
             what = f"above {LARGEST:g}, whose squares overflow" if np.isfinite(points).all() else "NaN or infinite"
             raise ValueError(f"clouds[{p}] has values that are {what}.")
-        out.append(points.astype(np.float32 if points.dtype in (np.float16, np.float32) else np.float64))
+        single = points.dtype in (np.float16, np.float32) and float(np.abs(points).max()) <= SINGLE
+        out.append(points.astype(np.float32 if single else np.float64))
     return out
 
 
