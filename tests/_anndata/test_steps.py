@@ -67,7 +67,12 @@ def test_tables_are_read_by_the_names_of_cells_and_features(answer):
             r"returned arrays of shape \(3, 2\) and \(1, 2\); it is given 3 training and 2",
         ),
         ((FIRST, 3.0), ValueError, r"returned arrays of shape \(3, 2\) and \(\)"),
-        ((FIRST, SECOND * np.nan), ValueError, "values that are NaN, infinite or too large for held-out cells"),
+        (
+            (FIRST * 1e200, SECOND),
+            ValueError,
+            r"values that are above 1e\+75, whose squares overflow, for training cells",
+        ),
+        ((FIRST, SECOND * np.nan), ValueError, "values that are NaN or infinite for held-out cells"),
     ],
 )
 def test_what_is_no_answer_is_told(answer, error, text):

@@ -237,5 +237,7 @@ def test_the_name_of_a_method_is_kept_for_it(name, method):
 
 
 def test_a_method_may_have_its_own_name():
+    options = {"n_splits": 2, "n_repeats": 1} | QUIET
     methods = {"canonical": sg.tl.Learner(n_comps=1), "blend": sg.tl.Blend(["cosine"]), "majority": "majority"}
-    sg.tl.cross_validate(cohort(8), "sample", "label", methods=methods, n_splits=2, n_repeats=1, **QUIET)
+    for given in (methods, ["blend", "cosine"]):
+        sg.tl.cross_validate(cohort(8), "sample", "label", methods=given, **options)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from scggml._anndata.preprocess import Preprocess, Step
 from scggml._arguments import shown
-from scggml._core.checks import as_real, usable
+from scggml._core.checks import LARGEST, as_real, usable
 from scggml._core.cohort import Points
 from scggml._core.tables import arranged, count_order, names_of, place
 
@@ -69,9 +69,10 @@ def as_features(answer: Any, training: pd.Index, held_out: pd.Index) -> tuple[Po
         )
     for part, which in ((first, "training"), (second, "held-out")):
         if not usable(part).all():
+            what = f"above {LARGEST:g}, whose squares overflow," if np.isfinite(part).all() else "NaN or infinite"
             raise ValueError(
-                f"preprocess returned values that are NaN, infinite or too large for {which} cells; features must be "
-                "finite."
+                f"preprocess returned values that are {what} for {which} cells; features must be finite, as must "
+                "their squares."
             )
     return first, second
 

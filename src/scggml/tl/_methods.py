@@ -127,6 +127,8 @@ def _check_name(name: str, given: Any, method: Method, base: ByDistance, learned
     """Raise if the name of a known method is given to another one, for which results would be taken."""
     if name not in (*NAMES, learned[0]) or (name == learned[0] and given is learned[1]):
         return
+    if isinstance(given, str) and given == name:
+        return
     if isinstance(given, Learner):
         own = name not in NAMES or (name in LEARNED and type(given.recipe) is type(learner_method(name)))
     else:
