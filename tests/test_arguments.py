@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import ArrayLike
 
 from scggml._arguments import hold_to_signature
 
@@ -28,6 +29,8 @@ def draw(
     n_comps: int = 2,
     space: Mapping[str, Sequence[int]] | None = None,
     error: Exception | Sequence[Exception] | None = None,
+    labels: ArrayLike = (),
+    groups: ArrayLike | None = None,
 ) -> str:
     """Draw."""
     return "drawn"
@@ -37,6 +40,9 @@ def draw(
     "options",
     [
         {"key": np.str_("mine"), "label_key": None, "copy": np.True_, "show": None, "cache_dir": Path("a")},
+        {"labels": ["a", 1], "groups": None},
+        {"labels": range(3), "groups": pd.Series([1, 2])},
+        {"labels": np.array([1]), "groups": pd.Categorical(["a"])},
         {"genes": ["a", "b"], "background": (name for name in "ab"), "color": "a"},
         {"genes": np.array(["a"]), "background": {"a"}, "color": ["a"], "covariate_keys": pd.Index(["age"])},
         {"genes": pd.Series(["a"]), "background": {"a": 1}.keys(), "covariate_keys": []},
@@ -77,6 +83,11 @@ def test_what_fits_passes(options):
         ({"n_comps": object}, r"^n_comps=<class 'object'> is a type; pass a whole number\.$"),
         ({"space": [1]}, r"^space=\[1\] is a list; pass a dict or None\.$"),
         ({"error": 0.5}, r"^error=0.5 is a float; pass an Exception, a list or None\.$"),
+        ({"labels": {0: "a"}}, r"^labels=\{0: 'a'\} is a dict; pass an array or a list\.$"),
+        ({"labels": {"a"}}, r"^labels=\{'a'\} is a set; pass an array or a list\.$"),
+        ({"labels": "ab"}, r"^labels='ab' is a str; pass an array or a list\.$"),
+        ({"labels": None}, r"^labels=None is a NoneType; pass an array or a list\.$"),
+        ({"groups": b"ab"}, r"^groups=b'ab' is a bytes; pass an array or a list, or None\.$"),
         ({"copy": "no"}, r"^copy='no' must be True or False\.$"),
         ({"copy": None}, r"^copy=None must be True or False\.$"),
         ({"show": 0}, r"^show=0 must be True or False, or None\.$"),

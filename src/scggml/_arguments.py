@@ -101,6 +101,8 @@ def takes_list(form: inspect.Signature, name: str) -> bool:
 def rule_for(name: str, annotation: Any) -> Rule | None:
     """Return the check of a parameter, None if its annotation takes anything."""
     kinds = _parts(annotation)
+    if any(map(_is_of_arrays, kinds)):
+        return _rule_of_arrays(optional=NoneType in kinds)
     lists = [kind for kind in kinds if get_origin(kind) in LISTS and get_args(kind)[0] in (str, str | None)]
     plain = {kind for kind in kinds if kind not in lists}
     if not plain <= {bool, str, NoneType} and plain != {str, Path, NoneType}:
@@ -122,6 +124,25 @@ def rule_for(name: str, annotation: Any) -> Rule | None:
         else:
             none = ", or None" if NoneType in kinds else ""
             raise TypeError(f"{name}={shown(value)} must be True or False{none}.")
+
+    return check
+
+
+def _is_of_arrays(kind: Any) -> bool:
+    """Return whether a kind is one of those that ArrayLike of numpy is made of; their names mean nothing to users."""
+    return str(getattr(get_origin(kind) or kind, "__module__", "")).startswith("numpy._typing")
+
+
+def _rule_of_arrays(*, optional: bool) -> Rule:
+    """Return a check that a value is an array, a list or a column; shape and content are for the function to check."""
+    wanted = "an array or a list" + (", or None" if optional else "")
+
+    def check(name: str, value: Any) -> None:
+        if value is None and optional:
+            return
+        listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        if not listed and not hasattr(value, "__array__"):
+            raise TypeError(f"{name}={shown(value)} is a {type(value).__name__}; pass {wanted}.")
 
     return check
 

@@ -7,7 +7,7 @@ from _metrics import metric_entry
 from anndata import AnnData
 
 import scggml as sg
-from scggml._anndata.genes import component_names, name_of_genes, pick_components, read_genes
+from scggml._anndata.genes import component_names, name_of_component, name_of_genes, pick_components, read_genes
 from scggml._anndata.metric import read_metric
 
 
@@ -62,6 +62,13 @@ def test_components_have_names_and_a_least_share(adata):
     assert pick_components(adata, stored, (2, 1, 2), "no genes") == [2, 1]
     with pytest.raises(ValueError, match=r"components=\[0\]: the metric 'ggml' has components 1 to 2"):
         pick_components(adata, stored, [0], "no genes")
+
+
+@pytest.mark.parametrize("asked", [True, 0, 3, "ggml9", 1.5])
+def test_a_single_component_is_named_as_the_argument_is(adata, asked):
+    stored = read_metric(adata, "ggml")
+    with pytest.raises(ValueError, match=rf"^component={asked!r}: the metric 'ggml' has components 1 to 2"):
+        name_of_component(adata, stored, asked)
 
 
 @pytest.mark.parametrize("asked", [[2], ["ggml2"], [np.int64(2)], "ggml2", 2, [2, "ggml2"]])

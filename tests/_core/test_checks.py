@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from scipy import sparse
 
-from scggml._core.checks import as_array, check_number, check_whole
+from scggml._core.checks import as_array, check_between, check_number, check_whole
 
 
 @pytest.mark.parametrize("value", [2, 7, 10**12, np.int32(2), np.uint8(3)])
@@ -21,11 +22,27 @@ def test_whole_numbers_from_the_least_on_pass(value):
         (None, TypeError, "^n=None must be a whole number of at least 2"),
         (True, TypeError, "^n=True must be a whole number of at least 2"),
         (np.True_, TypeError, "must be a whole number of at least 2"),
+        (10**30, ValueError, "is too large for a whole number of 64 bits; pass at most 9223372036854775807"),
     ],
 )
 def test_what_is_not_a_whole_number_from_the_least_on_is_refused(value, error, text):
     with pytest.raises(error, match=text):
         check_whole("n", value, 2, " cells, or None")
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (True, TypeError, "^n=True must be a whole number between 1 and 8, one less than the samples.$"),
+        (1.0, TypeError, "^n=1.0 must be a whole number between 1 and 8"),
+        (0, ValueError, "^n=0 must be between 1 and 8, one less than the samples.$"),
+        (9, ValueError, "^n=9 must be between 1 and 8"),
+    ],
+)
+def test_both_ends_of_a_range_are_named(value, error, text):
+    with pytest.raises(error, match=text):
+        check_between("n", value, 1, 8, "one less than the samples")
+    check_between("n", np.int64(8), 1, 8, "one less than the samples")
 
 
 @pytest.mark.parametrize("value", [1e-300, 0.5, np.float32(0.5), 0.999])
@@ -89,6 +106,13 @@ def test_real_numbers_in_any_form_are_an_array(values):
         ([1.0], ValueError, r"^X has shape \(1,\); pass rows"),
         ([[]], ValueError, r"^X has shape \(1, 0\); pass rows"),
         ([[1], [2, 3]], ValueError, "^X is no regular array .*; pass rows"),
+        ([[np.ma.masked_equal([1.0, 2], 2)]], ValueError, "^X is a masked array; pass rows"),
+        ([[1.0, np.ma.masked]], ValueError, "^X is a masked array; pass rows"),
+        ([[True, 2.0]], ValueError, "^X has truth values among its numbers; pass rows, as real numbers"),
+        ([[np.True_, 2]], ValueError, "^X has truth values among its numbers"),
+        ([np.array([True, False]), np.array([1.0, 2])], ValueError, "^X has truth values among its numbers"),
+        ([[np.longdouble("1e4000")]], ValueError, "^X has numbers beyond the range of double precision"),
+        (AnnData(np.ones((1, 2))), TypeError, r"^X is an AnnData; pass rows, such as X\.X\.$"),
         ([[0, 1], [np.inf, np.nan]], ValueError, r"^X has 2 values that are NaN or infinite; the first is X\[1, 0\]"),
     ],
 )

@@ -9,12 +9,12 @@ import pytest
 from _oracles import random_cohort
 
 from scggml._core.cohort import from_clouds
+from scggml._core.ids import array_target
 from scggml._core.samples import (
     LABEL_KINDS,
     LabelKind,
     Samples,
     Target,
-    array_target,
     blind,
     check_design,
     class_target,

@@ -9,6 +9,11 @@ from scggml.ext._gene_sets import read_gene_sets
 NET = pd.DataFrame({"source": ["A", "B", "A", "A"], "target": ["G1", "G2", "G3", "G1"]})
 
 
+def mixed(names):
+    """A column that keeps the types of its values."""
+    return pd.Series(names, dtype=object)
+
+
 def found(given):
     name, sets = read_gene_sets(given)
     assert name == "custom"
@@ -87,6 +92,9 @@ def test_signs_of_a_dict_that_are_ignored_are_told():
         (pd.DataFrame({"A": ["G1"], "B": ["G2"]}), ValueError, r"rename\(columns=\.\.\.\), or a dict of gene lists"),
         (NET.set_axis(["source", "source"], axis=1).assign(target="G"), ValueError, "2 columns named 'source'"),
         (NET.assign(source=["A", None, "A", np.nan]), ValueError, r"\['source'\] is missing in 2 of 4 rows"),
+        (NET.assign(source=mixed([1, True, 1, True])), ValueError, r"\['source'\] has 1 and True, which are equal"),
+        (NET.assign(source=mixed([2, 2.0, 2, 3])), ValueError, r"\['source'\] has 2 and 2\.0, which are equal"),
+        (NET.assign(source=mixed([1, "1", 1, 2])), ValueError, r"\['source'\] has 1 \(int\) and '1' \(str\), which"),
         (NET.iloc[:0], ValueError, "gene_sets is empty"),
         ({}, ValueError, "gene_sets is empty"),
         ({"a": [], "b": [None]}, ValueError, r"gene_sets has 2 set\(s\), but no gene in any"),

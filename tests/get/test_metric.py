@@ -128,11 +128,37 @@ def test_a_missing_metric_is_answered_with_those_that_are_there(adata):
 
 @pytest.mark.parametrize("shape", [(4, 3), (3,), (4, 1), ()])
 def test_points_of_other_features_are_refused_with_their_shape(metric, shape):
-    message = rf"X has shape \({', '.join(map(str, shape))}.*\); its last axis must be the 4 features of the metric"
-    for call in (
-        metric.transform,
-        lambda X: metric.distance(X, np.zeros(4)),
-        lambda X: metric.distance(np.zeros(4), X),
-    ):
-        with pytest.raises(ValueError, match=message):
+    message = rf"has shape \({', '.join(map(str, shape))}.*\); its last axis must be the 4 features of the metric"
+    for name, call in {
+        "X": metric.transform,
+        "x": lambda X: metric.distance(X, np.zeros(4)),
+        "y": lambda X: metric.distance(np.zeros(4), X),
+    }.items():
+        with pytest.raises(ValueError, match=f"^{name} {message}"):
             call(np.zeros(shape))
+
+
+def test_genes_of_a_table_are_matched_by_name(metric, adata):
+    table = adata.to_df()
+    np.testing.assert_array_equal(metric.transform(table.iloc[:, ::-1]), metric.transform(adata.X))
+    assert metric.distance(table.iloc[0, ::-1], table.iloc[0]) == 0.0
+    with pytest.raises(ValueError, match="X does not have the 4 features of the metric: it lacks 'g0'"):
+        metric.transform(table.iloc[:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        (
+            {"loadings": np.ones((4, 2))},
+            TypeError,
+            r"Metric: loadings is a ndarray of shape \(4, 2\); pass a DataFrame of",
+        ),
+        ({"features": None}, TypeError, "Metric: features is None; pass a list of the names of the 4 features"),
+        ({"squared": 1}, TypeError, "Metric: squared=1 must be True or False"),
+    ],
+)
+def test_options_of_a_metric_are_checked_when_it_is_made(options, error, text):
+    given = {"components": W, "singular_values": [5.0, 2.0], "features": GENES, "loadings": None}
+    with pytest.raises(error, match=text):
+        sg.get.Metric(**(given | options))

@@ -119,7 +119,7 @@ def test_the_stored_tables_are_left_alone(adata):
             ValueError,
             "higher_in='left' is none of 'class1', 'class0', 'neither', where genes can be higher",
         ),
-        ({"component": 3}, ValueError, r"components=\[3\]: the metric 'ggml' has components 1 to 2"),
+        ({"component": 3}, ValueError, r"component=3: the metric 'ggml' has components 1 to 2"),
         ({"gene_symbols": "name"}, KeyError, "gene_symbols='name' is not a column of adata.var"),
         ({"key": "other"}, KeyError, "No learned metric"),
     ],

@@ -792,7 +792,7 @@ def test_components_have_numbers_and_names(name, data):
     adata = data(call.data)
     drawn = [take(draw(name, adata, {**call.options, option: value})) for value in (number, named)]
     assert_same_picture(*drawn)
-    with pytest.raises(ValueError, match=r"components=.*ggml9.*has components 1 to 2"):
+    with pytest.raises(ValueError, match=rf"^{option}=.*ggml9.*has components 1 to 2"):
         draw(name, adata, {**call.options, option: ("ggml9", "ggml1") if several else "ggml9"})
 
 

@@ -114,3 +114,58 @@ def test_a_generator_is_drawn_from_as_in_the_main_function():
     clouds, adata = cohort(np.float64, values)
     sg.tl.ggml(adata, "sample", "label", method="paper", rng=np.random.default_rng(8), progress=False)
     assert_same_bits(adata, sg.tl.Learner(method="paper").fit(clouds, values, rng=np.random.default_rng(8)))
+
+
+def test_tables_are_matched_by_the_names_of_the_first():
+    values, _ = LABELS["classes"]
+    clouds, _ = cohort(np.float64, values)
+    names = list("edcba")
+    tables = [pd.DataFrame(x, columns=names) for x in clouds]
+    turned = [tables[0], *(table[sorted(names)] for table in tables[1:])]
+    truth = sg.tl.Learner(n_comps=2).fit(clouds, values)
+    metric = sg.tl.Learner(n_comps=2).fit(turned, values)
+    assert truth.features is None
+    assert metric.features.tolist() == names
+    assert metric.components.tobytes() == truth.components.tobytes()
+    np.testing.assert_array_equal(metric.distances(turned[::-1]), truth.distances(clouds[::-1]))
+    np.testing.assert_array_equal(metric.transform(turned[1]), truth.transform(clouds[1]))
+    mixed = sg.tl.Learner(n_comps=2).fit([*clouds[:3], *tables[3:]], values)
+    assert mixed.components.tobytes() == truth.components.tobytes()
+    with pytest.raises(
+        ValueError, match=r"clouds\[1\] does not have the 5 features of the first table: it lacks 'e' and"
+    ):
+        sg.tl.Learner().fit([tables[0], tables[1].rename(columns={"e": "x"}), *tables[2:]], values)
+
+
+@pytest.mark.parametrize("method", ["canonical", "triplets", "paper"])
+def test_more_components_than_cells_can_carry_are_refused(method):
+    values, _ = LABELS["classes"]
+    clouds, _ = cohort(np.float64, values)
+    with pytest.raises(ValueError, match=r"n_comps=6 is not between 1 and 5, the rank of clouds .*; pass n_comps=5"):
+        sg.tl.Learner(method=method, n_comps=6).fit(clouds, values)
+    flat = [x @ np.eye(5)[:2].T @ np.ones((2, 4)) for x in clouds]
+    with pytest.raises(
+        ValueError, match=r"n_comps=2 is not between 1 and 1, the rank of clouds .*, 4 of 4 features vary"
+    ):
+        sg.tl.Learner(method=method, n_comps=2).fit(flat, values)
+    with pytest.raises(ValueError, match=r"clouds has values up to .*, whose squares vanish"):
+        sg.tl.Learner(method=method).fit([1e-90 * x for x in clouds], values)
+
+
+def test_an_ordered_categorical_is_ordered_as_in_an_anndata():
+    values, _ = LABELS["ordered"]
+    clouds, adata = cohort(np.float64, values)
+    order = pd.CategoricalDtype(["low", "mid", "top"], ordered=True)
+    adata.obs["label"] = adata.obs["label"].astype(order)
+    sg.tl.ggml(adata, "sample", "label", progress=False)
+    assert_same_bits(adata, sg.tl.Learner().fit(clouds, pd.Categorical(values, dtype=order)))
+
+
+@pytest.mark.parametrize("name", ["groups", "batch"])
+def test_masked_and_missing_donors_and_batches_are_refused(name):
+    values, _ = LABELS["classes"]
+    clouds, _ = cohort(np.float64, values)
+    with pytest.raises(TypeError, match=f"{name} is a masked array; pass a "):
+        sg.tl.Learner().fit(clouds, values, **{name: np.ma.masked_equal([0, 1] * 6, 0)})
+    with pytest.raises(ValueError, match=f"{name} has missing values; each sample needs a "):
+        sg.tl.Learner().fit(clouds, values, **{name: [None, None, *range(10)]})

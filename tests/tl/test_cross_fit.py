@@ -69,7 +69,7 @@ def test_distances_are_those_of_metrics_that_have_seen_neither_donor(fitted):
         out = {int(fits.fold[p]), int(fits.fold[q])}
         values = [
             sg.get.Metric(
-                components=W[e], singular_values=np.ones(2), features=np.array(["a"]), loadings=None
+                components=W[e], singular_values=np.ones(2), features=np.arange(W.shape[2]).astype(str), loadings=None
             ).distances([clouds[p], clouds[q]])[0, 1]
             for e, pair in enumerate(fits.left_out[fits.n_folds :])
             if out <= set(pair.tolist())

@@ -195,6 +195,13 @@ def test_the_code_of_a_message_makes_numbers(adata, kind):
     sg.tl.ggml(adata, "sample_id", "label", **given)
 
 
+def test_a_number_whose_square_is_infinite_is_called_too_large(adata):
+    adata.obs["age"] = adata.obs["sample_id"].astype(str).map(lambda name: 1e200 if name == "class0_01" else 3.0)
+    message = r"has '1e\+200' for sample 'class0_01'; numbers up to 1e\+75, whose squares are finite, are needed"
+    with pytest.raises(ValueError, match=message):
+        sg.tl.ggml(adata, "sample_id", "label", covariate_keys=["age"], **HIDE)
+
+
 def test_a_number_without_end_is_left_out_by_the_code_of_the_message(adata):
     adata.obs["age"] = adata.obs["sample_id"].astype(str).map(lambda name: np.inf if name == "class0_01" else 3.0)
     with pytest.raises(ValueError, match=r"has 'inf' for sample 'class0_01'; finite numbers are needed") as found:

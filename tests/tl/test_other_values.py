@@ -24,6 +24,7 @@ COLUMNS = {
     "flag and text": ([True, "True"], r"has True \(bool\) and 'True' \(str\), which are the same as text"),
     "float and text": ([1.0, "1.0"], r"has 1\.0 \(float\) and '1\.0' \(str\), which are the same as text"),
     "two numbers": ([1, 1.0], r"has 1 and 1\.0, which are equal but differ as text; make them the same type"),
+    "bytes and text": ([b"a", "a"], r"has b'a' \(bytes\) and 'a' \(str\), which are the same as text"),
     "flag and number": ([True, 1], r"has True and 1, which are equal but differ as text"),
 }
 

@@ -13,6 +13,7 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.text import Text
+from scipy import sparse
 
 import scggml as sg
 
@@ -253,6 +254,16 @@ ARRAYS: dict[tuple[str, str], list[Callable[[AnnData], Any]]] = {
     ],
     ("obsm", "X_ggml_held_out"): [lambda adata: drawn(sg.pl.scores(adata))],
 }
+
+
+def test_sparse_coordinates_are_refused_in_plain_words():
+    adata = make()
+    sg.tl.ggml(adata, "sample", "label", n_comps=2, **SERIAL)
+    adata.obsm["X_ggml"] = sparse.csr_matrix(adata.obsm["X_ggml"])
+    with pytest.raises(
+        ValueError, match=r"^adata.obsm\['X_ggml'\] is sparse \(csr_matrix\); coordinates of cells are den"
+    ):
+        sg.tl.distances(adata, **QUIET)
 
 
 def project(adata: AnnData) -> AnnData:

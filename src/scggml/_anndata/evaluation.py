@@ -21,8 +21,8 @@ from scggml._anndata.preprocess import Preprocess, Step
 from scggml._anndata.reading import Reading
 from scggml._anndata.scales import look_at, warn_of_scale
 from scggml._anndata.selection import Selection
+from scggml._anndata.steps import as_features
 from scggml._anndata.subject import Design, Known, Subject
-from scggml._core.checks import as_real, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
 from scggml._core.folds import Fold
 from scggml._core.learn.choice import summarize
@@ -85,7 +85,9 @@ class Evaluation(Known):
         if self.step is None:
             points: Points = self.cells.X
         elif fold is None:
-            points = self._fit(self.cells, self.cells[:0])[0]
+            # a step of the user may work in place
+            every = self.cells if isinstance(self.step, Preprocess) else self.cells.copy()
+            points = self._fit(every, self.cells[:0].copy())[0]
         else:
             seen = np.isin(owner, fold.train)
             hidden = self.cells[~seen].copy()
@@ -121,23 +123,8 @@ class Evaluation(Known):
 
     def _fit(self, training: AnnData, held_out: AnnData) -> tuple[Points, Points]:
         step: Any = self.step
-        first, second = (
-            as_real("preprocess", part, "(cells, features) of both, dense") for part in step(training, held_out)
-        )
-        shapes = [(len(part), *part.shape[1:]) for part in (first, second)]
-        wanted = [(training.n_obs, *first.shape[1:]), (held_out.n_obs, *first.shape[1:])]
-        if first.ndim != 2 or shapes != wanted:
-            raise ValueError(
-                f"preprocess returned arrays of shape {first.shape} and {second.shape}; it is given "
-                f"{training.n_obs} training and {held_out.n_obs} held-out cells and must return (cells, features) of "
-                "both."
-            )
-        for part, what in ((first, "training"), (second, "held-out")):
-            if not usable(part).all():
-                raise ValueError(
-                    f"preprocess returned values that are NaN or infinite for {what} cells; features must be finite."
-                )
-        return first, second
+        names = training.obs_names, held_out.obs_names  # a step may change those of its cells
+        return as_features(step(training, held_out), *names)
 
 
 def read_evaluation(subject: Subject, design: Design) -> Evaluation:

@@ -108,9 +108,16 @@ def read_genes(adata: AnnData, stored: StoredMetric) -> Genes:
 
 
 def pick_components(
-    adata: AnnData, stored: StoredMetric, components: Sequence[Component] | None, purpose: str
+    adata: AnnData,
+    stored: StoredMetric,
+    components: Sequence[Component] | None,
+    purpose: str,
+    *,
+    argument: str = "components",
 ) -> list[int]:
     """Return the components asked for by number (from 1) or name, each once, as numbers.
+
+    `argument` is their name in a message; "component" holds a single one.
 
     By default those that `tl.component_test` found real; where it has not run, or found none, those that carry at least
     a share DOMINANT.
@@ -126,15 +133,18 @@ def pick_components(
         components = [components]
     if not isinstance(components, Iterable) or isinstance(components, bytes):
         raise TypeError(
-            f"components={shown(components)} is a {type(components).__name__}; pass a list of numbers from 1 or of "
+            f"{argument}={shown(components)} is a {type(components).__name__}; pass a list of numbers from 1 or of "
             f"names ({choices(component_names(stored))})."
         )
-    given, components = components, list(components)
+    asked: object = components
+    components = list(components)
+    if argument == "component":
+        asked = components[0]
     numbers = {name: i + 1 for i, name in enumerate(component_names(stored))}
     found = [numbers.get(each, each) if isinstance(each, str) else each for each in components]
     if not found or not all(_is_number(i, len(share)) for i in found):
         raise ValueError(
-            f"components={shown(given)}: the metric {stored.key!r} has components 1 to {len(share)} "
+            f"{argument}={shown(asked)}: the metric {stored.key!r} has components 1 to {len(share)} "
             f"({choices(numbers)})."
         )
     return list(dict.fromkeys(int(i) for i in found))
@@ -152,7 +162,7 @@ def component_names(stored: StoredMetric) -> list[str]:
 
 def name_of_component(adata: AnnData, stored: StoredMetric, component: Component) -> str:
     """Return the name of a component that is asked for by number or name."""
-    (number,) = pick_components(adata, stored, [component], "no genes")
+    (number,) = pick_components(adata, stored, [component], "no genes", argument="component")
     return component_names(stored)[number - 1]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy import sparse
 
 from scggml._anndata.features import Features, find_basis, is_lazy, pca_loadings_slot
 from scggml._anndata.forms import Entry, Form
@@ -39,6 +40,10 @@ def check_cells(found: Features, cells: Any, components: Floats, where: str, own
 
     With the sample of each cell (`owner`) those of a sample may be moved together, as covariates do.
     """
+    if sparse.issparse(cells):
+        raise ValueError(
+            f"{where} is sparse ({type(cells).__name__}); coordinates of cells are dense. Put back {where}.toarray()."
+        )
     if is_lazy(found.matrix) or is_lazy(cells) or np.shape(cells) != (len(found.cells), len(components)):
         return
     rows = some_rows(len(found.cells), owner)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 
 from scggml._anndata.features import Features
@@ -14,7 +13,7 @@ from scggml._anndata.selection import Selection, select
 from scggml._arguments import shown
 from scggml._core.learn.learner import KINDS
 from scggml._core.params import from_params, plain, to_params
-from scggml._core.samples import LABEL_KINDS, LabelKind, Samples, Target, check_design
+from scggml._core.samples import LABEL_KINDS, LabelKind, Samples, Target, check_design, lists_levels
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Coreset, Summary, as_summary
 
@@ -65,12 +64,12 @@ class Reading:
         kind: object = self.label_kind
         if not isinstance(kind, str):
             # the order of a set or a dict is not one that the user chose
-            if not isinstance(kind, Sequence | np.ndarray | pd.Index):
+            if not lists_levels(kind):
                 raise TypeError(
                     f"label_kind={kind!r} is a {type(kind).__name__}; choose from {('auto', *LABEL_KINDS)}, or pass "
                     "the list of the levels from low to high."
                 )
-            object.__setattr__(self, "label_kind", tuple(str(level) for level in kind))
+            object.__setattr__(self, "label_kind", tuple(str(level) for level in self.label_kind))
         for name in ("batch_key", "groups_key"):
             key = getattr(self, name)
             if key is not None and key == self.label_key:

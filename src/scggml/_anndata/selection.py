@@ -15,7 +15,7 @@ from scggml._anndata.columns import comparison, text_codes
 from scggml._anndata.features import Fault, Features, raise_faults
 from scggml._anndata.messages import choices, find_column, warn
 from scggml._anndata.parts import Cells, Recipe, read_parts
-from scggml._core.checks import check_whole, usable
+from scggml._core.checks import LARGEST, check_whole, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Origin, Points
 from scggml._core.samples import LabelKind, Target, make_target
 from scggml._core.transport.coreset import Coreset
@@ -152,9 +152,12 @@ class Selection:
             )
         if not usable(found).all():
             bad = int(np.flatnonzero(~usable(found))[0])
+            wanted = (
+                f"numbers up to {LARGEST:g}, whose squares are finite," if np.isfinite(found[bad]) else "finite numbers"
+            )
             raise ValueError(
-                f"adata.obs[{key!r}] ({argument}) has {str(text[bad])!r} for sample {str(self.names[bad])!r}; finite "
-                f"numbers are needed. Leave the sample out ({self.without(self.sample_key, str(self.names[bad]))})."
+                f"adata.obs[{key!r}] ({argument}) has {str(text[bad])!r} for sample {str(self.names[bad])!r}; {wanted} "
+                f"are needed. Leave the sample out ({self.without(self.sample_key, str(self.names[bad]))})."
             )
         return found
 

@@ -22,6 +22,7 @@ from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._anndata.preprocess import Preprocess, Step
 from scggml._anndata.reading import Reading
 from scggml._anndata.selection import Selection
+from scggml._anndata.steps import as_step
 from scggml._arguments import shown
 from scggml._core.checks import is_auto
 from scggml._core.cohort import Floats, Integers
@@ -187,7 +188,7 @@ def read_subject(
             **replaced,
         )
         features = read_features(adata, use_rep=reading.use_rep, layer=reading.layer, mask_var=mask_var)
-        step = _step(preprocess, reading.use_rep)
+        step = as_step(preprocess, usual=reading.use_rep in (None, "X"))
         return Subject(reading, features, step, _seen(reading, step), Learner(), None)
     stored = read_metric(adata, key)
     asked_for = replaced | ({} if mask_var is None else {"mask_var": mask_var})
@@ -200,7 +201,7 @@ def read_subject(
     replaced |= {} if n_cells == "auto" else {"n_cells": n_cells}
     reading = replace(stored.reading, **replaced)
     auto = is_auto(preprocess)
-    step = None if auto else _step(preprocess, reading.use_rep)
+    step = None if auto else as_step(preprocess, usual=reading.use_rep in (None, "X"))
     features = stored.locate(adata) if step is None else read_features(adata, layer=reading.layer)
     refit = auto and reading.use_rep not in (None, "X")
     return Subject(reading, features, step, _seen(reading, step), stored.learner, stored, refit)
@@ -242,19 +243,3 @@ def pca_genes(adata: AnnData, stored: StoredMetric) -> Features | None:
         if np.abs(rest - rest.mean(axis=0)).max() <= near:  # the center of the PCA is not stored
             return genes
     return None
-
-
-def _step(preprocess: Step | str | None, use_rep: str | None) -> Step | None:
-    if isinstance(preprocess, str):
-        if preprocess != "auto":
-            raise ValueError(
-                f"preprocess={preprocess!r} is not known; pass 'auto', None, a Preprocess(...) or a function of "
-                "training and held-out cells."
-            )
-        return Preprocess() if use_rep in (None, "X") else None
-    if preprocess is not None and not callable(preprocess):
-        raise TypeError(
-            f"preprocess is a {type(preprocess).__name__}; pass 'auto', None, a Preprocess(...) or a function of "
-            "training and held-out cells."
-        )
-    return preprocess

@@ -107,7 +107,7 @@ def source_of_distances(samples: AnnData, adata: AnnData | None, key: str, n_job
 def source_of_scores(samples: AnnData, adata: AnnData, key: str, component: Component) -> tuple[Source, int]:
     """Return where the scores of samples on a component come from, and its number."""
     stored = read_metric(adata, key)
-    (number,) = pick_components(adata, stored, [component], "no component")
+    (number,) = pick_components(adata, stored, [component], "no component", argument="component")
     selection = _of_samples(stored.reading.select(adata, quiet=True), samples.obs_names)
     seen = stored.seen(selection.names)
     if seen == "training":

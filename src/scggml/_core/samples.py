@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from scggml._core.checks import LARGEST, check_distinct, is_real, usable
+from scggml._core.checks import LARGEST, text_of, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names
 
 LabelKind = Literal["classes", "ordered", "numbers"]
@@ -219,14 +219,21 @@ def make_target(
     return Target(found, values, np.asarray(levels, dtype=str), 0 if reference is None else position[reference])
 
 
+def lists_levels(kind: object) -> bool:
+    """Return whether it lists levels in an order that the user chose, which a set and a dict do not."""
+    if isinstance(kind, Sequence):
+        return not isinstance(kind, str | bytes)
+    return hasattr(kind, "__array__") and np.ndim(kind) == 1  # of numpy or pandas
+
+
 def _listed_levels(kind: Sequence[str], names: Names, what: str) -> list[str]:
     """Return the levels that a user lists and that occur; all that occur must be listed."""
-    if not hasattr(kind, "__iter__"):
+    if not lists_levels(kind):
         raise TypeError(
             f"label_kind is a {type(kind).__name__}; choose from {('auto', *LABEL_KINDS)}, or list the levels from "
             "low to high."
         )
-    listed = [str(level) for level in kind]
+    listed = [text_of(level) for level in kind]
     unknown = [str(name) for name in dict.fromkeys(names) if name not in listed]
     if unknown or len(set(listed)) < len(listed):
         raise ValueError(
@@ -273,38 +280,3 @@ def check_design(target: Target, names: Names, what: str, *, leave_out: Callable
             f"({str(names[target.codes == rare][0])!r}), so nothing can be learned about distances within it. Leave "
             f"the class out{leave_out(str(target.classes[rare]))} or merge it with another."
         )
-
-
-def array_target(
-    labels: Any, kind: LabelKind | Literal["auto"] | Sequence[str] = "auto", reference: str | None = None
-) -> Target:
-    """Return the target that an array of labels, one for each sample, means; see `make_target`."""
-    if np.ma.isMaskedArray(labels):
-        raise TypeError("labels is a masked array; pass a label for each sample, and leave the other samples out.")
-    values = np.asarray(labels)
-    if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"labels has shape {values.shape}; one label for each sample is needed.")
-    if any(_is_missing(label) for label in (labels.tolist() if hasattr(labels, "tolist") else labels)):
-        raise ValueError("labels has missing values; each sample needs a label.")
-    is_number = is_real(values.dtype)
-    if not is_number:
-        check_distinct("labels", labels.tolist() if hasattr(labels, "tolist") else labels)
-    names = values.astype(str)
-    levels = np.unique(names if values.dtype == object else values)
-    return make_target(
-        names,
-        values.astype(np.float64) if is_number else None,
-        list(dict.fromkeys(str(level) for level in levels)),
-        kind=kind,
-        has_order=False,
-        reference=reference,
-        what="labels",
-    )
-
-
-def _is_missing(label: Any) -> bool:
-    """Return whether a label is None, NaN, or another value that is not equal to itself."""
-    try:
-        return label is None or bool(label != label)  # noqa: PLR0124
-    except TypeError:  # pandas.NA is neither
-        return True

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scggml._anndata.messages import choices
+from scggml._anndata.messages import choices, different_values
+from scggml._core.checks import check_distinct
 from scggml.ext._gmt import GeneSet, check_names, read_gmt, warn_of_weights
 from scggml.ext._query import plain_name, unique
 
@@ -82,6 +83,8 @@ def _of_table(net: pd.DataFrame) -> list[GeneSet]:
     for name in WEIGHTS:
         if name in net and net[name].nunique(dropna=False) > 1:
             warn_of_weights(f"gene_sets has weights that differ in the column {name!r}", f"the column {name!r}")
+    # pandas takes 1, 1.0 and True for one set
+    check_distinct(f"gene_sets[{SET!r}]", different_values(net[SET]))
     parts = net[GENE].groupby(net[SET].astype(object), sort=False)
     return [GeneSet(_set_name(name), "", _genes(name, genes)) for name, genes in parts]
 

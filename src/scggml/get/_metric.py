@@ -1,6 +1,6 @@
 """A stored metric as an object."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,8 @@ class Metric(ArrayMetric):
     squared
         True if distances are squared.
     features
-        (d,) names of the features that `transform` and `distance` take.
+        (d,) names of the features that `transform` and `distance` take. Columns of tables are matched by these; columns
+        of arrays stand in their order.
     loadings
         Genes x components with the genes that were used; None if the features cannot be mapped to genes.
 
@@ -47,8 +48,21 @@ class Metric(ArrayMetric):
     Kühn and Schaub, *Global Ground Metric Learning with Applications to scRNA data*, AISTATS 2025 (PMLR 258).
     """
 
-    features: NDArray[np.str_]
+    features: NDArray[np.str_] = field()  # needed here, unlike in a metric that was learned from arrays
     loadings: pd.DataFrame | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        features: object = self.features
+        if features is None:
+            d = self.components.shape[1]
+            raise TypeError(f"Metric: features is None; pass a list of the names of the {d} features.")
+        k, loadings = len(self.components), self.loadings
+        if loadings is not None and not (isinstance(loadings, pd.DataFrame) and loadings.shape[1] == k):
+            raise TypeError(
+                f"Metric: loadings is a {type(loadings).__name__} of shape {np.shape(loadings)}; pass a DataFrame of "
+                f"genes x {k} components, or None."
+            )
 
     @property
     def gene_importance(self) -> pd.Series:

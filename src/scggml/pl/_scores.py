@@ -106,7 +106,7 @@ def scores(
     Journal 2018, for cross-fitting.
     """
     stored = read_metric(adata, key)
-    (number,) = pick_components(adata, stored, [component], "no scores")
+    (number,) = pick_components(adata, stored, [component], "no scores", argument="component")
     table, seen = read_scores(adata, stored, number, held_out=held_out, column=color)
     label = str(stored.reading.label_key)
     numbers = is_number(table["label"])

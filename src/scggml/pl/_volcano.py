@@ -106,7 +106,9 @@ def volcano(
     check_number("alpha", alpha, "a rate in (0, 1], such as 0.05", 0, np.nextafter(1, 2), open_low=True)
     check_whole("n_genes", n_genes, 1)
     table = volcano_table(adata, key=key, component=component, gene_symbols=gene_symbols)
-    number = None if component is None else pick_components(adata, read_metric(adata, key), [component], "no genes")[0]
+    number = None
+    if component is not None:
+        (number,) = pick_components(adata, read_metric(adata, key), [component], "no genes", argument="component")
     ends = _ends(adata, key, number)
     check_loc(legend_loc)
     named = table[(table["p_adjusted"] <= alpha) & (table["excess"] > 0)].nlargest(n_genes, "excess")

@@ -16,7 +16,8 @@ from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, table, write_result
 from scggml._anndata.subject import read_design, read_subject
 from scggml._core.evaluate.classify import ClassifierName
-from scggml._core.evaluate.methods import ByDistance, FixedMetric, Method, learners_of
+from scggml._core.evaluate.methods import ByDistance, FixedMetric, learners_of
+from scggml._core.evaluate.prediction import Method
 from scggml._core.evaluate.run import HeldOut, Score, batch_removal, compare, evaluate_fold, mean_rows, score_method
 from scggml._core.evaluate.scores import decide
 from scggml._core.folds import Fold, Split, make_folds

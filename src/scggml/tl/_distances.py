@@ -190,8 +190,7 @@ def distances(
         rng_of_summary = np.random.default_rng([reading.seed, 1])
         bar = "coresets" if progress else None
         cohort = selection.read(features, summary=summary, rng=rng_of_summary, n_jobs=n_jobs, progress=bar)
-        if are_genes(features):
-            warn_of_scale(features.slot, look(features))
+        _warn(features)
         cost = metric  # type: ignore[assignment]  # one of GROUND_COSTS
         names = features.names
     tell(f"    {name}: {cohort.n_samples} samples, {summary or 'all cells'}, {engine!r}")
@@ -211,6 +210,12 @@ def distances(
         entry |= {"reading": reading.to_params(), "features": names.astype(object)}
     write_distances(samples, name, D, sealed(entry))
     return samples
+
+
+def _warn(features: Features) -> None:
+    """Warn of genes on a scale that does not suit."""
+    if are_genes(features):
+        warn_of_scale(features.slot, look(features))
 
 
 def _held_out(

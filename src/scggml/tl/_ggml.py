@@ -29,14 +29,13 @@ from scggml._anndata.reading import Reading, read_target
 from scggml._anndata.scales import are_genes, look, warn_of_scale, warn_of_scales
 from scggml._anndata.selection import Selection
 from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_component_test
-from scggml._core.checks import LARGEST
-from scggml._core.cohort import Cohort, Floats
+from scggml._core.cohort import Cohort
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
-from scggml._core.learn.learner import N_COMPS, Learner, MethodName
+from scggml._core.learn.learner import Learner, MethodName
+from scggml._core.learn.limits import N_COMPS, check_rank, check_start, refuse_n_comps
 from scggml._core.learn.metric import Fit
 from scggml._core.learn.shrinkage import Shrinkage
-from scggml._core.learn.spectrum import usable_rank, variances
 from scggml._core.learn.triplets import Triplets
 from scggml._core.samples import LabelKind, Samples, Target
 from scggml._core.seeds import as_seed
@@ -265,9 +264,8 @@ def ggml(
     if n_cells is not None or min_cells != 1:
         check_finite(near, n_jobs)
     samples = reading.samples(selection, near, everything=needs_everything(learner), n_jobs=n_jobs, progress=progress)
-    _check_rank(learner, samples.cohort, features.slot)
-    scale = _scale(near)
-    warn_of_scales(features, samples.cohort)
+    check_rank(learner.n_comps, getattr(learner.recipe, "init", None), samples.cohort, features.slot)
+    scale = _scale(near, samples.cohort)
     warn_of_outlying(samples, target, selection)
 
     given: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
@@ -337,8 +335,9 @@ def _real_ones(
     return learner, found, tested(found)
 
 
-def _scale(features: Features) -> str | None:
+def _scale(features: Features, cohort: Cohort) -> str | None:
     """Return the scale of genes in words, None of other features; warn of one that does not suit."""
+    warn_of_scales(features, cohort)
     if not are_genes(features):
         return None
     found = look(features)
@@ -351,38 +350,8 @@ def _check_shape(learner: Learner, features: Features, selection: Selection) -> 
     n, d = len(selection.rows), len(features.names)
     most = max(1, min(d, n - 1))
     if learner.n_comps is not None and learner.n_comps > most:
-        _refuse_n_comps(learner.n_comps, most, features.slot, f"{n} cells, {d} features")
+        refuse_n_comps(learner.n_comps, most, features.slot, f"{n} cells, {d} features")
     init = getattr(learner.recipe, "init", None)
     if isinstance(init, np.ndarray):
         k = len(init) if learner.n_comps is None and len(init) <= most else learner.n_comps
-        _check_start(init, (k or min(N_COMPS, most), d))
-
-
-def _check_rank(learner: Learner, cohort: Cohort, slot: str) -> None:
-    """Raise unless the cells can carry the components, and a start that is an array fits them."""
-    largest = float(np.abs(cohort.points).max())
-    if 0 < largest < 1 / LARGEST:
-        raise ValueError(f"{slot} has values up to {largest:.3g}, whose squares vanish; multiply them by a number.")
-    rank = usable_rank(cohort, max(N_COMPS, learner.n_comps or 0))
-    if learner.n_comps is not None and learner.n_comps > rank:
-        n_varying = int((variances(cohort) > 0).sum())
-        said = f"{len(cohort.points)} cells, {n_varying} of {cohort.n_features} features vary"
-        _refuse_n_comps(learner.n_comps, rank, slot, said)
-    init = getattr(learner.recipe, "init", None)
-    if isinstance(init, np.ndarray):
-        _check_start(init, (learner.rank(cohort), cohort.n_features))
-
-
-def _refuse_n_comps(n_comps: int, rank: int, slot: str, said: str) -> None:
-    raise ValueError(
-        f"n_comps={n_comps!r} is not between 1 and {rank}, the rank of {slot} ({said}); pass n_comps={min(5, rank)}, "
-        "or None for up to 5."
-    )
-
-
-def _check_start(init: Floats, wanted: tuple[int, int]) -> None:
-    if init.shape != wanted:
-        raise ValueError(
-            f"Triplets: init is an array of shape {init.shape}; finite numbers of shape (n_comps, n_features) = "
-            f"{wanted} are needed."
-        )
+        check_start(init, (k or min(N_COMPS, most), d))

@@ -9,7 +9,7 @@ from scggml._anndata.messages import logged
 from scggml._anndata.ownership import check_results
 from scggml._anndata.results import write_obsm, write_result
 from scggml._anndata.samples import read_distances
-from scggml._core.checks import check_whole
+from scggml._core.checks import check_between
 from scggml._core.mds import classical_mds
 from scggml._docs import documented
 
@@ -60,11 +60,7 @@ def mds(samples: AnnData, *, key: str = "ggml", n_comps: int = 2, copy: bool = F
     Gower, *Some distance properties of latent root and vector methods*, Biometrika 1966.
     """
     D = read_distances(samples, key)
-    check_whole("n_comps", n_comps, -1)
-    if not 1 <= n_comps < len(D):
-        raise ValueError(
-            f"n_comps={n_comps!r} must be between 1 and {len(D) - 1}, one less than the number of samples."
-        )
+    check_between("n_comps", n_comps, 1, len(D) - 1, "one less than the number of samples")
     check_results(samples, key, "mds", copy=copy)
     samples = samples.copy() if copy else samples
     coordinates, eigenvalues = classical_mds(D, n_comps)

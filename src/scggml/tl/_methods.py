@@ -8,19 +8,20 @@ from scggml._anndata.messages import choices
 from scggml._anndata.preprocess import Preprocess
 from scggml._arguments import shown
 from scggml._core.checks import check_distinct
+from scggml._core.evaluate.estimators import Clouds, cloned
 from scggml._core.evaluate.methods import (
     RIVALS,
     ByDistance,
-    Clouds,
     FixedMetric,
     Learned,
-    Method,
     MetricSource,
     Profiles,
     rival,
 )
 from scggml._core.evaluate.methods import Blend as BlendOfSources
+from scggml._core.evaluate.prediction import Method
 from scggml._core.learn.learner import Learner, MethodName
+from scggml._core.learn.learner import as_method as learner_method
 from scggml._core.transport.plans import GROUND_COSTS
 
 __all__ = ["Blend", "Preprocess", "as_method", "as_methods"]
@@ -115,9 +116,28 @@ def as_methods(
         raise ValueError(f"methods is empty ({shown(methods)}); choose from {choices(NAMES)}.")
     check_distinct("methods", named)
     found = {str(name): as_method(method, base, "methods: ") for name, method in named.items()}
+    for name, given in named.items():
+        _check_name(str(name), given, found[str(name)], base, learned)
     if not composition and Profiles("composition") in found.values():
         raise ValueError("The method 'composition' needs cell types; pass cell_type_key, or leave it out.")
     return found
+
+
+def _check_name(name: str, given: Any, method: Method, base: ByDistance, learned: tuple[str, Any]) -> None:
+    """Raise if the name of a known method is given to another one, for which results would be taken."""
+    if name not in (*NAMES, learned[0]) or (name == learned[0] and given is learned[1]):
+        return
+    if isinstance(given, str) and given == name:
+        return
+    if isinstance(given, Learner):
+        own = name not in NAMES or (name in LEARNED and type(given.recipe) is type(learner_method(name)))
+    else:
+        own = isinstance(given, Blend) if name == "blend" else name in NAMES and method == as_method(name, base)
+    if not own:
+        raise ValueError(
+            f"methods[{name!r}] is {shown(given)}, but {name!r} is the name of another method, for which verdicts and "
+            f"plots would take it; choose a name of your own, such as 'my {name}'."
+        )
 
 
 def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
@@ -149,4 +169,5 @@ def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
             "a Learner(...), a Blend(...), or an estimator with fit(clouds, y) and predict_proba(clouds) (or "
             "predict(clouds), which numbers need)."
         )
+    cloned(method)  # before any cell is read
     return Clouds(method)

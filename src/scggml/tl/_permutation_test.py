@@ -18,7 +18,8 @@ from scggml._anndata.subject import Design, Subject, read_design, read_subject
 from scggml._core.checks import check_whole, is_auto
 from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.classify import ClassifierName
-from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned, Method
+from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned
+from scggml._core.evaluate.prediction import Method
 from scggml._core.evaluate.run import main_score, ranked
 from scggml._core.folds import Fold, Split, make_folds
 from scggml._core.labelings import n_labelings, p_value, permutation_blocks, permute, smallest_p

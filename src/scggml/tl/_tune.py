@@ -18,7 +18,7 @@ from scggml._anndata.results import check_result_key, params, table, write_resul
 from scggml._anndata.subject import read_design, read_subject
 from scggml._arguments import shown
 from scggml._core.checks import check_choice, check_whole
-from scggml._core.evaluate.methods import ByDistance, Learned, Majority, Method
+from scggml._core.evaluate.methods import ByDistance, Learned, Majority
 from scggml._core.evaluate.run import HeldOut
 from scggml._core.evaluate.tuned import SEARCHES, Search, Setting, Tuned, setting_name
 from scggml._core.folds import make_folds
@@ -186,7 +186,11 @@ def tune(
     values = _within_rank(values, usable_rank(everyone.cohort, asked), given=space is not None)
     tuned = Tuned(values, build, search, n_trials, n_inner_splits, n_inner_repeats)
     first = {name: options[0] for name, options in values.items()}
-    methods: dict[str, Method] = {"tuned": tuned, "untuned": build(first), "majority": Majority()}
+    methods: dict[str, Tuned | ByDistance | Majority] = {
+        "tuned": tuned,
+        "untuned": build(first),
+        "majority": Majority(),
+    }
     results = run_folds(evaluation, folds, methods, seed, n_jobs=n_jobs, progress="tuning" if progress else None)
     best, inner = tuned.choose(everyone, evaluation.target, rng=generator)
     arguments = evaluation.params() | params(

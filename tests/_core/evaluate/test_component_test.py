@@ -8,9 +8,10 @@ import pytest
 from scggml._core.cohort import from_clouds
 from scggml._core.evaluate import component_test as module
 from scggml._core.evaluate.component_test import ComponentTest, best_of, component_test, movement, removed
+from scggml._core.ids import array_target
 from scggml._core.learn import shared
 from scggml._core.learn.learner import Learner
-from scggml._core.samples import Samples, array_target, blind, mean_profiles
+from scggml._core.samples import Samples, blind, mean_profiles
 from scggml._core.transport.products import project
 
 LEARNER = Learner(n_comps=3, shrinkage=0.0)

@@ -7,9 +7,10 @@ from scipy.stats import f_oneway, pearsonr
 from scggml._core.cohort import from_clouds
 from scggml._core.evaluate.cross_fit import cross_fit, separation
 from scggml._core.folds import TooFewDonorsError
+from scggml._core.ids import array_target
 from scggml._core.learn.canonical import Canonical
 from scggml._core.learn.learner import Learner
-from scggml._core.samples import Samples, array_target, blind
+from scggml._core.samples import Samples, blind
 from scggml._core.transport.products import project
 
 LEARNER = Learner(method=Canonical(ridge=0.05, ridge_scale="mean"), shrinkage=0.4, n_comps=2)

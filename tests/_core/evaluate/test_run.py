@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from _oracles import random_cohort
 
-from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned, Prediction
+from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned
+from scggml._core.evaluate.prediction import Prediction
 from scggml._core.evaluate.run import evaluate_fold
 from scggml._core.folds import Fold, make_folds
 from scggml._core.learn.covariates import adjust, estimate

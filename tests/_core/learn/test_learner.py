@@ -12,7 +12,8 @@ from scggml._core.cohort import from_clouds
 from scggml._core.learn.canonical import Canonical, canonical_metric
 from scggml._core.learn.choice import SETTINGS, Setting
 from scggml._core.learn.covariates import adjust, estimate
-from scggml._core.learn.learner import N_COMPS, USUAL, Learner, MethodName, as_method, decided
+from scggml._core.learn.learner import USUAL, Learner, MethodName, as_method, decided
+from scggml._core.learn.limits import N_COMPS
 from scggml._core.learn.metric import oriented
 from scggml._core.learn.pair_weights import weigh_pairs
 from scggml._core.learn.shrinkage import batch_directions, shrink

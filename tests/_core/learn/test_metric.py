@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import ot
+import pandas as pd
 import pytest
 from _oracles import cost_by_loops, random_cohort, theta
 from scipy import sparse
@@ -83,6 +84,7 @@ def test_clouds_are_arrays_of_single_or_double_precision():
     found = checked_clouds([[[1, 2]], np.ones((3, 2), np.float32), np.ones((2, 2), np.float16), np.ones((1, 2))])
     assert [x.dtype for x in found] == [np.float64, np.float32, np.float32, np.float64]
     assert [x.shape for x in found] == [(1, 2), (3, 2), (2, 2), (1, 2)]
+    assert checked_clouds([np.full((1, 2), 1e30, np.float32)])[0].dtype == np.float64  # squares must be finite
     assert len(checked_clouds(np.ones((4, 3, 2)))) == 4
     assert len(checked_clouds((np.ones((3, 2)),))) == 1
 
@@ -113,6 +115,94 @@ def test_what_is_wrong_with_a_cloud_is_named(clouds, text):
 def test_clouds_of_other_features_than_the_metric_are_refused():
     with pytest.raises(ValueError, match="clouds have 3 features; the metric has 5 features"):
         METRICS[False].distances([np.ones((2, 3))] * 2)
+
+
+# Tables
+
+NAMES = ["d", "a", "c", "e", "b"]
+NAMED = Metric(components=COMPONENTS, singular_values=VALUES, features=NAMES)
+TABLES = [pd.DataFrame(x, columns=NAMES) for x in CLOUDS]
+
+
+@pytest.mark.parametrize("metric", [NAMED, METRICS[False]], ids=["named", "nameless"])
+def test_columns_of_tables_are_matched_by_name(metric):
+    turned = [table[sorted(NAMES)] for table in TABLES[1:]]
+    np.testing.assert_array_equal(metric.distances([TABLES[0], *turned]), METRICS[False].distances(CLOUDS))
+    x, y = TABLES[0].iloc[0], TABLES[1].iloc[1, ::-1]
+    assert metric.distance(x, y) == METRICS[False].distance(CLOUDS[0][0], CLOUDS[1][1])
+    np.testing.assert_array_equal(metric.distance(TABLES[0], [x, x[::-1], x])[0], 0)
+
+
+def test_a_metric_with_names_takes_tables_in_any_order_and_arrays_in_its_own():
+    truth = METRICS[False].transform(CLOUDS[0])
+    for X in (CLOUDS[0], TABLES[0], TABLES[0][sorted(NAMES)], [row for _, row in TABLES[0][sorted(NAMES)].iterrows()]):
+        np.testing.assert_array_equal(NAMED.transform(X), truth)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda: NAMED.transform(TABLES[0].rename(columns={"a": "x"})),
+            "^X does not have the 5 .* of the metric: it lack",
+        ),
+        (
+            lambda: NAMED.transform(pd.DataFrame(CLOUDS[0])),
+            r"^X does not .* or X\.to_numpy\(\) to match them by position",
+        ),
+        (lambda: NAMED.distance(CLOUDS[0][0], TABLES[0].iloc[0, 1:]), "^y does not have .* it lacks 'd'"),
+        (lambda: NAMED.distances([CLOUDS[0], TABLES[1].iloc[:, 1:]]), r"^clouds\[1\] does not have .* it lacks 'd'"),
+        (
+            lambda: METRICS[True].distances([TABLES[0], TABLES[1].iloc[:, 1:]]),
+            "features of the first table: it lacks 'd'",
+        ),
+    ],
+)
+def test_tables_with_other_columns_are_refused(call, text):
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+# Options
+
+
+def test_a_metric_of_lists_is_one_of_arrays():
+    found = Metric(components=COMPONENTS.tolist(), singular_values=VALUES.tolist(), features=pd.Index(NAMES))
+    np.testing.assert_array_equal(found.transform(CLOUDS[0]), METRICS[False].transform(CLOUDS[0]))
+    assert found.features.tolist() == NAMES
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"components": COMPONENTS * np.nan}, ValueError, "Metric: components has 10 values that are NaN or infinite"),
+        (
+            {"components": COMPONENTS[0]},
+            ValueError,
+            r"Metric: components has shape \(5,\); pass an array \(k, n_features",
+        ),
+        ({"components": "W"}, ValueError, "Metric: components has shape .* and dtype <U1"),
+        ({"singular_values": VALUES[:1]}, ValueError, r"Metric: singular_values has shape \(1,\) .* pass 2 numbers"),
+        ({"singular_values": -VALUES}, ValueError, "pass 2 numbers of at least 0, the norms of the rows"),
+        ({"squared": "no"}, TypeError, "Metric: squared='no' must be True or False"),
+        (
+            {"features": ["a"]},
+            ValueError,
+            r"Metric: features has shape \(1,\); pass a list of the names of the 5 features",
+        ),
+        ({"features": "abcde"}, ValueError, r"Metric: features has shape \(\); pass"),
+    ],
+)
+def test_options_of_a_metric_are_checked_when_it_is_made(options, error, text):
+    with pytest.raises(error, match=text):
+        Metric(**({"components": COMPONENTS, "singular_values": VALUES} | options))
+
+
+def test_points_that_do_not_pair_up_are_named_with_their_shapes():
+    with pytest.raises(
+        ValueError, match=r"x has shape \(3, 5\) and y has \(6, 5\), which do not pair up; pass as many"
+    ):
+        METRICS[False].distance(CLOUDS[0], CLOUDS[1])
 
 
 # Which way components point

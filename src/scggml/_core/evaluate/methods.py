@@ -1,19 +1,18 @@
 """Methods that predict samples: learned and fixed metrics with a classifier on distances, and their rivals."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from scggml._arguments import shown
-from scggml._core.checks import as_real, check_choice, check_whole
-from scggml._core.cohort import Floats, Integers, Points
+from scggml._core.checks import check_choice, check_whole
+from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.classify import CLASSIFIERS, ClassifierName, kernel_logistic, knn_mean, knn_votes
+from scggml._core.evaluate.estimators import FittedEstimator, fit_estimator
+from scggml._core.evaluate.prediction import Fitted, Method, Prediction
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.shared import Work
 from scggml._core.samples import Samples, Target, mean_profiles
@@ -24,42 +23,6 @@ from scggml._core.transport.solver import Solver
 
 RivalName = Literal["pseudobulk", "composition", "majority"]
 RIVALS: tuple[RivalName, ...] = get_args(RivalName)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Prediction of a method for n samples.
-
-    Parameters
-    ----------
-    scores
-        (n, C) class probabilities, or (n, 1) numbers.
-    distances
-        (n, P + n) to the P training samples and then among the n samples; None for methods without distances.
-    choice, inner
-        Candidate that was chosen inside the training samples, and the name and score of each there, if any was.
-    """
-
-    scores: Floats
-    distances: Floats | None = None
-    choice: str | None = None
-    inner: tuple[tuple[str, float], ...] = ()
-
-
-class Fitted(Protocol):
-    """A method after it has seen its training samples."""
-
-    def predict(self, test: Samples) -> Prediction:
-        """Predict samples whose labels it has not seen."""
-        ...
-
-
-class Method(Protocol):
-    """A method before it has seen anything."""
-
-    def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
-        """Learn from the training samples alone."""
-        ...
 
 
 class MetricSource(Protocol):
@@ -192,7 +155,7 @@ class Profiles:
             if target.kind == "numbers"
             else make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
         )
-        return _FittedEstimator(_fit_estimator(estimator, self.rows(training), target), self.rows, target)
+        return FittedEstimator(fit_estimator(estimator, self.rows(training), target), self.rows, target)
 
     def rows(self, samples: Samples) -> Floats:
         """Return (P, m) what the model sees."""
@@ -221,95 +184,6 @@ class _Constant:
 
     def predict(self, test: Samples) -> Prediction:
         return Prediction(np.tile(self.scores, (test.n_samples, 1)))
-
-
-@dataclass(frozen=True)
-class Clouds:
-    """Any estimator with the interface of scikit-learn; each of its observations is an (n_cells, d) array.
-
-    Parameters
-    ----------
-    estimator
-        An object with `fit(clouds, y)` and `predict_proba(clouds)` (or `predict(clouds)` for numbers); it is cloned
-        for each fit.
-    """
-
-    estimator: Any
-
-    def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
-        """Fit a clone to the training samples."""
-        if target.kind == "numbers" and not hasattr(self.estimator, "predict"):
-            raise TypeError(
-                f"The labels are numbers, and the method {_name_of(self.estimator)} has no predict(clouds), which "
-                "returns one number for each sample; add it, or leave the method out."
-            )
-        return _FittedEstimator(_fit_estimator(clone(self.estimator), clouds(training), target), clouds, target)
-
-
-def clouds(samples: Samples) -> list[Points]:
-    """Return the cells of each sample."""
-    return np.split(samples.cohort.points, samples.cohort.offsets[1:-1])
-
-
-def _fit_estimator(estimator: Any, rows: Any, target: Target) -> Any:
-    return estimator.fit(rows, target.values if target.kind == "numbers" else target.codes)
-
-
-def _name_of(estimator: Any) -> str:
-    return type(estimator).__name__
-
-
-@dataclass(frozen=True)
-class _FittedEstimator:
-    estimator: Any
-    rows: Any
-    target: Target
-
-    def predict(self, test: Samples) -> Prediction:
-        rows, n = self.rows(test), test.n_samples
-        if self.target.kind == "numbers":
-            return Prediction(self._answer("predict", rows, (n,), (n, 1)).reshape(-1, 1))
-        scores = np.zeros((n, self.target.n_classes))
-        if not hasattr(self.estimator, "predict_proba"):
-            codes = self._answer("predict", rows, (n,), (n, 1)).ravel()
-            self._check(np.isin(codes, np.arange(self.target.n_classes)), codes, "a code of y for each sample")
-            scores[np.arange(n), codes.astype(np.int64)] = 1.0
-            return Prediction(scores)
-        known = self._known()
-        found = self._answer("predict_proba", rows, (n, len(known)))
-        self._check(found >= 0, found, "probabilities of at least 0")
-        self._check(found.sum(axis=1) > 0, found.sum(axis=1), "probabilities that do not sum to 0")
-        scores[:, known] = found
-        return Prediction(scores)
-
-    def _known(self) -> Integers:
-        """Return the codes of the classes that columns of probabilities stand for, all in order unless it says so."""
-        every = np.arange(self.target.n_classes)
-        known = np.asarray(getattr(self.estimator, "classes_", every))
-        if known.ndim != 1 or len(set(known.tolist())) < len(known) or not np.isin(known, every).all():
-            raise ValueError(
-                f"The method {_name_of(self.estimator)} has classes_={shown(known)}; they must be different codes of "
-                f"the y that fit(clouds, y) was given, which are 0 to {len(every) - 1}."
-            )
-        return known.astype(np.int64)
-
-    def _answer(self, call: str, rows: Any, *shapes: tuple[int, ...]) -> Floats:
-        """Return what the estimator says, as finite numbers of one of the shapes."""
-        name = f"The method {_name_of(self.estimator)}: {call}(clouds)"
-        wanted = f"an array of shape {shapes[0]}, one row for each of the {len(rows)} held-out samples"
-        found: Floats = as_real(name, getattr(self.estimator, call)(rows), wanted).astype(np.float64)
-        if found.shape not in shapes:
-            raise ValueError(f"{name} has shape {found.shape}; return {wanted}.")
-        if not np.isfinite(found).all():
-            raise ValueError(
-                f"{name} has {int((~np.isfinite(found)).sum())} values that are NaN or infinite; return {wanted}, all "
-                "finite."
-            )
-        return found
-
-    def _check(self, right: NDArray[np.bool_], values: Floats, wanted: str) -> None:
-        if not right.all():
-            raise ValueError(f"The method {_name_of(self.estimator)} predicts {values[~right][0]:g}; return {wanted}.")
 
 
 def rival(name: RivalName) -> Method:

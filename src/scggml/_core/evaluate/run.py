@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.classify import knn_votes
 from scggml._core.evaluate.intervals import Interval, corrected_interval
-from scggml._core.evaluate.methods import Method, Prediction
+from scggml._core.evaluate.prediction import Method, Prediction
 from scggml._core.evaluate.scores import (
     balanced_accuracy,
     decide,

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from scggml._core.evaluate.methods import Fitted, Method, Prediction
+from scggml._core.evaluate.prediction import Fitted, Method, Prediction
 from scggml._core.evaluate.run import main_score, ranked
 from scggml._core.folds import make_folds
 from scggml._core.samples import Samples, Target

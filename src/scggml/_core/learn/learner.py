@@ -7,20 +7,22 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scggml._core.checks import check_distinct, check_flag, check_whole
-from scggml._core.cohort import Cohort, Floats, Integers, from_clouds
+from scggml._core.checks import check_flag, check_whole
+from scggml._core.cohort import Cohort, Floats, from_clouds
 from scggml._core.folds import strata_of
+from scggml._core.ids import array_target, as_codes
 from scggml._core.learn.canonical import Canonical, Variates, canonical_metric
 from scggml._core.learn.choice import Choice, choose, drawn, settings_for, smaller
 from scggml._core.learn.covariates import adjust, estimate
-from scggml._core.learn.metric import Fit, Metric, checked_clouds, oriented
+from scggml._core.learn.limits import N_COMPS, check_rank
+from scggml._core.learn.metric import FIRST, Fit, Metric, checked_clouds, features_of, oriented
 from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
 from scggml._core.learn.shared import Work, with_work
 from scggml._core.learn.shrinkage import Shrinkage, batch_directions, check_shrinkage, learned_share, mixture
 from scggml._core.learn.spectrum import usable_rank
 from scggml._core.learn.triplets import Triplets, fit, refine
 from scggml._core.params import from_params, to_params
-from scggml._core.samples import LabelKind, Samples, Target, array_target, blind, check_design, labelled
+from scggml._core.samples import LabelKind, Samples, Target, blind, check_design, labelled
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.plans import GroundCost
@@ -33,9 +35,6 @@ Method = Canonical | Triplets
 
 KINDS: dict[str, type] = {"canonical": Canonical, "triplets": Triplets, **SOLVERS, "coreset": Coreset}
 """Objects with options, by the name under which files hold them."""
-
-N_COMPS = 5
-"""Most components if nothing is said."""
 
 USUAL = 0.4
 """Share of the Euclidean metric where nothing is decided inside the training donors."""
@@ -146,11 +145,12 @@ class Learner:
         Parameters
         ----------
         clouds
-            List of (n_cells, d) arrays, one for each sample.
+            List of (n_cells, d) arrays, one for each sample. Tables have the same columns in any order: features are
+            matched by name, also in what the metric takes later.
         labels
             (P,) label of each sample.
         label_kind, reference_class
-            As in `tl.ggml`; a list of levels from low to high makes labels ordered.
+            As in `tl.ggml`; a list of levels from low to high, or an ordered categorical, makes labels ordered.
         groups, batch
             (P,) donor and technical batch of each sample.
         rng
@@ -167,7 +167,8 @@ class Learner:
         Raises
         ------
         ValueError
-            Clouds or labels of the wrong shape, values that are not finite, one class only, a class with one sample.
+            Clouds or labels of the wrong shape, values that are not finite, tables with other columns, missing labels,
+            donors or batches, one class only, a class with one sample, `n_comps` above the rank of the cells.
 
         Examples
         --------
@@ -179,20 +180,28 @@ class Learner:
         >>> int(metric.importance.argmax())
         0
         """
-        cohort = from_clouds(checked_clouds(clouds))
+        features = features_of(clouds)
+        cohort = from_clouds(checked_clouds(clouds, features, FIRST))
+        P = cohort.n_samples
         target = array_target(labels, label_kind, reference_class)
-        if len(target.values) != cohort.n_samples:
-            raise ValueError(f"labels has {len(target.values)} entries for {cohort.n_samples} clouds.")
+        if len(target.values) != P:
+            raise ValueError(f"labels has {len(target.values)} entries for {P} clouds.")
+        check_rank(self.n_comps, getattr(self.recipe, "init", None), cohort, "clouds")
         check_design(target, cohort.names, "labels")
         samples = Samples(
             blind(cohort),
-            np.arange(cohort.n_samples) if groups is None else _codes(groups, "groups", cohort.n_samples),
-            batch=None if batch is None else _codes(batch, "batch", cohort.n_samples),
+            np.arange(P) if groups is None else as_codes("groups", groups, "a donor", P),
+            batch=None if batch is None else as_codes("batch", batch, "a batch", P),
         )
         found = self.learn(
             samples, target, rng=np.random.default_rng([as_seed(rng), 2]), n_jobs=n_jobs, progress=progress
         )
-        return Metric(components=found.components, singular_values=found.singular_values, squared=self.squared)
+        return Metric(
+            components=found.components,
+            singular_values=found.singular_values,
+            squared=self.squared,
+            features=None if features is None else np.array(features, dtype=str),
+        )
 
     def learn(
         self,
@@ -408,16 +417,6 @@ def decided(canonical: Canonical, choice: Choice | None) -> Canonical:
     if choice is None:
         return canonical
     return replace(canonical, ridge=choice.setting.ridge, ridge_scale=choice.setting.ridge_scale)
-
-
-def _codes(values: ArrayLike, name: str, n_samples: int) -> Integers:
-    given = np.asarray(values)
-    if given.shape != (n_samples,):
-        raise ValueError(f"{name} has shape {given.shape}; one entry for each of the {n_samples} clouds is needed.")
-    check_distinct(name, values.tolist() if isinstance(values, np.ndarray) else np.asarray(values, dtype=object))
-    # in order of first appearance, as in an AnnData: folds are drawn by these codes
-    _, first, code = np.unique(given.astype(str), return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[code.ravel()].astype(np.int64)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -7,18 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scggml._core.checks import LARGEST, as_real, usable
+from scggml._core.checks import LARGEST, as_array, as_real, check_flag, text_of, usable
 from scggml._core.cohort import Cohort, Floats, from_clouds
 from scggml._core.learn.choice import Choice
 from scggml._core.learn.covariates import Adjustment
 from scggml._core.metric import canonical_form, effective_rank, importance, shares
 from scggml._core.samples import Target, mean_profiles
+from scggml._core.tables import arranged, first_names
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.ground import GroundMetric, own_distances
 from scggml._core.transport.plans import GroundCost
 
 ROUNDING = 1e-12
 """Share of the means of samples below which their differences are rounding."""
+
+SINGLE = 1e18
+"""Largest size of a number whose square is finite in single precision."""
+
+OWN, FIRST = "the metric", "the first table"
+"""What features of tables are matched with, as messages name it."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,6 +40,9 @@ class Metric:
         (k,) of W.
     squared
         Whether distances are squared, :math:`\|W (x - y)\|^2`.
+    features
+        (d,) names of the features, by which the columns of tables are matched; None if the metric was learned from
+        arrays, whose columns are matched by position.
 
     Examples
     --------
@@ -52,6 +62,22 @@ class Metric:
     components: NDArray[np.float64]
     singular_values: NDArray[np.float64]
     squared: bool = False
+    features: NDArray[np.str_] | None = None
+
+    def __post_init__(self) -> None:
+        components = as_array("Metric: components", self.components, "an array (k, n_features) of numbers", 2)
+        k, d = components.shape
+        values = as_array("Metric: singular_values", self.singular_values, f"an array ({k},) of numbers", 1)
+        if values.shape != (k,) or (values < 0).any():
+            raise ValueError(
+                f"Metric: singular_values has shape {values.shape} and is {values.min():g} at least; pass {k} numbers "
+                "of at least 0, the norms of the rows of components."
+            )
+        check_flag("Metric: squared", self.squared)
+        object.__setattr__(self, "components", components.astype(np.float64, copy=False))
+        object.__setattr__(self, "singular_values", values.astype(np.float64, copy=False))
+        if self.features is not None:
+            object.__setattr__(self, "features", _as_names(self.features, d))
 
     @property
     def cost(self) -> GroundCost:
@@ -59,28 +85,46 @@ class Metric:
         return "sqeuclidean" if self.squared else "euclidean"
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Embed points: (..., d) -> (..., k)."""
-        points = as_real("X", X, "points (..., n_features)").astype(np.float64, copy=False)
-        d = self.components.shape[1]
-        if points.shape[-1:] != (d,):
-            raise ValueError(f"X has shape {points.shape}; its last axis must be the {d} features of the metric.")
-        out: NDArray[np.float64] = points @ self.components.T
-        return out
+        """Embed points: (..., d) -> (..., k); columns of a table are matched by name."""
+        return self._embed("X", X, *self._names(X))
 
     def distance(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Return the distance of points, squared if the metric is: (..., d), (..., d) -> (...), broadcast."""
-        moves = self.transform(x) - self.transform(y)
+        names = self._names(x, y)
+        first, second = self._embed("x", x, *names), self._embed("y", y, *names)
+        try:
+            np.broadcast_shapes(first.shape, second.shape)
+        except ValueError as error:
+            d = self.components.shape[1]
+            raise ValueError(
+                f"x has shape {(*first.shape[:-1], d)} and y has {(*second.shape[:-1], d)}, which do not pair up; pass "
+                "as many points in both, one point in either, or x[:, None] and y[None] for all pairs."
+            ) from error
+        moves = first - second
         out: NDArray[np.float64] = np.asarray(np.einsum("...i,...i->...", moves, moves))
         return out if self.squared else np.sqrt(out)
 
     def distances(self, clouds: Sequence[ArrayLike]) -> NDArray[np.float64]:
         """Return the (P, P) optimal transport distances of P clouds, each (n_cells, d), by the exact solver."""
-        cohort = from_clouds(checked_clouds(clouds))
+        names, whose = (features_of(clouds), FIRST) if self.features is None else (self.features.tolist(), OWN)
+        cohort = from_clouds(checked_clouds(clouds, names, whose))
         if cohort.n_features != self.components.shape[1]:
             raise ValueError(
                 f"clouds have {cohort.n_features} features; the metric has {self.components.shape[1]} features."
             )
         return own_distances(GroundMetric(self.components, self.cost), cohort, solver=Exact())
+
+    def _names(self, *points: ArrayLike) -> tuple[list[str] | None, str]:
+        """Return the order of features that points are brought to, and where it comes from."""
+        return (first_names(points), FIRST) if self.features is None else (self.features.tolist(), OWN)
+
+    def _embed(self, name: str, X: ArrayLike, features: list[str] | None, whose: str) -> NDArray[np.float64]:
+        points = as_real(name, arranged(name, X, features, whose), "points (..., n_features)")
+        d = self.components.shape[1]
+        if points.shape[-1:] != (d,):
+            raise ValueError(f"{name} has shape {points.shape}; its last axis must be the {d} features of the metric.")
+        out: NDArray[np.float64] = points.astype(np.float64, copy=False) @ self.components.T
+        return out
 
     @property
     def shares(self) -> NDArray[np.float64]:
@@ -98,13 +142,31 @@ class Metric:
         return importance(self.components)
 
 
-def checked_clouds(clouds: Sequence[ArrayLike]) -> list[NDArray[np.floating[Any]]]:
-    """Return clouds as arrays with the same number of features; an invalid one raises."""
+def _as_names(features: Any, d: int) -> NDArray[np.str_]:
+    """Return the names of d features as an array of text."""
+    if isinstance(features, str | bytes) or np.ndim(features) != 1 or len(features) != d:
+        raise ValueError(
+            f"Metric: features has shape {np.shape(features)}; pass a list of the names of the {d} features that the "
+            "columns of components stand for."
+        )
+    return np.array([text_of(name) for name in features], dtype=str)
+
+
+def features_of(clouds: Sequence[ArrayLike]) -> list[str] | None:
+    """Return the names of the features of the first cloud that is a table; None if none is."""
+    return first_names(clouds) if isinstance(clouds, Sequence) and not isinstance(clouds, str) else None
+
+
+def checked_clouds(
+    clouds: Sequence[ArrayLike], features: list[str] | None = None, whose: str = FIRST
+) -> list[NDArray[np.floating[Any]]]:
+    """Return clouds as arrays with the same features, those of tables in the given order; an invalid one raises."""
     if isinstance(clouds, str) or not isinstance(clouds, Sequence | np.ndarray) or len(clouds) == 0:
         raise ValueError("clouds is a list of arrays (n_cells, n_features), one for each sample.")
     out: list[NDArray[np.floating[Any]]] = []
     for p, cloud in enumerate(clouds):
-        points = as_real(f"clouds[{p}]", cloud, "numbers of shape (n_cells, n_features)")
+        named = arranged(f"clouds[{p}]", cloud, features, whose)
+        points = as_real(f"clouds[{p}]", named, "numbers of shape (n_cells, n_features)")
         if points.ndim != 2 or 0 in points.shape:
             raise ValueError(
                 f"clouds[{p}] has shape {points.shape} and dtype {points.dtype}; numbers of shape "
@@ -115,7 +177,8 @@ def checked_clouds(clouds: Sequence[ArrayLike]) -> list[NDArray[np.floating[Any]
         if not usable(points).all():
             what = f"above {LARGEST:g}, whose squares overflow" if np.isfinite(points).all() else "NaN or infinite"
             raise ValueError(f"clouds[{p}] has values that are {what}.")
-        out.append(points.astype(np.float32 if points.dtype in (np.float16, np.float32) else np.float64))
+        single = points.dtype in (np.float16, np.float32) and float(np.abs(points).max()) <= SINGLE
+        out.append(points.astype(np.float32 if single else np.float64))
     return out
 
 
