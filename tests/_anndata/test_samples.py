@@ -190,7 +190,7 @@ def test_distances_are_written_with_how_they_were_computed():
     D = 1 - np.eye(3)
     write_distances(samples, "ggml", D, {"metric": "ggml"})
     assert list(samples.obsp) == ["ggml_distances"]
-    assert samples.uns["ggml_distances"] == {"metric": "ggml"}
+    assert samples.uns["ggml_distances"]["metric"] == "ggml"
     np.testing.assert_array_equal(read_distances(samples, "ggml"), D)
 
 
@@ -216,6 +216,30 @@ def test_numbers_that_are_no_distances_are_refused(place, said):
     samples.obsp["ggml_distances"] = D
     with pytest.raises(ValueError, match=said):
         read_distances(samples, "ggml")
+
+
+def test_distances_that_were_changed_are_noticed_in_any_order_and_selection(tmp_path):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(9, 3))
+    D = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    samples = AnnData(np.zeros((9, 1)), obs=pd.DataFrame(index=[f"p{i}" for i in rng.permutation(9)]))
+    write_distances(samples, "ggml", D, {"metric": "ggml"})
+    for rows in (slice(None), rng.permutation(9), [3, 1, 7, 5], [2], [0, 4]):
+        part = samples[rows].copy()
+        np.testing.assert_array_equal(read_distances(part, "ggml"), part.obsp["ggml_distances"])
+    samples.write_h5ad(tmp_path / "samples.h5ad")
+    back = ad.read_h5ad(tmp_path / "samples.h5ad")
+    back.obsp["ggml_distances"] = back.obsp["ggml_distances"].astype(np.float32)
+    read_distances(back, "ggml")
+    order = np.roll(np.arange(9), 1)
+    for changed in (2 * D, 0 * D, np.floor(D), D[np.ix_(order, order)]):
+        for rows in (slice(None), rng.permutation(9)[:6]):
+            other = samples[rows].copy()
+            other.obsp["ggml_distances"] = changed[rows][:, rows]
+            with pytest.raises(
+                ValueError, match=r"samples\.obsp\['ggml_distances'\] was changed after it was written: "
+            ):
+                read_distances(other, "ggml")
 
 
 def test_missing_distances_are_answered_with_those_that_are_there():

@@ -70,7 +70,8 @@ def all_loadings(adata: AnnData, stored: StoredMetric) -> Floats:
     there, place = there[place >= 0], place[place >= 0]
     off = np.zeros(adata.n_vars, dtype=np.bool_)
     near = ROUNDING * np.nanmax(np.abs(loadings), initial=0.0)
-    off[there] = (np.abs(found[there] - loadings[place]) > near).any(axis=1)
+    lost = np.isnan(found[there]) != np.isnan(loadings[place])
+    off[there] = (lost | (np.abs(found[there] - loadings[place]) > near)).any(axis=1)
     if off.any():
         raise ValueError(
             f"adata.varm[{slot!r}] was changed after it was written, for {int(off.sum())} genes such as "

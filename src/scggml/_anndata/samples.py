@@ -12,10 +12,13 @@ from scggml._anndata.expression import genes_of, read_means
 from scggml._anndata.features import Features
 from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, FRACTION, N_CELLS, Keys, apart, distance_keys
 from scggml._anndata.messages import check_adata, choices
-from scggml._anndata.results import write_obsp, write_uns
+from scggml._anndata.results import write_obsp, write_result
 from scggml._anndata.scales import look
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
+
+NEAR, NEXT = "near", 2
+"""Entry of `.uns` with the distances of each sample to so many next ones."""
 
 ROUNDING = 1e-5
 """Share of the largest distance up to which two distances are the same, whatever precision a file has."""
@@ -128,10 +131,43 @@ def _is_constant(column: pd.Series, owner: np.ndarray, first: np.ndarray) -> boo
 
 
 def write_distances(samples: AnnData, key: str, distances: Floats, entry: Mapping[str, Any]) -> None:
-    """Write a matrix of distances between samples into `.obsp`, and how it was computed into `.uns`."""
+    """Write a matrix of distances between samples into `.obsp`, and how it was computed into `.uns`.
+
+    There, too, are some of the distances, by which another matrix is noticed, also of fewer samples in another order.
+    """
     slot = Keys(key).distances
     write_obsp(samples, slot, distances)
-    write_uns(samples, slot, dict(entry))
+    names, near = np.sort(samples.obs_names.to_numpy(dtype=str)), _near(samples.obs_names, distances)
+    write_result(samples, slot, dict(entry) | {NEAR: {"samples": names.astype(object), "distances": near}})
+
+
+def _near(names: pd.Index, distances: Floats) -> Floats:
+    """Return (P, m) distances of each sample, in the order of the names, to the next m ones."""
+    order = np.argsort(names.to_numpy(dtype=str))
+    steps = range(1, min(NEXT, len(order) - 1) + 1)
+    found = [distances[order, np.roll(order, -step)] for step in steps]
+    return np.stack(found, axis=1) if found else np.empty((len(order), 0))
+
+
+def _check_written(samples: AnnData, slot: str, D: Floats, again: str) -> None:
+    """Raise unless some of the distances are those that were written with them."""
+    entry = samples.uns.get(slot)
+    noted = entry.get(NEAR) if isinstance(entry, Mapping) else None
+    if not isinstance(noted, Mapping) or not {"samples", "distances"} <= noted.keys():
+        return
+    names, near = np.array(noted["samples"]).astype(str), np.asarray(noted["distances"], dtype=np.float64)
+    place = samples.obs_names.get_indexer(pd.Index(names)) if samples.obs_names.is_unique else np.full(len(names), -1)
+    for step in range(1, near.shape[1] + 1):
+        first, second = place, np.roll(place, -step)
+        both = (first >= 0) & (second >= 0)
+        off = np.abs(D[first[both], second[both]] - near[both, step - 1]) > 1e-3 * max(float(near.max()), 1e-300)
+        if off.any():
+            i = np.flatnonzero(both)[off.argmax()]
+            one, other = names[i], names[(i + step) % len(names)]
+            raise ValueError(
+                f"samples.obsp[{slot!r}] was changed after it was written: samples {str(one)!r} and {str(other)!r} "
+                f"were {near[i, step - 1]:.4g} apart and are {D[first[i], second[i]]:.4g}; {again}"
+            )
 
 
 def read_distances(samples: AnnData, key: str) -> Floats:
@@ -171,4 +207,5 @@ def read_distances(samples: AnnData, key: str) -> Floats:
             f"samples.obsp[{slot!r}] has {D[i, j]:.4g} from sample {there!r} to {back!r} and {D[j, i]:.4g} back, which "
             f"must be equal; {again}"
         )
+    _check_written(samples, slot, D, again)
     return D

@@ -8,7 +8,6 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scggml._anndata.features import AUTO, Features, Mask, find_basis, read_features
-from scggml._anndata.forms import sealed
 from scggml._anndata.held_out import read_held_out
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, choices, columns, logged, tell
@@ -208,7 +207,7 @@ def distances(
         if _given(use_rep, layer, mask_var):
             reading = replace(reading, use_rep=use_rep, layer=layer)
         entry |= {"reading": reading.to_params(), "features": names.astype(object)}
-    write_distances(samples, name, D, sealed(entry))
+    write_distances(samples, name, D, entry)
     return samples
 
 
@@ -239,7 +238,7 @@ def _held_out(
     entry = {"metric": name, "sample_key": stored.reading.sample_key, "fingerprint": stored.fingerprint}
     if stored.reading.label_key is not None:
         entry["label_key"] = stored.reading.label_key
-    write_distances(samples, name, D, sealed(entry | {"fold": fold, "seen": "held out"}))
+    write_distances(samples, name, D, entry | {"fold": fold, "seen": "held out"})
     return samples
 
 
