@@ -87,8 +87,8 @@ def read_changes(
     ends = _checked(contrast, target, reading.label_key)
     types = None if cell_type_key is None else selection.categories(cell_type_key, "cell_type_key")
     design = reading.design(selection)
-    check_copies(selection, stored.locate(adata), design["groups"])
     expression = read_expression(adata, stored, layer)
+    check_copies(selection, stored.locate(adata), design["groups"])
 
     cells = labelled(stored.cohort(selection, n_jobs=n_jobs, progress=progress), target)
     points = _points(cells, reading, types)

@@ -74,11 +74,11 @@ def read_points(
     selection = reading.select(adata, quiet=True)
     target = stored.target(selection)
     features = stored.locate(adata)
-    check_copies(selection, features, reading.groups(selection))
     if isinstance(reading.summary, Coreset):
         n_points = min(n_points, reading.summary.n_points)
     many = bool(np.median(selection.sizes) > n_points)
     found = read_expression(adata, stored, layer)
+    check_copies(selection, features, reading.groups(selection))
     learned_on_it = reading.use_rep in (None, "X") and layer in (None, reading.layer) and not found.counts
     if learned_on_it:  # the points themselves are expression
         everything = needs_everything(stored.learner)
