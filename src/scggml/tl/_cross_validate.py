@@ -254,7 +254,7 @@ def run_folds(
     progress: str | None,
 ) -> dict[str, list[HeldOut]]:
     """Return what each method said in each fold, in order."""
-    if evaluation.step is None:
+    if not evaluation.fitted_in_folds:
         # Features are the same in all folds, and so are samples and the plans that no label enters.
         samples = evaluation.samples(None)
         for learner in (learner for method in methods.values() for learner in learners_of(method)):

@@ -25,6 +25,7 @@ from scggml._core.transport.pairs import distance_matrix
 from scggml._core.transport.plans import GROUND_COSTS, GroundCost
 from scggml._core.transport.solver import Solver
 from scggml._core.transport.solvers import AnySolver, SolverName, as_solver
+from scggml._core.transport.summaries import check_combination
 from scggml._docs import documented
 
 
@@ -89,7 +90,8 @@ def distances(
         %(solver)s
         By default that of the metric `key` (or `Exact()`).
     summary
-        `None` takes all cells, `Coreset(n_points)` few weighted points instead, found in the space of the metric.
+        `None` takes all cells, `Coreset(n_points)` few weighted points instead, found in the space of the metric,
+        `Groups(key)` shares of groups of cells.
         %(summary_auto)s
         By default that of the metric `key` (or `"auto"`).
     rng
@@ -165,7 +167,7 @@ def distances(
         engine = Exact() if stored is None else stored.learner.engine
     else:
         engine = as_solver(solver)
-    engine.require()
+    check_combination(reading.summary, engine)
     n_threads(n_jobs)
     if held_out and metric is not None:
         raise ValueError(

@@ -43,6 +43,7 @@ from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._core.transport.solvers import AnySolver, SolverName
+from scggml._core.transport.summaries import check_combination
 from scggml._docs import documented
 
 
@@ -125,7 +126,8 @@ def ggml(
     solver
         %(solver)s
     summary
-        `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample.
+        `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample, `Groups(key)` on shares
+        of groups of cells.
         %(summary_auto)s
     n_cells
         %(n_cells)s
@@ -245,7 +247,7 @@ def ggml(
         seed=as_seed(rng),
     )
     check_metric_key(adata, key_added, *(["components"] if automatic else []), use_rep=use_rep, copy=copy)
-    learner.engine.require()
+    check_combination(reading.summary, learner.engine)
     for part in (learner, reading):
         part.to_params()  # what no file could hold is refused before any work
     n_threads(n_jobs)
