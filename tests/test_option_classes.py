@@ -12,7 +12,7 @@ import scggml as sg
 ENTROPIC = [sg.tl.Sinkhorn, sg.tl.SinkhornDivergence, sg.tl.Unbalanced]
 CLASSES = [
     *(sg.tl.Blend, sg.tl.Canonical, sg.tl.Coreset, sg.tl.Exact, sg.tl.Learner, sg.tl.Preprocess, sg.tl.Triplets),
-    *(sg.tl.Groups,),
+    *(sg.tl.Gaussian, sg.tl.Groups),
     *ENTROPIC,
 ]
 

@@ -1,6 +1,9 @@
 """Every summary with every solver and method: it works, or is refused in one sentence before cells are read."""
 
+import itertools
+
 import numpy as np
+import ot
 import pandas as pd
 import pytest
 from _slots import assert_round_trip
@@ -12,10 +15,16 @@ from scggml._anndata.metric import read_metric
 from scggml._anndata.reading import Reading
 from scggml._anndata.subject import Subject, read_design
 from scggml._core.folds import Fold
+from scggml._core.transport.plans import GROUND_COSTS
 from scggml._core.transport.summaries import COMBINATIONS, SUMMARIES, SUMMARY_TRAITS, WHOLE
 
 QUIET = {"progress": False}
-OBJECTS = {WHOLE: None, "coreset": sg.tl.Coreset(8), "groups": sg.tl.Groups("mode", shared=False)}
+OBJECTS = {
+    WHOLE: None,
+    "coreset": sg.tl.Coreset(8),
+    "groups": sg.tl.Groups("mode", shared=False),
+    "gaussian": sg.tl.Gaussian(),
+}
 METHODS = {
     "canonical": sg.tl.Canonical(ridge=0.05, ridge_scale="mean"),
     "triplets": sg.tl.Triplets(max_iter=5),
@@ -141,6 +150,84 @@ def test_a_cell_without_group_is_refused_before_cells_are_read(composed, change,
         learn(broken, sg.tl.Groups("type"))
     with pytest.raises(error, match=text):
         sg.tl.cross_validate(broken, "sample_id", "label", summary=sg.tl.Groups("type"), preprocess=None, **QUIET)
+
+
+GAUSSIAN = {"summary": sg.tl.Gaussian()} | QUIET
+
+
+def test_a_gaussian_survives_files_and_gives_the_distances_of_pot(cohort, tmp_path):
+    adata = learn(cohort.copy(), sg.tl.Gaussian())
+    D = sg.tl.distances(adata, **QUIET).obsp["ggml_distances"]
+    samples = adata.obs["sample_id"].unique()
+    cells = [adata.obsm["X_ggml"][(adata.obs["sample_id"] == name).to_numpy()] for name in samples]
+    moments = [(Z.mean(axis=0), np.cov(Z.T, bias=True)) for Z in cells]
+    for (p, one), (q, other) in itertools.combinations(enumerate(moments), 2):
+        truth = ot.gaussian.bures_wasserstein_distance(one[0], other[0], one[1], other[1])
+        assert D[p, q] == pytest.approx(float(truth), rel=1e-6)
+    for read in assert_round_trip(adata, tmp_path):
+        assert read_metric(read, "ggml").reading.summary == sg.tl.Gaussian()
+        np.testing.assert_array_equal(sg.tl.distances(read, **QUIET).obsp["ggml_distances"], D)
+
+
+def test_squared_distances_of_gaussians_are_squares(cohort):
+    adata = learn(cohort.copy(), sg.tl.Gaussian(), squared=True)
+    sample = {"sample_key": "sample_id"}
+    D = sg.tl.distances(adata, **QUIET).obsp["ggml_distances"]
+    key = adata.obsm["X_ggml"]
+    adata.obsm["X_own"] = key
+    plain = sg.tl.distances(adata, metric="euclidean", use_rep="X_own", **GAUSSIAN, **sample)
+    np.testing.assert_allclose(D, plain.obsp["euclidean_distances"] ** 2, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cost", [cost for cost in GROUND_COSTS if cost not in ("euclidean", "sqeuclidean")])
+def test_a_ground_cost_without_closed_form_is_refused_before_cells_are_read(cohort, cost):
+    text = rf"^summary=Gaussian\(\) has a closed form under 'euclidean' and 'sqeuclidean' alone, not under '{cost}'"
+    broken = cohort.copy()
+    broken.X[0, 0] = np.nan
+    with pytest.raises(ValueError, match=text):
+        sg.tl.distances(broken, metric=cost, sample_key="sample_id", **GAUSSIAN)
+    for methods in ([cost], {"mine": sg.tl.Blend(["canonical", cost])}):
+        with pytest.raises(ValueError, match=text):
+            sg.tl.cross_validate(broken, "sample_id", "label", methods=methods, preprocess=None, **GAUSSIAN)
+
+
+def test_a_learner_with_a_solver_is_refused_before_cells_are_read(cohort):
+    pytest.importorskip("torch")
+    broken = cohort.copy()
+    broken.X[0, 0] = np.nan
+    learner, text = sg.tl.Learner(solver="sinkhorn"), r"summary=Gaussian\(\) goes with solver= .*not with Sinkhorn"
+    options = ({"methods": {"mine": learner}}, {"method": learner})
+    for call, given in zip((sg.tl.cross_validate, sg.tl.permutation_test), options, strict=True):
+        with pytest.raises(ValueError, match=text):
+            call(broken, "sample_id", "label", preprocess=None, **given, **GAUSSIAN)
+
+
+def test_what_follows_from_a_metric_of_gaussians(cohort):
+    adata = learn(cohort.copy(), sg.tl.Gaussian())
+    sg.tl.rank_genes(adata, **QUIET)
+    assert sg.get.rank_genes_df(adata).iloc[0]["gene"] == "signal"
+    sg.tl.component_test(adata, n_perm=5, **QUIET)
+    sg.tl.influence(adata, **QUIET)
+    sg.tl.cross_fit(adata, n_splits=4, **QUIET)
+    held_out = sg.tl.distances(adata, held_out=True, **QUIET).obsp["ggml_held_out_distances"]
+    assert np.isfinite(held_out).all()
+    assert held_out.max() > 0
+    new = sg.datasets.synthetic(n_noise=3, noise_scale=1.0, n_samples=2, n_cells=10, rng=1)
+    samples = sg.tl.predict(new, adata, n_splits=2, n_repeats=1, n_jobs=1, **QUIET)
+    assert (samples.obs["prediction"].astype(str) == samples.obs["label"].astype(str)).mean() > 0.7
+    with pytest.raises(ValueError, match=r"tl.attribute shares .* summary=Gaussian\(\)"):
+        sg.tl.attribute(adata, **QUIET)
+
+
+def test_gaussians_are_evaluated_with_all_methods_of_default(cohort):
+    adata, options = cohort.copy(), {"preprocess": None, "n_splits": 2} | GAUSSIAN
+    sg.tl.cross_validate(adata, "sample_id", "label", n_repeats=1, **options)
+    found = sg.get.cross_validation(adata).summary["balanced_accuracy"]
+    assert list(found.index) == ["canonical", "euclidean", "pseudobulk", "majority"]
+    assert found["canonical"] > 0.6
+    method = sg.tl.Learner(method=METHODS["canonical"], n_comps=1, shrinkage=0.2)
+    sg.tl.permutation_test(adata, "sample_id", "label", method=method, n_permutations=5, **options)
+    assert adata.uns["permutation_test"]["null"].shape == (5,)
 
 
 def test_contributions_of_cells_are_refused_where_no_cell_has_a_share(composed):

@@ -122,6 +122,11 @@ class Reading:
             "covariates": self.covariates(selection),
         }
 
+    @property
+    def of_cells(self) -> bool:
+        """Return whether the points of a sample stand for cells."""
+        return not isinstance(self.summary, Summarizer) or self.summary.traits.approximates
+
     def check_groups(self, selection: Selection) -> None:
         """Raise unless each cell has a group, where samples are summarized by groups."""
         if isinstance(self.summary, Groups):

@@ -268,6 +268,7 @@ class Selection:
             self.names,
             np.array(["unknown"]),
             Origin(profiles, sizes),
+            gaussian=summary is not None and summary.traits.atoms == "gaussian",
         )
         return summary.share(cohort, np.concatenate(groups)) if isinstance(summary, Groups) else cohort
 

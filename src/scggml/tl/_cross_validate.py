@@ -214,7 +214,9 @@ def cross_validate(
             "summary": summary,
         },
     )
-    chosen = as_methods(methods, base, subject.named(key), composition=cell_type_key is not None)
+    chosen = as_methods(
+        methods, base, subject.named(key), composition=cell_type_key is not None, summary=subject.reading.summary
+    )
     design = read_design(adata, subject, cell_type_key=cell_type_key, technical_keys=technical_keys)
     generator = np.random.default_rng([seed, 3])
     folds = make_folds(

@@ -91,7 +91,7 @@ def distances(
         By default that of the metric `key` (or `Exact()`).
     summary
         `None` takes all cells, `Coreset(n_points)` few weighted points instead, found in the space of the metric,
-        `Groups(key)` shares of groups of cells.
+        `Groups(key)` shares of groups of cells, `Gaussian()` mean and covariance.
         %(summary_auto)s
         By default that of the metric `key` (or `"auto"`).
     rng
@@ -167,7 +167,7 @@ def distances(
         engine = Exact() if stored is None else stored.learner.engine
     else:
         engine = as_solver(solver)
-    check_combination(reading.summary, engine)
+    check_combination(reading.summary, engine, cost=metric if metric in GROUND_COSTS else "euclidean")
     n_threads(n_jobs)
     if held_out and metric is not None:
         raise ValueError(

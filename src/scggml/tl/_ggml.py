@@ -127,7 +127,7 @@ def ggml(
         %(solver)s
     summary
         `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample, `Groups(key)` on shares
-        of groups of cells.
+        of groups of cells, `Gaussian()` on mean and covariance.
         %(summary_auto)s
     n_cells
         %(n_cells)s
@@ -270,7 +270,7 @@ def ggml(
     _check_rank(learner, samples.cohort, features.slot)
     scale = _scale(near)
     warn_of_scales(features, samples.cohort)
-    warn_of_outlying(samples, target, selection)
+    warn_of_outlying(samples, target, selection, of_cells=reading.of_cells)
 
     given: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
     found = learner.learn(samples, target, rng=reading.learning_rng(), **given)

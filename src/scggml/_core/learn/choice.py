@@ -345,7 +345,7 @@ def drawn(target: Target, rng: np.random.Generator) -> Integers:
 def smaller(samples: Samples, rng: np.random.Generator, *, n_jobs: int | None = 1) -> Samples:
     """Return the samples with few points each, on which settings are compared."""
     small = replace(samples, everything=None)
-    if np.median(samples.cohort.sizes) <= MOST_CELLS:
+    if samples.cohort.gaussian or np.median(samples.cohort.sizes) <= MOST_CELLS:
         return small
     return replace(small, cohort=summarize(samples.cohort, Coreset(MOST_CELLS), rng, n_jobs))
 
@@ -375,4 +375,5 @@ def summarize(
         points=np.concatenate([points for points, _ in parts]),
         weights=np.concatenate([weights for _, weights in parts]),
         offsets=np.concatenate([[0], np.cumsum([len(weights) for _, weights in parts])]),
+        gaussian=summary.traits.atoms == "gaussian",
     )

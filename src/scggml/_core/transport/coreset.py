@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers, Points
 from scggml._core.threads import ignored, one_blas_thread, one_thread
+from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.groups import Groups
 from scggml._core.transport.summary import Summarizer, SummaryTraits, centers_of
 
@@ -111,12 +112,12 @@ class Coreset(Summarizer):
         return found
 
 
-Summary = Coreset | Groups | Literal["auto"] | None
+Summary = Coreset | Groups | Gaussian | Literal["auto"] | None
 
-CHOICES = 'pass "auto", None (all cells) or a Coreset(n_points), a Groups(key).'
+CHOICES = 'pass "auto", None (all cells) or a Coreset(n_points), a Groups(key), a Gaussian().'
 
 
-def as_summary(summary: Summary, sizes: np.ndarray, n_features: int) -> Coreset | Groups | None:
+def as_summary(summary: Summary, sizes: np.ndarray, n_features: int) -> Coreset | Groups | Gaussian | None:
     """Return the summary for samples of these sizes; with `"auto"` coresets where there are many cells."""
     if isinstance(summary, str):
         if summary != "auto":
@@ -127,7 +128,7 @@ def as_summary(summary: Summary, sizes: np.ndarray, n_features: int) -> Coreset 
             return None
         return Coreset(next(points for most, points in POINTS if len(sizes) <= most))
     given: object = summary
-    if given is not None and not isinstance(given, Coreset | Groups):
+    if given is not None and not isinstance(given, Coreset | Groups | Gaussian):
         kind = "type" if isinstance(given, type) else type(given).__name__
         raise TypeError(f"summary is a {kind}; {CHOICES}")
     return summary

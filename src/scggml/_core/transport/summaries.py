@@ -3,13 +3,15 @@
 from itertools import product
 from typing import Any, get_args
 
+from scggml._core.transport.bures import check_closed_form
 from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.groups import Groups
 from scggml._core.transport.solver import Solver
 from scggml._core.transport.solvers import SOLVERS, SolverName
 from scggml._core.transport.summary import Summarizer, SummaryTraits
 
-SUMMARIES: dict[str, type[Any]] = {"coreset": Coreset, "groups": Groups}
+SUMMARIES: dict[str, type[Any]] = {"coreset": Coreset, "groups": Groups, "gaussian": Gaussian}
 """Classes of the summaries by name."""
 
 WHOLE = "cells"
@@ -39,8 +41,15 @@ def check_shares(summary: object, what: str) -> None:
     )
 
 
-def check_combination(summary: object, solver: Solver) -> None:
+def check_cost(summary: object, cost: str) -> None:
+    """Raise unless what a summary makes of samples can be compared under a ground cost."""
+    if isinstance(summary, Gaussian):
+        check_closed_form(cost)
+
+
+def check_combination(summary: object, solver: Solver, *, cost: str = "euclidean") -> None:
     """Raise unless a solver compares what a summary makes of samples, and all that it needs is installed."""
+    check_cost(summary, cost)
     if isinstance(summary, Summarizer):
         names = {kind: name for name, kind in SOLVERS.items()}
         able = summary.traits.solvers
