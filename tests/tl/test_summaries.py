@@ -1,6 +1,9 @@
 """Every summary with every solver and method: it works, or is refused in one sentence before cells are read."""
 
 import itertools
+import re
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import ot
@@ -16,6 +19,7 @@ from scggml._anndata.reading import Reading
 from scggml._anndata.subject import Subject, read_design
 from scggml._core.folds import Fold
 from scggml._core.transport.plans import GROUND_COSTS
+from scggml._core.transport.solvers import SolverName
 from scggml._core.transport.summaries import COMBINATIONS, SUMMARIES, SUMMARY_TRAITS, WHOLE
 
 QUIET = {"progress": False}
@@ -30,6 +34,7 @@ METHODS = {
     "triplets": sg.tl.Triplets(max_iter=5),
     "paper": sg.tl.Triplets.paper(),
 }
+ROW = r"\| (?:`None`|\{class\}`~scggml\.tl\.(\w+)`) \| ([^|]+) \| ([^|]+) \| (yes|no) \| ([^|]+) \|$"
 UNFINISHED = pytest.mark.filterwarnings("ignore:Learning reached max_iter")
 
 
@@ -64,6 +69,24 @@ def test_the_table_is_that_of_the_classes():
     assert set(OBJECTS) == set(SUMMARY_TRAITS) == {WHOLE, *SUMMARIES}
     assert {name for name, _, _ in COMBINATIONS} == set(OBJECTS)
     assert {method for *_, method in COMBINATIONS} == set(METHODS)
+
+
+def test_the_documentation_has_the_table():
+    text = (Path(__file__).parents[2] / "docs" / "method.md").read_text(encoding="utf-8")
+    rows = {}
+    for line in text.splitlines():
+        if found := re.match(ROW, line):
+            rows[WHOLE if found[1] is None else found[1].lower()] = found.groups()[1:]
+    assert set(rows) == set(SUMMARY_TRAITS)
+    for name, (sample, atoms, passes, solvers) in rows.items():
+        traits = SUMMARY_TRAITS[name]
+        assert sample == traits.sample
+        assert atoms == {"points": "points", "gaussian": "one Gaussian"}[traits.atoms]
+        assert (passes == "yes") == traits.approximates
+        if solvers == "all":
+            assert traits.solvers == get_args(SolverName)
+        else:
+            assert tuple(re.findall(r'solver="(\w+)"', solvers)) == traits.solvers
 
 
 @UNFINISHED
@@ -157,13 +180,19 @@ GAUSSIAN = {"summary": sg.tl.Gaussian()} | QUIET
 
 def test_a_gaussian_survives_files_and_gives_the_distances_of_pot(cohort, tmp_path):
     adata = learn(cohort.copy(), sg.tl.Gaussian())
-    D = sg.tl.distances(adata, **QUIET).obsp["ggml_distances"]
-    samples = adata.obs["sample_id"].unique()
+    found = sg.tl.distances(adata, **QUIET)
+    D, samples = found.obsp["ggml_distances"], adata.obs["sample_id"].unique()
     cells = [adata.obsm["X_ggml"][(adata.obs["sample_id"] == name).to_numpy()] for name in samples]
     moments = [(Z.mean(axis=0), np.cov(Z.T, bias=True)) for Z in cells]
     for (p, one), (q, other) in itertools.combinations(enumerate(moments), 2):
         truth = ot.gaussian.bures_wasserstein_distance(one[0], other[0], one[1], other[1])
         assert D[p, q] == pytest.approx(float(truth), rel=1e-6)
+    for place, (mean, covariance) in enumerate(moments):
+        np.testing.assert_allclose(found.obsm["ggml_means"][place], mean, atol=1e-9)
+        np.testing.assert_allclose(found.obsm["ggml_covariances"][place], covariance, atol=1e-9)
+    folder = tmp_path / "samples"
+    folder.mkdir()
+    assert_round_trip(found, folder)
     for read in assert_round_trip(adata, tmp_path):
         assert read_metric(read, "ggml").reading.summary == sg.tl.Gaussian()
         np.testing.assert_array_equal(sg.tl.distances(read, **QUIET).obsp["ggml_distances"], D)

@@ -120,7 +120,8 @@ def distances(
         `sc.pl.umap(samples, color=gene)` and others draw genes of samples. Without `genes`, or without a matrix of
         them, (P, d) mean features.
     `.obsm`
-        (P, d) mean features, under the name of the representation, if these are no genes.
+        (P, d) mean features, under the name of the representation, if these are no genes. With `summary=Gaussian()`
+        and a learned metric `"ggml_means"` (P, k) and `"ggml_covariances"` (P, k, k), the Gaussians in its space.
     `.uns["ggml_distances"]`
         dict: `metric`, `sample_key`, `seen` ("training", "held out", "other": samples that the metric was learned on,
         left out of, or that are others) and, if known, `label_key`.
@@ -211,7 +212,7 @@ def distances(
         if _given(use_rep, layer, mask_var):
             reading = replace(reading, use_rep=use_rep, layer=layer)
         entry |= {"reading": reading.to_params(), "features": names.astype(object)}
-    write_distances(samples, name, D, sealed(entry))
+    write_distances(samples, name, D, sealed(entry), cohort if learned else None)
     return samples
 
 

@@ -6,8 +6,16 @@ from typing import ClassVar
 import numpy as np
 from scipy.linalg import helmert
 
-from scggml._core.cohort import Floats, Integers, Points
+from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.transport.summary import Summarizer, SummaryTraits
+
+
+def moments(cohort: Cohort) -> tuple[Floats, Floats]:
+    """Return the means (P, d) and covariances (P, d, d) of the samples."""
+    spans = cohort.spans(np.arange(cohort.n_samples))
+    means = np.stack([cohort.weights[own] @ cohort.points[own] for own in spans])
+    rows = cohort.points - np.repeat(means, cohort.sizes, axis=0)
+    return means, np.stack([rows[own].T @ (cohort.weights[own, None] * rows[own]) for own in spans])
 
 
 @dataclass(frozen=True)
@@ -22,9 +30,9 @@ class Gaussian(Summarizer):
     Gaussians have no closed form: with `squared=False`, and `metric="euclidean"`, the distance is its root
     :math:`D_{pq}`, a metric (of order 2, where between cells it is of order 1).
 
-    Of each sample the moments are kept, as min(n, d + 1) points of equal weight with exactly this mean (d,) and
-    covariance (d, d). Canonical variates take the second moments of x - y under the optimal map between the projected
-    Gaussians,
+    Of each sample the moments are kept, as min(n, d + 1) points with exactly this mean (d,) and covariance (d, d);
+    `tl.distances` writes those in the learned space. Canonical variates take the second moments of x - y under the
+    optimal map between the projected Gaussians,
 
     .. math:: (m_p - m_q)(m_p - m_q)^T + S_p + S_q - C_{pq} - C_{pq}^T
 
