@@ -259,6 +259,12 @@ def test_gaussians_are_evaluated_with_all_methods_of_default(cohort):
     assert adata.uns["permutation_test"]["null"].shape == (5,)
 
 
+def test_equal_shares_of_shared_groups_leave_nothing_to_learn(cohort):
+    """Each sample of the cohort has the same number of cells in each mode."""
+    with pytest.raises(ValueError, match=r"no difference to learn from. \(Samples on shared .*shared=False\)"):
+        learn(cohort.copy(), sg.tl.Groups("mode"))
+
+
 def test_contributions_of_cells_are_refused_where_no_cell_has_a_share(composed):
     adata = learn(composed, sg.tl.Groups("type"))
     with pytest.raises(ValueError, match=r"tl.attribute shares .* summary=Groups\(key='type'.*Pass summary=None"):

@@ -188,7 +188,10 @@ def unit_ridge(
         measure = as_matrix(between)
     mean = np.trace(measure) / d
     if mean <= 0:
-        raise ValueError("All samples of the cohort are the same point cloud: there is no difference to learn from.")
+        raise ValueError(
+            "All samples of the cohort are the same point cloud: there is no difference to learn from. (Samples on "
+            "shared groups of cells differ in their shares alone; Groups(key, shared=False) keeps the mean of each group.)"
+        )
     if scale == "mean":
         return Ridge(mean * np.eye(m), axes, None)
     spread = np.diag(measure) if axes is None else np.einsum("if,if->f", axes, measure @ axes)
