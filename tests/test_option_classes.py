@@ -12,6 +12,7 @@ import scggml as sg
 ENTROPIC = [sg.tl.Sinkhorn, sg.tl.SinkhornDivergence, sg.tl.Unbalanced]
 CLASSES = [
     *(sg.tl.Blend, sg.tl.Canonical, sg.tl.Coreset, sg.tl.Exact, sg.tl.Learner, sg.tl.Preprocess, sg.tl.Triplets),
+    *(sg.tl.Gaussian, sg.tl.Groups),
     *ENTROPIC,
 ]
 
@@ -44,6 +45,8 @@ RIGHT: dict[str, set[str]] = {
     "Coreset.max_iter": {"one"},
     "Exact.max_iter": {"one"},
     "Exact.cache_size": {"one", "zero", "half"},
+    "Groups.key": {"text"},
+    "Groups.shared": {"True"},
     "Learner.n_comps": {"one", "None"},
     "Learner.squared": {"True"},
     "Learner.shrinkage": {"one", "zero", "half"},

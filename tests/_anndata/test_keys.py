@@ -19,6 +19,8 @@ SLOTS = (
     "trajectory",
     "cell_types",
     "influence",
+    "means",
+    "covariances",
 )
 
 
@@ -39,6 +41,8 @@ def test_the_default_key_names_the_documented_slots():
         "trajectory": "ggml_trajectory",
         "cell_types": "ggml_cell_types",
         "influence": "ggml_influence",
+        "means": "ggml_means",
+        "covariances": "ggml_covariances",
     }
 
 

@@ -12,6 +12,8 @@ from scggml._anndata.features import read_features
 from scggml._anndata.lazy import on_chunks, on_samples
 from scggml._anndata.parts import check_finite
 from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.gaussian import Gaussian
+from scggml._core.transport.groups import Groups
 
 CHUNKS = {"rows": (6, -1), "columns": (6, 2), "one": (-1, -1), "uneven": ((1, 12, 7), -1), "single": (1, 1)}
 
@@ -40,6 +42,9 @@ OPTIONS = [
     {"summary": Coreset(4), "weights_key": "weight", "mask_var": np.array([True, False, True])},
     {"components": np.array([[1.0, 2.0, -1.0]]), "n_cells": 5},
     {"components": np.array([[1.0, 2.0, -1.0]]), "summary": Coreset(3)},
+    {"summary": Groups("label"), "weights_key": "weight"},
+    {"summary": Groups("weight", shared=False), "components": np.array([[1.0, 2.0, -1.0]])},
+    {"summary": Gaussian(), "weights_key": "weight"},
 ]
 
 

@@ -1,14 +1,18 @@
 """Parity with the numbers of another implementation (float32), which are kept outside the repository."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from _oracles import relative_error, triplets
 
 from scggml._core.cohort import Cohort, from_clouds
+from scggml._core.learn.choice import summarize
 from scggml._core.learn.objective import Objective
 from scggml._core.learn.penalty import penalize
 from scggml._core.learn.triplets import Triplets
 from scggml._core.transport.exact import Exact
+from scggml._core.transport.groups import Groups, present
 from scggml._core.transport.pairs import all_pairs, solve_distances, square
 from scggml._core.transport.plans import GROUND_COSTS
 
@@ -69,6 +73,19 @@ def test_distances_of_histograms_on_shared_supports(matrices):
     )
     W = matrices["W_k2"].astype(np.float64)
     agree(Objective(1.0, squared=False).distances(cohort, W), matrices["D_shared_W_k2"])
+
+
+def test_distances_of_samples_summarized_by_groups_of_equal_cells(matrices):
+    """Three cells at each support, which are a group; their weights add up to the one of the histogram."""
+    support, histograms = matrices["shared_supports"], matrices["shared_weights"].astype(np.float64)
+    cells = from_clouds([np.repeat(support, 3, axis=0)] * len(histograms))
+    parts = np.random.default_rng(0).dirichlet(np.ones(3), histograms.shape)
+    cells = replace(cells, weights=(histograms[..., None] * parts).reshape(-1))
+    groups, summary = np.tile(np.repeat(np.arange(len(support)), 3), len(histograms)), Groups("type")
+    cohort = summarize(cells, summary, np.random.default_rng(0), groups=groups)
+    codes = [present(groups[own], cells.weights[own]) for own in cells.spans(np.arange(cells.n_samples))]
+    shared = summary.share(cohort, np.concatenate(codes))
+    agree(Objective(1.0, squared=False).distances(shared, matrices["W_k2"]), matrices["D_shared_W_k2"])
 
 
 @pytest.mark.parametrize("margin", [0.1, 1.0, 10.0])

@@ -27,7 +27,9 @@ from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
 from scggml._core.folds import Fold
 from scggml._core.learn.choice import summarize
 from scggml._core.samples import Samples
-from scggml._core.transport.coreset import Coreset, as_summary
+from scggml._core.transport.coreset import as_summary
+from scggml._core.transport.groups import Groups, present
+from scggml._core.transport.summary import Summarizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,8 @@ class Evaluation(Known):
         How the samples were read.
     everything
         Whether all cells are wanted beside a summary.
+    cell_groups
+        (n_cells,) group of each cell, where samples are summarized by these.
     """
 
     cells: AnnData
@@ -57,10 +61,16 @@ class Evaluation(Known):
     offsets: Integers
     names: Names
     step: Step | None
-    summary: Coreset | None
+    summary: Summarizer | None
     seen: str | None
     reading: Reading
     everything: bool = False
+    cell_groups: Integers | None = None
+
+    @property
+    def fitted_in_folds(self) -> bool:
+        """Return whether the points of a sample depend on which samples are training ones."""
+        return self.step is not None or (isinstance(self.summary, Groups) and self.summary.shared)
 
     def params(self) -> dict[str, Any]:
         """Return how samples were read, as files can hold it."""
@@ -109,16 +119,27 @@ class Evaluation(Known):
             names=self.names,
             classes=np.array(["unknown"]),
         )
-        full = cohort
+        full, approximate = cohort, self.summary is not None and self.summary.traits.approximates
         if self.summary is not None:
-            cohort = summarize(cohort, self.summary, np.random.default_rng([self.reading.seed, 1]))
+            cohort = self._summarized(cohort, self.summary, None if fold is None else fold.train)
         return Samples(
             cohort,
             self.groups,
             self.composition,
             self.batch,
             self.covariates,
-            everything=full if self.everything and self.summary is not None else None,
+            everything=full if self.everything and approximate else None,
+        )
+
+    def _summarized(self, cells: Cohort, summary: Summarizer, training: Integers | None) -> Cohort:
+        """Return the samples, summarized; centroids that they share are those of the training samples."""
+        rng, groups = np.random.default_rng([self.reading.seed, 1]), self.cell_groups
+        cohort = summarize(cells, summary, rng, groups=groups)
+        if not isinstance(summary, Groups) or groups is None:
+            return cohort
+        spans = cells.spans(np.arange(cells.n_samples))
+        return summary.share(
+            cohort, np.concatenate([present(groups[own], cells.weights[own]) for own in spans]), training
         )
 
     def _fit(self, training: AnnData, held_out: AnnData) -> tuple[Points, Points]:
@@ -142,6 +163,7 @@ def read_evaluation(subject: Subject, design: Design) -> Evaluation:
         cells.X = np.ascontiguousarray(cells.X.toarray() if sparse.issparse(cells.X) else cells.X, dtype=features.dtype)
         if reading.use_rep in (None, "X"):
             warn_of_scale(features.slot, look_at(cells.X))
+    summary = as_summary(reading.summary, selection.sizes, len(features.names))
     return Evaluation(
         **design.known(),
         cells=cells,
@@ -149,10 +171,11 @@ def read_evaluation(subject: Subject, design: Design) -> Evaluation:
         offsets=selection.offsets,
         names=selection.names,
         step=step,
-        summary=as_summary(reading.summary, selection.sizes, len(features.names)),
+        summary=summary,
         seen=subject.seen,
         reading=reading,
         everything=needs_everything(subject.learner),
+        cell_groups=selection.groups(summary) if isinstance(summary, Groups) else None,
     )
 
 

@@ -18,9 +18,9 @@ from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Integers, Names
 from scggml._core.evaluate.cross_fit import CrossFit, Separation
 from scggml._core.learn.covariates import Adjustment
-from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.pairs import solve_distances, square
 from scggml._core.transport.solver import Solver
+from scggml._core.transport.summary import Summarizer
 
 FORM = {
     "samples": Entry("text", ("samples",)),
@@ -81,7 +81,7 @@ class HeldOut:
         return out
 
     def cohort(
-        self, selection: Selection, *, summary: Coreset | None = None, n_jobs: int | None = 1, progress: bool = False
+        self, selection: Selection, *, summary: Summarizer | None = None, n_jobs: int | None = 1, progress: bool = False
     ) -> Cohort:
         """Return the chosen cells under all metrics without two folds, (n_cells, n_metrics k), or a summary of them."""
         components = self.fits.double()

@@ -101,8 +101,11 @@ Few cells of a sample are far from others by chance, and more so in few dimensio
 """
 
 
-def warn_of_outlying(samples: Samples, target: Target, selection: Selection) -> None:
-    """Warn of samples with few cells, and of those whose cells are unlike those of all others; list them."""
+def warn_of_outlying(samples: Samples, target: Target, selection: Selection, *, of_cells: bool = True) -> None:
+    """Warn of samples with few cells, and of those whose cells are unlike those of all others; list them.
+
+    Points that do not stand for cells (`of_cells`) show nothing about the latter.
+    """
     sizes = selection.sizes
     median = float(np.median(sizes))
     few = (sizes < SHARE * median) | ((sizes < FEW_CELLS) & (median >= MANY_CELLS))
@@ -112,7 +115,7 @@ def warn_of_outlying(samples: Samples, target: Target, selection: Selection) -> 
             f"{len(named)} of {len(sizes)} samples have few cells (the median has {median:g}): {choices(named)}. Their "
             "distances are noisy, and they count as much as others; leave them out with min_cells."
         )
-    if len(np.unique(samples.groups)) < DONORS or median < CELLS:
+    if not of_cells or len(np.unique(samples.groups)) < DONORS or median < CELLS:
         return
     rng = np.random.default_rng(0)  # what is compared is no part of what is learned
     strange = strangeness(samples.cohort, samples.groups, rng, most=MOST_POINTS)

@@ -80,6 +80,16 @@ class Keys:
         return f"{self.key}_distances"
 
     @property
+    def means(self) -> str:
+        """`.obsm` of the samples: the mean of each in the learned space, where samples are Gaussians."""
+        return f"{self.key}_means"
+
+    @property
+    def covariances(self) -> str:
+        """`.obsm` of the samples: the covariance of each in the learned space, where samples are Gaussians."""
+        return f"{self.key}_covariances"
+
+    @property
     def genes(self) -> str:
         """`.uns` of the cells: ranked genes, over all cells and by cell type."""
         return f"{self.key}_genes"

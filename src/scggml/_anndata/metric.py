@@ -32,8 +32,8 @@ from scggml._core.learn.learner import Learner
 from scggml._core.learn.metric import Fit
 from scggml._core.params import plain
 from scggml._core.samples import Samples, Target
-from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.plans import GroundCost
+from scggml._core.transport.summary import Summarizer
 
 ENTRIES = ("components", "singular_values", "features", "learner", "settled", "reading", "fingerprint")
 """What a metric computes with, which its fingerprint holds together."""
@@ -180,7 +180,7 @@ class StoredMetric:
         self,
         selection: Selection,
         *,
-        summary: Coreset | None = None,
+        summary: Summarizer | None = None,
         n_jobs: int | None = 1,
         progress: bool = False,
     ) -> Cohort:

@@ -12,8 +12,8 @@ from scggml._anndata.features import ROWS, Fault, Features, dense, is_lazy, not_
 from scggml._anndata.lazy import on_chunks, on_samples
 from scggml._core.cohort import Floats, Integers, Points
 from scggml._core.threads import n_threads, one_blas_thread, stream_in_threads
-from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.products import project
+from scggml._core.transport.summary import Summarizer
 
 DENSE = 2**31
 """Bytes of dense rows, in double precision, that threads hold at a time."""
@@ -27,13 +27,13 @@ class Cells:
     ----------
     rows, weights
         (n,) positions, which rise, and weights of sum 1.
-    seed
-        Seed of the summary.
+    draw
+        Seed of the summary; (n,) the group of each cell where these are its points.
     """
 
     rows: Integers
     weights: Floats
-    seed: int
+    draw: int | Integers
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Recipe:
 
     dtype: type[np.floating[Any]]
     components: Floats | None
-    summary: Coreset | None
+    summary: Summarizer | None
 
-    def __call__(self, block: Any, weights: Floats | float, seed: int) -> Part:
+    def __call__(self, block: Any, weights: Floats | float, draw: int | Integers) -> Part:
         """Return a sample from its (n, d) cells as they are stored; the one place where they are made dense.
 
         A number for `weights` is that of each cell. Rows of faults count from the first cell of the block.
@@ -86,7 +86,7 @@ class Recipe:
             profile = weights @ found
         points = found if self.components is None else project(found, self.components)
         if self.summary is not None and not faults:
-            points, weights = self.summary.summarize(points, weights, seed)
+            points, weights = self.summary.summarize(points, weights, draw)
         return Part(points, weights, profile, faults)
 
 
@@ -99,15 +99,14 @@ def read_parts(features: Features, samples: Sequence[Cells], recipe: Recipe, n_j
     rows = [cells.rows for cells in samples]
     features = rows_at_hand(features)
     if is_lazy(features.matrix):
-        parts = on_samples(features, rows, recipe, [(_short(cells.weights), cells.seed) for cells in samples], n_jobs)
+        parts = on_samples(features, rows, recipe, [(_short(cells.weights), cells.draw) for cells in samples], n_jobs)
     else:
         summary = recipe.summary
-        # Without k-means there is less to do than threads cost.
-        many = summary is not None and len(samples) > 1 and max(map(len, rows)) > summary.n_points
+        many = summary is not None and len(samples) > 1 and summary.is_slow(max(map(len, rows)))
         found = blocks(features, rows)
         tasks = ((next(found), cells) for cells in samples)  # not by `zip`, which would keep a block for longer
         threads = _threads(features, max(map(len, rows)), n_jobs) if many else 1
-        parts = stream_in_threads(lambda task: recipe(task[0], task[1].weights, task[1].seed), tasks, threads)
+        parts = stream_in_threads(lambda task: recipe(task[0], task[1].weights, task[1].draw), tasks, threads)
     for cells, part in zip(samples, parts, strict=True):
         yield replace(part, faults=[fault._replace(row=int(cells.rows[fault.row])) for fault in part.faults])
 

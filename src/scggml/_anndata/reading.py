@@ -15,7 +15,9 @@ from scggml._core.learn.learner import KINDS
 from scggml._core.params import from_params, plain, to_params
 from scggml._core.samples import LABEL_KINDS, LabelKind, Samples, Target, check_design, lists_levels
 from scggml._core.seeds import as_seed
-from scggml._core.transport.coreset import Coreset, Summary, as_summary
+from scggml._core.transport.coreset import Summary, as_summary
+from scggml._core.transport.groups import Groups
+from scggml._core.transport.summary import Summarizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,8 @@ class Reading:
     use_rep, layer
         Slot of the features.
     n_cells, min_cells, summary
-        How many cells are drawn, how many a sample needs, and what stands for them. (A summary is None or a coreset:
-        `"auto"` is settled when the cells are read first.)
+        How many cells are drawn, how many a sample needs, and what stands for them. (`"auto"` is
+        settled when the cells are read first.)
     seed
         Seed of what is drawn.
     """
@@ -112,11 +114,22 @@ class Reading:
 
     def design(self, selection: Selection) -> dict[str, Any]:
         """Return donor, batch and covariates of each sample, None for what there is not."""
+        self.check_groups(selection)
         return {
             "groups": self.groups(selection),
             "batch": None if self.batch_key is None else selection.codes(self.batch_key, "batch_key"),
             "covariates": self.covariates(selection),
         }
+
+    @property
+    def of_cells(self) -> bool:
+        """Return whether the points of a sample stand for cells."""
+        return not isinstance(self.summary, Summarizer) or self.summary.traits.approximates
+
+    def check_groups(self, selection: Selection) -> None:
+        """Raise unless each cell has a group, where samples are summarized by groups."""
+        if isinstance(self.summary, Groups):
+            selection.groups(self.summary)
 
     def of_everyone(self) -> "Reading":
         """Return the reading that takes all cells of all samples alike, for what is done to each cell."""
@@ -137,14 +150,15 @@ class Reading:
     ) -> Samples:
         """Read the cells of the samples, and what else is known of these; everything about `.obs` is checked first.
 
-        With `everything` all cells come beside a summary of them.
+        With `everything` all cells come beside a summary that stands for them.
         """
         design = self.design(selection)
         summary = as_summary(self.summary, selection.sizes, len(features.names))
         rng = np.random.default_rng([self.seed, 1])
         bar = "coresets" if progress else None
         cohort = selection.read(features, summary=summary, rng=rng, n_jobs=n_jobs, progress=bar)
-        full = selection.read(features, rng=rng, n_jobs=n_jobs) if everything and summary is not None else None
+        everything = everything and summary is not None and summary.traits.approximates
+        full = selection.read(features, rng=rng, n_jobs=n_jobs) if everything else None
         return Samples(cohort, everything=full, **design)
 
     def learning_rng(self) -> np.random.Generator:
@@ -158,7 +172,7 @@ class Reading:
             value = getattr(self, field.name)
             if value is None or (isinstance(value, tuple) and not value):
                 continue
-            if isinstance(value, Coreset):
+            if isinstance(value, Summarizer):
                 value = to_params(value, KINDS)
             elif isinstance(value, tuple):
                 value = np.array(value, dtype=object)

@@ -12,10 +12,11 @@ from scggml._anndata.expression import genes_of, read_means
 from scggml._anndata.features import Features
 from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, FRACTION, N_CELLS, Keys, apart, distance_keys
 from scggml._anndata.messages import check_adata, choices
-from scggml._anndata.results import write_obsp, write_result
+from scggml._anndata.results import write_obsm, write_obsp, write_result
 from scggml._anndata.scales import look
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
+from scggml._core.transport.gaussian import moments
 
 NEAR, NEXT = "near", 2
 """Entry of `.uns` with the distances of each sample to so many next ones."""
@@ -130,11 +131,18 @@ def _is_constant(column: pd.Series, owner: np.ndarray, first: np.ndarray) -> boo
     return bool((codes == codes[first][owner]).all())
 
 
-def write_distances(samples: AnnData, key: str, distances: Floats, entry: Mapping[str, Any]) -> None:
+def write_distances(
+    samples: AnnData, key: str, distances: Floats, entry: Mapping[str, Any], gaussians: Cohort | None = None
+) -> None:
     """Write a matrix of distances between samples into `.obsp`, and how it was computed into `.uns`.
 
     There, too, are some of the distances, by which another matrix is noticed, also of fewer samples in another order.
+    Of `gaussians` in a learned space the moments are written, too.
     """
+    if gaussians is not None and gaussians.gaussian:
+        slots = Keys(key)
+        for name, values in zip((slots.means, slots.covariances), moments(gaussians), strict=True):
+            write_obsm(samples, name, values)
     slot = Keys(key).distances
     write_obsp(samples, slot, distances)
     names, near = np.sort(samples.obs_names.to_numpy(dtype=str)), _near(samples.obs_names, distances)

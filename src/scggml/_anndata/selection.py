@@ -18,7 +18,8 @@ from scggml._anndata.parts import Cells, Recipe, read_parts
 from scggml._core.checks import LARGEST, check_whole, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Origin, Points
 from scggml._core.samples import LabelKind, Target, make_target
-from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.groups import Groups, present
+from scggml._core.transport.summary import Summarizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,17 +209,24 @@ class Selection:
             leave_out=lambda name: f" ({self.without(label_key, name)})",
         )
 
-    def _samples(self, summary: Coreset | None, rng: np.random.Generator) -> list[Cells]:
+    def groups(self, summary: Groups) -> Integers:
+        """Return (n_cells,) group of each chosen cell."""
+        return self.categories(summary.key, "Groups: key")[0]
+
+    def _samples(self, summary: Summarizer | None, rng: np.random.Generator) -> list[Cells]:
         """Return the chosen cells of each sample; seeds are drawn here, in the order of the samples."""
-        seeds = [0 if summary is None else summary.seed(rng) for _ in self.names]
         spans = [slice(start, stop) for start, stop in pairwise(self.offsets)]
+        if isinstance(summary, Groups):
+            groups = self.groups(summary)
+            return [Cells(self.rows[own], self.weights[own], groups[own]) for own in spans]
+        seeds = [0 if summary is None else summary.seed(rng) for _ in self.names]
         return [Cells(self.rows[own], self.weights[own], seed) for own, seed in zip(spans, seeds, strict=True)]
 
     def read(
         self,
         features: Features,
         *,
-        summary: Coreset | None = None,
+        summary: Summarizer | None = None,
         components: Floats | None = None,
         rng: np.random.Generator,
         n_jobs: int | None = 1,
@@ -230,9 +238,13 @@ class Selection:
         the projected cells. A `summary` is taken of the points; while that goes on for several samples, a bar with the
         text `progress` shows how many are done.
         """
-        sizes = self.sizes
-        most = sizes if summary is None else np.minimum(sizes, summary.n_points)
+        sizes, samples = self.sizes, self._samples(summary, rng)
         width, dtype = (len(features.names), features.dtype) if components is None else (len(components), np.float64)
+        most = sizes if summary is None else summary.most(sizes, width)
+        groups = list[Integers]()
+        if isinstance(summary, Groups):  # not room for as many points as there are cells
+            groups = [present(np.asarray(cells.draw), cells.weights) for cells in samples]
+            most = np.array([len(own) for own in groups])
         points: Points = np.empty((int(most.sum()), width), dtype=dtype)
         weights = np.empty(len(points))
         profiles = np.empty((self.n_samples, len(features.names)))
@@ -240,7 +252,7 @@ class Selection:
         faults: list[Fault] = []
         hidden = progress is None or summary is None or self.n_samples == 1
         bar = tqdm(total=self.n_samples, desc=progress, unit="sample", disable=hidden, leave=False)
-        parts = read_parts(features, self._samples(summary, rng), Recipe(features.dtype, components, summary), n_jobs)
+        parts = read_parts(features, samples, Recipe(features.dtype, components, summary), n_jobs)
         with bar, closing(parts):
             for p, part in enumerate(parts):
                 faults += part.faults
@@ -251,7 +263,7 @@ class Selection:
                 bar.update()
         raise_faults(features, faults)
         n = int(offsets[-1])
-        return Cohort(
+        cohort = Cohort(
             points[:n],
             weights[:n],
             offsets,
@@ -259,7 +271,9 @@ class Selection:
             self.names,
             np.array(["unknown"]),
             Origin(profiles, sizes),
+            gaussian=summary is not None and summary.traits.atoms == "gaussian",
         )
+        return summary.share(cohort, np.concatenate(groups)) if isinstance(summary, Groups) else cohort
 
 
 def select(

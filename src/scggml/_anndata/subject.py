@@ -125,6 +125,7 @@ def read_design(
     technical_keys = (technical_keys,) if isinstance(technical_keys, str) else technical_keys
     reading = subject.reading
     selection = reading.select(adata)
+    reading.check_groups(selection)
     batch = None if reading.batch_key is None else selection.codes(reading.batch_key, "batch_key")
     if strata_key is not None:
         strata = selection.codes(strata_key, "strata_key")

@@ -48,6 +48,8 @@ class Cohort:
         (C,) names of the classes.
     origin
         The cells that were read, where the points are others.
+    gaussian
+        Whether each sample is the Gaussian with the mean and covariance of its points, which are none of its cells.
     """
 
     points: Points
@@ -57,6 +59,7 @@ class Cohort:
     names: Names
     classes: Names
     origin: Origin | None = None
+    gaussian: bool = False
 
     @property
     def n_samples(self) -> int:

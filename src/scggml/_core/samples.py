@@ -138,6 +138,7 @@ def join(first: Cohort, second: Cohort) -> Cohort:
         labels=np.concatenate([first.labels, second.labels]),
         names=np.concatenate([first.names, second.names]),
         classes=first.classes,
+        gaussian=first.gaussian,
     )
 
 

@@ -14,6 +14,8 @@ from ._neighbors import neighbors as neighbors
 from ._options import Canonical as Canonical
 from ._options import Coreset as Coreset
 from ._options import Exact as Exact
+from ._options import Gaussian as Gaussian
+from ._options import Groups as Groups
 from ._options import Learner as Learner
 from ._options import Sinkhorn as Sinkhorn
 from ._options import SinkhornDivergence as SinkhornDivergence

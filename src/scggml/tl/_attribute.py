@@ -31,6 +31,7 @@ from scggml._core.explain.significance import benjamini_hochberg
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._core.transport.solvers import AnySolver, SolverName, as_solver, check_adds_up
+from scggml._core.transport.summaries import check_shares
 from scggml._docs import documented
 
 
@@ -188,6 +189,7 @@ def attribute(
         summary=summary,
         seed=seed_of(rng),
     )
+    check_shares(reading.summary, "tl.attribute")
     written = ("attribution", "components") if held_out and cell_type_key is not None and n_perm else ("attribution",)
     check_results(adata, key, *written, copy=copy)
     selection = reading.select(adata)

@@ -215,7 +215,9 @@ def cross_validate(
             "summary": summary,
         },
     )
-    chosen = as_methods(methods, base, subject.named(key), composition=cell_type_key is not None)
+    chosen = as_methods(
+        methods, base, subject.named(key), composition=cell_type_key is not None, summary=subject.reading.summary
+    )
     design = read_design(adata, subject, cell_type_key=cell_type_key, technical_keys=technical_keys)
     generator = np.random.default_rng([seed, 3])
     folds = make_folds(
@@ -255,7 +257,7 @@ def run_folds(
     progress: str | None,
 ) -> dict[str, list[HeldOut]]:
     """Return what each method said in each fold, in order."""
-    if evaluation.step is None:
+    if not evaluation.fitted_in_folds:
         # Features are the same in all folds, and so are samples and the plans that no label enters.
         samples = evaluation.samples(None)
         for learner in (learner for method in methods.values() for learner in learners_of(method)):

@@ -24,6 +24,7 @@ from scggml._core.transport.pairs import distance_matrix
 from scggml._core.transport.plans import GROUND_COSTS, GroundCost
 from scggml._core.transport.solver import Solver
 from scggml._core.transport.solvers import AnySolver, SolverName, as_solver
+from scggml._core.transport.summaries import check_combination
 from scggml._docs import documented
 
 
@@ -88,7 +89,8 @@ def distances(
         %(solver)s
         By default that of the metric `key` (or `Exact()`).
     summary
-        `None` takes all cells, `Coreset(n_points)` few weighted points instead, found in the space of the metric.
+        `None` takes all cells, `Coreset(n_points)` few weighted points instead, found in the space of the metric,
+        `Groups(key)` shares of groups of cells, `Gaussian()` mean and covariance.
         %(summary_auto)s
         By default that of the metric `key` (or `"auto"`).
     rng
@@ -117,7 +119,8 @@ def distances(
         `sc.pl.umap(samples, color=gene)` and others draw genes of samples. Without `genes`, or without a matrix of
         them, (P, d) mean features.
     `.obsm`
-        (P, d) mean features, under the name of the representation, if these are no genes.
+        (P, d) mean features, under the name of the representation, if these are no genes. With `summary=Gaussian()`
+        and a learned metric `"ggml_means"` (P, k) and `"ggml_covariances"` (P, k, k), the Gaussians in its space.
     `.uns["ggml_distances"]`
         dict: `metric`, `sample_key`, `seen` ("training", "held out", "other": samples that the metric was learned on,
         left out of, or that are others) and, if known, `label_key`.
@@ -164,7 +167,7 @@ def distances(
         engine = Exact() if stored is None else stored.learner.engine
     else:
         engine = as_solver(solver)
-    engine.require()
+    check_combination(reading.summary, engine, cost=metric if metric in GROUND_COSTS else "euclidean")
     n_threads(n_jobs)
     if held_out and metric is not None:
         raise ValueError(
@@ -207,7 +210,7 @@ def distances(
         if _given(use_rep, layer, mask_var):
             reading = replace(reading, use_rep=use_rep, layer=layer)
         entry |= {"reading": reading.to_params(), "features": names.astype(object)}
-    write_distances(samples, name, D, entry)
+    write_distances(samples, name, D, entry, cohort if learned else None)
     return samples
 
 

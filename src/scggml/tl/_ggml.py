@@ -42,6 +42,7 @@ from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._core.transport.solvers import AnySolver, SolverName
+from scggml._core.transport.summaries import check_combination
 from scggml._docs import documented
 
 
@@ -124,7 +125,8 @@ def ggml(
     solver
         %(solver)s
     summary
-        `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample.
+        `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample, `Groups(key)` on shares
+        of groups of cells, `Gaussian()` on mean and covariance.
         %(summary_auto)s
     n_cells
         %(n_cells)s
@@ -244,7 +246,7 @@ def ggml(
         seed=as_seed(rng),
     )
     check_metric_key(adata, key_added, *(["components"] if automatic else []), use_rep=use_rep, copy=copy)
-    learner.engine.require()
+    check_combination(reading.summary, learner.engine)
     for part in (learner, reading):
         part.to_params()  # what no file could hold is refused before any work
     n_threads(n_jobs)
@@ -266,7 +268,7 @@ def ggml(
     samples = reading.samples(selection, near, everything=needs_everything(learner), n_jobs=n_jobs, progress=progress)
     check_rank(learner.n_comps, getattr(learner.recipe, "init", None), samples.cohort, features.slot)
     scale = _scale(near, samples.cohort)
-    warn_of_outlying(samples, target, selection)
+    warn_of_outlying(samples, target, selection, of_cells=reading.of_cells)
 
     given: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
     found = learner.learn(samples, target, rng=reading.learning_rng(), **given)

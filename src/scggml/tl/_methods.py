@@ -22,7 +22,10 @@ from scggml._core.evaluate.methods import Blend as BlendOfSources
 from scggml._core.evaluate.prediction import Method
 from scggml._core.learn.learner import Learner, MethodName
 from scggml._core.learn.learner import as_method as learner_method
+from scggml._core.transport.coreset import Summary
+from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.plans import GROUND_COSTS
+from scggml._core.transport.summaries import check_combination, check_cost
 
 __all__ = ["Blend", "Preprocess", "as_method", "as_methods"]
 
@@ -93,14 +96,21 @@ def as_source(metric: str | Learner) -> MetricSource:
 
 
 def as_methods(
-    methods: Methods | None, base: ByDistance, learned: tuple[str, Any], *, composition: bool
+    methods: Methods | None,
+    base: ByDistance,
+    learned: tuple[str, Any],
+    *,
+    composition: bool,
+    summary: Summary = None,
 ) -> dict[str, Method]:
     """Return methods by name; by default what is learned and its rivals, composition where there are cell types.
 
-    `learned` is the name and the learner of what is evaluated; its name stands for it in `methods`, too.
+    Those that cannot compare what a summary makes of samples raise, and are none of the default ones. `learned` is the
+    name and the learner of what is evaluated; its name stands for it in `methods`, too.
     """
     if methods is None:
-        rivals = ("euclidean", "cosine", "pseudobulk", *(("composition",) if composition else ()), "majority")
+        fixed = ("euclidean",) if isinstance(summary, Gaussian) else ("euclidean", "cosine")
+        rivals = (*fixed, "pseudobulk", *(("composition",) if composition else ()), "majority")
         methods = {learned[0]: learned[1]} | {name: name for name in rivals}
     if isinstance(methods, str):
         methods = (methods,)
@@ -120,6 +130,8 @@ def as_methods(
         _check_name(str(name), given, found[str(name)], base, learned)
     if not composition and Profiles("composition") in found.values():
         raise ValueError("The method 'composition' needs cell types; pass cell_type_key, or leave it out.")
+    for one in found.values():
+        _check_summary(one, summary)
     return found
 
 
@@ -138,6 +150,18 @@ def _check_name(name: str, given: Any, method: Method, base: ByDistance, learned
             f"methods[{name!r}] is {shown(given)}, but {name!r} is the name of another method, for which verdicts and "
             f"plots would take it; choose a name of your own, such as 'my {name}'."
         )
+
+
+def _check_summary(method: Method, summary: Summary) -> None:
+    """Raise unless a method can compare what a summary makes of samples."""
+    if not isinstance(method, ByDistance):
+        return
+    check_combination(summary, method.solver)
+    for source in method.source.sources if isinstance(method.source, BlendOfSources) else (method.source,):
+        if isinstance(source, FixedMetric):
+            check_cost(summary, source.cost)
+        elif isinstance(source, Learned):
+            check_combination(summary, source.learner.engine)
 
 
 def as_method(method: Any, base: ByDistance, where: str = "") -> Method:

@@ -185,7 +185,8 @@ def permutation_test(
     tested = learned[0] if method is None else method
     base = ByDistance(FixedMetric("euclidean"), classifier=classifier, n_neighbors=n_neighbors)
     named = {tested if isinstance(tested, str) else "method": tested}
-    found_method = next(iter(as_methods(named, base, learned, composition=cell_type_key is not None).values()))
+    how: dict[str, Any] = {"composition": cell_type_key is not None, "summary": subject.reading.summary}
+    found_method = next(iter(as_methods(named, base, learned, **how).values()))
     design = read_design(adata, subject, cell_type_key=cell_type_key, strata_key=strata_key)
     generator = np.random.default_rng([seed, 3])
     seed_of_folds = int(generator.integers(2**31))

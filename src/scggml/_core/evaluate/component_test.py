@@ -12,10 +12,11 @@ from scggml._core.learn.canonical import Canonical, RidgeScale
 from scggml._core.learn.covariates import adjust, estimate
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
-from scggml._core.learn.scatter import scatters
+from scggml._core.learn.scatter import scatters, times
 from scggml._core.learn.spectrum import mean_cell
 from scggml._core.runner import run_tasks
 from scggml._core.samples import Samples, Target
+from scggml._core.transport.bures import engine_of
 from scggml._core.transport.products import project
 
 RIDGE = 0.05
@@ -80,11 +81,11 @@ def movement(
     points = cohort.points.astype(np.float64) - mean_cell(cohort)
     pairs = some_pairs(target.codes, Canonical().max_pairs, rng)
     weights = weigh_pairs(target, batch=samples.batch, pairs=pairs)
-    transport = learner.engine.transport(cohort, n_jobs=n_jobs)
+    transport = engine_of(cohort, learner.engine).transport(cohort, n_jobs=n_jobs)
     transport.solve(project(cohort.points, W), weights.pairs, learner.cost)
     between, within = scatters(points, transport, weights.pairs, (weights.between, weights.within))
-    patterns = between(W.T)
-    return patterns, np.einsum("kd,dk->k", W, patterns), np.einsum("kd,dk->k", W, within(W.T))
+    patterns = times(between, W.T)
+    return patterns, np.einsum("kd,dk->k", W, patterns), np.einsum("kd,dk->k", W, times(within, W.T))
 
 
 def removed(samples: Samples, W: Floats, patterns: Floats) -> Samples:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
-from scggml._core.transport.coreset import Coreset, centers_of
+from scggml._core.transport.coreset import Coreset
+from scggml._core.transport.summary import centers_of
 
 
 def points_of_cells(

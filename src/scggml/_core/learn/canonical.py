@@ -12,6 +12,7 @@ from scggml._core.cohort import Cohort, Floats
 from scggml._core.learn.pair_weights import PairWeights
 from scggml._core.learn.scatter import Scatter, Start, as_matrix, centred, scatters
 from scggml._core.learn.spectrum import DENSE, leading_eigenvectors
+from scggml._core.transport.bures import engine_of
 from scggml._core.transport.plans import Transport
 from scggml._core.transport.solver import Solver
 
@@ -122,7 +123,11 @@ def canonical_metric(
     """
     pairs, kinds = weights.pairs, (weights.between, weights.within)
     if transport is None:
-        transport = solver.transport(cohort, n_jobs=n_jobs) if start is None else start.transport.fork(n_jobs)
+        transport = (
+            engine_of(cohort, solver).transport(cohort, n_jobs=n_jobs)
+            if start is None
+            else start.transport.fork(n_jobs)
+        )
     points, axes = centred(cohort, options.max_features) if start is None else (start.points, start.axes)
     ridge, scale = float(options.ridge), options.ridge_scale
     if scale == "auto":
@@ -183,7 +188,10 @@ def unit_ridge(
         measure = as_matrix(between)
     mean = np.trace(measure) / d
     if mean <= 0:
-        raise ValueError("All samples of the cohort are the same point cloud: there is no difference to learn from.")
+        raise ValueError(
+            "All samples of the cohort are the same point cloud: there is no difference to learn from. (Samples on "
+            "shared groups of cells differ in their shares alone; Groups(key, shared=False) keeps their own means.)"
+        )
     if scale == "mean":
         return Ridge(mean * np.eye(m), axes, None)
     spread = np.diag(measure) if axes is None else np.einsum("if,if->f", axes, measure @ axes)

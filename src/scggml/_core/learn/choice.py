@@ -25,6 +25,7 @@ from scggml._core.transport.pairs import all_pairs, between_pairs
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.products import project
 from scggml._core.transport.solver import Solver
+from scggml._core.transport.summary import Summarizer
 
 N_SPLITS = 4
 """Parts of the training donors that are held out in turn."""
@@ -344,18 +345,28 @@ def drawn(target: Target, rng: np.random.Generator) -> Integers:
 def smaller(samples: Samples, rng: np.random.Generator, *, n_jobs: int | None = 1) -> Samples:
     """Return the samples with few points each, on which settings are compared."""
     small = replace(samples, everything=None)
-    if np.median(samples.cohort.sizes) <= MOST_CELLS:
+    if samples.cohort.gaussian or np.median(samples.cohort.sizes) <= MOST_CELLS:
         return small
     return replace(small, cohort=summarize(samples.cohort, Coreset(MOST_CELLS), rng, n_jobs))
 
 
-def summarize(cohort: Cohort, coreset: Coreset, rng: np.random.Generator, n_jobs: int | None = 1) -> Cohort:
-    """Return the cohort with a coreset in place of each sample, the same for any number of threads."""
+def summarize(
+    cohort: Cohort,
+    summary: Summarizer,
+    rng: np.random.Generator,
+    n_jobs: int | None = 1,
+    *,
+    groups: Integers | None = None,
+) -> Cohort:
+    """Return the cohort with a summary in place of each sample, the same for any number of threads.
+
+    `groups` (n_cells,) are those of the cells, where these are what is summarized.
+    """
     spans = cohort.spans(np.arange(cohort.n_samples))
-    seeds = [coreset.seed(rng) for _ in spans]
+    draws = [summary.seed(rng) if groups is None else groups[span] for span in spans]
 
     def summarize_one(p: int) -> tuple[Points, Floats]:
-        return coreset.summarize(cohort.points[spans[p]], cohort.weights[spans[p]], seeds[p])
+        return summary.summarize(cohort.points[spans[p]], cohort.weights[spans[p]], draws[p])
 
     with one_blas_thread():
         parts = all_in_threads(summarize_one, range(len(spans)), n_jobs)
@@ -364,4 +375,5 @@ def summarize(cohort: Cohort, coreset: Coreset, rng: np.random.Generator, n_jobs
         points=np.concatenate([points for points, _ in parts]),
         weights=np.concatenate([weights for _, weights in parts]),
         offsets=np.concatenate([[0], np.cumsum([len(weights) for _, weights in parts])]),
+        gaussian=summary.traits.atoms == "gaussian",
     )

@@ -24,16 +24,16 @@ from scggml._core.learn.triplets import Triplets, fit, refine
 from scggml._core.params import from_params, to_params
 from scggml._core.samples import LabelKind, Samples, Target, blind, check_design, labelled
 from scggml._core.seeds import as_seed
-from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.solver import Solver
 from scggml._core.transport.solvers import SOLVERS, SolverName, as_solver
+from scggml._core.transport.summaries import SUMMARIES
 from scggml._docs import documented
 
 MethodName = Literal["canonical", "triplets", "paper"]
 Method = Canonical | Triplets
 
-KINDS: dict[str, type] = {"canonical": Canonical, "triplets": Triplets, **SOLVERS, "coreset": Coreset}
+KINDS: dict[str, type] = {"canonical": Canonical, "triplets": Triplets, **SOLVERS, **SUMMARIES}
 """Objects with options, by the name under which files hold them."""
 
 USUAL = 0.4

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 
 from scggml._core.cohort import BLOCK, Cohort, Floats, Integers
 from scggml._core.learn.spectrum import mean_cell, span
+from scggml._core.transport.bures import Moments, engine_of
 from scggml._core.transport.plans import Plans, Transport
 from scggml._core.transport.solver import Solver
 
@@ -82,8 +83,17 @@ def as_matrix(scatter: Floats | Scatter) -> Floats:
     return scatter.matrix if isinstance(scatter, Scatter) else scatter
 
 
-def scatters(points: Floats, transport: Transport, pairs: Integers, kinds: Sequence[Floats]) -> list[Scatter]:
+def times(scatter: Floats | Scatter, v: Floats) -> Floats:
+    """Return a scatter times v (d, m)."""
+    return scatter(v) if isinstance(scatter, Scatter) else scatter @ v
+
+
+def scatters(
+    points: Floats, transport: Transport, pairs: Integers, kinds: Sequence[Floats]
+) -> list[Floats] | list[Scatter]:
     """Return the scatter of the pairs just solved for each kind of weights (n_pairs,)."""
+    if isinstance(transport, Moments):  # plans of Gaussians have entries everywhere
+        return [transport.scatter(points, weights) for weights in kinds]
     parts = (slice(start, start + PAIRS) for start in range(0, len(pairs), PAIRS))
     return _scatters_of(points, ((transport.plans(part), [w[part] for w in kinds]) for part in parts), len(kinds))
 
@@ -165,7 +175,7 @@ def euclidean_start(
 ) -> Start:
     """Solve the pairs of a cohort under the Euclidean metric of its features."""
     points, axes = centred(cohort, max_features)
-    transport = solver.transport(cohort, n_jobs=n_jobs)
+    transport = engine_of(cohort, solver).transport(cohort, n_jobs=n_jobs)
     transport.solve(points, pairs, "sqeuclidean")
     # Refits look up some of the pairs, in any order.
     place = np.full((cohort.n_samples, cohort.n_samples), -1, dtype=np.int64)

@@ -1,16 +1,18 @@
 """Fewer, weighted points that stand for the cells of a sample."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers, Points
 from scggml._core.threads import ignored, one_blas_thread, one_thread
+from scggml._core.transport.gaussian import Gaussian
+from scggml._core.transport.groups import Groups
+from scggml._core.transport.summary import Summarizer, SummaryTraits, centers_of
 
 MANY = 1000
 """Cells of the median sample from which on `"auto"` takes coresets."""
@@ -24,7 +26,7 @@ work grows with cells times the square of features there."""
 
 
 @dataclass(frozen=True)
-class Coreset:
+class Coreset(Summarizer):
     """Weighted k-means of the cells of each sample: its centers stand for the sample, with the mass of their cells.
 
     By the triangle inequality a distance between two samples changes by no more than what it takes to move the cells to
@@ -52,6 +54,13 @@ class Coreset:
     the method of k-means*, ibid., for the centers as the best points in the sense of optimal transport.
     """
 
+    traits: ClassVar[SummaryTraits] = SummaryTraits(
+        sample="few weighted points, the centers of its cells",
+        atoms="points",
+        approximates=True,
+        solvers=("exact", "sinkhorn", "sinkhorn_divergence", "unbalanced"),
+    )
+
     n_points: int = 200
     max_iter: int = 10
 
@@ -59,17 +68,24 @@ class Coreset:
         check_whole("Coreset: n_points", self.n_points, 1, " point; 100 to 200 are usual")
         check_whole("Coreset: max_iter", self.max_iter, 1, " pass; the default is 10")
 
-    @staticmethod
-    def seed(rng: np.random.Generator) -> int:
+    def most(self, sizes: Integers, n_features: int) -> Integers:
+        """Return (P,) the most points of samples of these numbers of cells (P,)."""
+        return np.minimum(sizes, self.n_points)
+
+    def is_slow(self, n_cells: int) -> bool:
+        """Return whether there is anything to do: without k-means there is less of it than threads cost."""
+        return n_cells > self.n_points
+
+    def seed(self, rng: np.random.Generator) -> int:
         """Draw the seed of a sample, even of one that keeps all cells: it must not change what others draw."""
         return int(rng.integers(2**31))
 
-    def summarize(self, points: Points, weights: Floats, rng: np.random.Generator | int) -> tuple[Points, Floats]:
+    def summarize(self, points: Points, weights: Floats, draw: Any) -> tuple[Points, Floats]:
         """Return at most `n_points` centers (m, d) of the cells (n, d), and their weights (m,) with the same sum.
 
-        `rng` is a generator, or what `seed` has drawn from one.
+        `draw` is what `seed` has drawn from a generator, or the generator.
         """
-        seed = rng if isinstance(rng, int) else self.seed(rng)
+        seed = draw if isinstance(draw, int) else self.seed(draw)
         kept = weights > 0  # the others could not be drawn as centers
         if not kept.all():
             points, weights = points[kept], weights[kept]
@@ -96,30 +112,23 @@ class Coreset:
         return found
 
 
-def centers_of(points: Points, weights: Floats, owner: Integers) -> tuple[Points, Floats]:
-    """Return the weighted mean (m, d) of the cells of each owner, and their weights (m,)."""
-    n = int(owner.max()) + 1
-    mass: Floats = np.bincount(owner, weights, n).astype(np.float64)
-    used = np.flatnonzero(mass)
-    # the means themselves, in double precision: their weighted mean is then that of the cells
-    sums = csr_array((weights, (owner, np.arange(len(owner)))), shape=(n, len(owner)))
-    centers = sums @ points.astype(np.float64, copy=False)
-    return (centers[used] / mass[used, None]).astype(points.dtype), mass[used]
+Summary = Coreset | Groups | Gaussian | Literal["auto"] | None
+
+CHOICES = 'pass "auto", None (all cells) or a Coreset(n_points), a Groups(key), a Gaussian().'
 
 
-Summary = Coreset | Literal["auto"] | None
-
-
-def as_summary(summary: Summary, sizes: np.ndarray, n_features: int) -> Coreset | None:
+def as_summary(summary: Summary, sizes: np.ndarray, n_features: int) -> Coreset | Groups | Gaussian | None:
     """Return the summary for samples of these sizes; with `"auto"` coresets where there are many cells."""
     if isinstance(summary, str):
         if summary != "auto":
-            raise ValueError(f'summary={summary!r} is not known; pass "auto", None (all cells) or a Coreset(n_points).')
+            raise ValueError(f"summary={summary!r} is not known; {CHOICES}")
         if n_features > WIDE and sizes.sum() > CELLS:
             return Coreset(FEW)
         if np.median(sizes) < MANY:
             return None
         return Coreset(next(points for most, points in POINTS if len(sizes) <= most))
-    if summary is not None and not isinstance(summary, Coreset):
-        raise TypeError(f'summary is a {type(summary).__name__}; pass "auto", None (all cells) or a Coreset(n_points).')
+    given: object = summary
+    if given is not None and not isinstance(given, Coreset | Groups | Gaussian):
+        kind = "type" if isinstance(given, type) else type(given).__name__
+        raise TypeError(f"summary is a {kind}; {CHOICES}")
     return summary

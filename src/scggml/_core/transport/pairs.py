@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import joblib
@@ -11,6 +12,7 @@ from tqdm.auto import tqdm
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.threads import in_threads, n_threads
+from scggml._core.transport.bures import engine_of
 from scggml._core.transport.plans import GroundCost, Plans
 from scggml._core.transport.solver import Solver
 
@@ -43,10 +45,11 @@ def solve_distances(
 
     Tiles of pairs go to threads, or through joblib where `joblib.parallel_config` names another backend.
     """
+    solver = engine_of(cohort, solver)
     # Epsilon is relative to the costs of all pairs, not to those of a tile.
     solver = solver.at_scale_of(cohort, points, pairs, cost)
     out, errors = np.empty(len(pairs)), np.zeros(len(pairs))
-    there = Cohort(points, cohort.weights, cohort.offsets, cohort.labels, cohort.names, cohort.classes)
+    there = replace(cohort, points=points, origin=None)
     tiles = _tiles(pairs, cohort.sizes, solver.piece() or TILE)
 
     def job(tile: Integers) -> tuple[Any, ...]:
@@ -106,7 +109,7 @@ def solve_plans(
     cohort: Cohort, points: Points, pairs: Integers, cost: GroundCost, *, solver: Solver, n_jobs: int | None = None
 ) -> Plans:
     """Return optimal plans of different pairs; `points` (n_cells, m) are the cells where `cost` is taken."""
-    transport = solver.transport(cohort, n_jobs=n_jobs)
+    transport = engine_of(cohort, solver).transport(cohort, n_jobs=n_jobs)
     transport.solve(points, pairs, cost)
     return transport.plans()
 
