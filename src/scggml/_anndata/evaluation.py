@@ -117,6 +117,7 @@ class Evaluation(Known):
             self.batch,
             self.covariates,
             everything=full if self.everything and self.summary is not None else None,
+            types=self.types if self.summary is None else None,
         )
 
     def _fit(self, training: AnnData, held_out: AnnData) -> tuple[Points, Points]:
@@ -138,6 +139,20 @@ class Evaluation(Known):
                     f"preprocess returned values that are NaN or infinite for {what} cells; features must be finite."
                 )
         return first, second
+
+
+def summary_of(subject: Subject, design: Design) -> Coreset | None:
+    """Return what will stand for the cells of a sample."""
+    return as_summary(subject.reading.summary, design.selection.sizes, len(subject.features.names))
+
+
+def what_lacks(subject: Subject, design: Design) -> dict[str, Any]:
+    """Return what some methods cannot do with: labels that are numbers, summaries, weights."""
+    return {
+        "numbers": design.target.kind == "numbers",
+        "summary": summary_of(subject, design),
+        "weights_key": subject.reading.weights_key,
+    }
 
 
 def read_evaluation(subject: Subject, design: Design) -> Evaluation:
@@ -162,7 +177,7 @@ def read_evaluation(subject: Subject, design: Design) -> Evaluation:
         offsets=selection.offsets,
         names=selection.names,
         step=step,
-        summary=as_summary(reading.summary, selection.sizes, len(features.names)),
+        summary=summary_of(subject, design),
         seen=subject.seen,
         reading=reading,
         everything=needs_everything(subject.learner),

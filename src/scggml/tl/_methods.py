@@ -8,25 +8,27 @@ from scggml._anndata.messages import choices
 from scggml._anndata.preprocess import Preprocess
 from scggml._arguments import shown
 from scggml._core.checks import check_distinct
+from scggml._core.evaluate.cell_labels import CELL_METRICS, LabelledCells
+from scggml._core.evaluate.methods import Blend as BlendOfSources
 from scggml._core.evaluate.methods import (
-    RIVALS,
     ByDistance,
     Clouds,
     FixedMetric,
     Learned,
     Method,
     MetricSource,
-    Profiles,
-    rival,
+    Need,
+    needs_of,
 )
-from scggml._core.evaluate.methods import Blend as BlendOfSources
+from scggml._core.evaluate.rivals import RIVALS, rival
 from scggml._core.learn.learner import Learner, MethodName
 from scggml._core.transport.plans import GROUND_COSTS
 
-__all__ = ["Blend", "Preprocess", "as_method", "as_methods"]
+__all__ = ["Blend", "Preprocess", "as_method", "as_methods", "check_needs"]
 
 LEARNED: tuple[str, ...] = get_args(MethodName)
 NAMES = (*LEARNED, "blend", *GROUND_COSTS, *RIVALS)
+METRICS = (*LEARNED, *GROUND_COSTS, *CELL_METRICS)
 
 Methods = Sequence[str] | Mapping[str, Any]
 
@@ -67,7 +69,7 @@ class Blend:
         if isinstance(metrics, str | bytes) or not isinstance(metrics, Sequence) or not metrics:
             raise TypeError(
                 f"Blend: metrics={shown(metrics)} is a {type(metrics).__name__}; pass a list of at least one name of "
-                f"{choices((*LEARNED, *GROUND_COSTS))} or Learner(...)."
+                f"{choices(METRICS)} or Learner(...)."
             )
         for metric in self.metrics:
             as_source(metric)
@@ -85,9 +87,10 @@ def as_source(metric: str | Learner) -> MetricSource:
         return Learned(Learner(method=metric))  # type: ignore[arg-type]  # mypy does not narrow by `in`
     if isinstance(metric, str) and metric in GROUND_COSTS:
         return FixedMetric(metric)
+    if isinstance(metric, str) and metric in CELL_METRICS:
+        return LabelledCells(metric)
     raise ValueError(
-        f"Blend: metrics has {shown(metric)}, which is not known; choose from "
-        f"{choices((*LEARNED, *GROUND_COSTS))}, or pass a Learner."
+        f"Blend: metrics has {shown(metric)}, which is not known; choose from {choices(METRICS)}, or pass a Learner."
     )
 
 
@@ -115,9 +118,29 @@ def as_methods(
         raise ValueError(f"methods is empty ({shown(methods)}); choose from {choices(NAMES)}.")
     check_distinct("methods", named)
     found = {str(name): as_method(method, base, "methods: ") for name, method in named.items()}
-    if not composition and Profiles("composition") in found.values():
-        raise ValueError("The method 'composition' needs cell types; pass cell_type_key, or leave it out.")
+    for name, one in found.items():
+        if not composition and "cell_types" in needs_of(one):
+            raise ValueError(f"The method {name!r} needs cell types; pass cell_type_key, or leave it out.")
     return found
+
+
+def check_needs(methods: Mapping[str, Method], *, numbers: bool, summary: object, weights_key: str | None) -> None:
+    """Raise where a method cannot be fitted to what is known of the samples, before any cell is read.
+
+    `numbers` says that the labels are numbers; `summary` is None where samples are their cells.
+    """
+    lacking: dict[Need, tuple[bool, str]] = {
+        "classes": (numbers, "labels that are classes, and these are numbers; leave it out"),
+        "cells": (summary is not None, f"the cells themselves, not summary={shown(summary)}; pass summary=None"),
+        "equal_weights": (
+            weights_key is not None,
+            f"cells that count alike, not weights_key={shown(weights_key)}; leave one of the two out",
+        ),
+    }
+    for name, method in methods.items():
+        for need, (lacks, what) in lacking.items():
+            if lacks and need in needs_of(method):
+                raise ValueError(f"The method {name!r} needs {what}.")
 
 
 def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
@@ -134,7 +157,7 @@ def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
         if method == "blend":
             return as_method(Blend(), base)
         if method in RIVALS:
-            return rival(method)
+            return rival(method, base)
         if method in NAMES:
             return replace(base, source=as_source(method))
         raise ValueError(f"{where}method {method!r} is not known; choose from {choices(NAMES)}, or pass an object.")
