@@ -95,11 +95,12 @@ def cross_validate(
     methods
         Names, or a dict from names of your own to methods: the `key` of the stored metric; learned metrics
         (`"canonical"`, `"triplets"`, `"paper"`, see `ggml`, or a `Learner(...)`); transport with a fixed cost
-        (`"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`); `"blend"` (see `Blend`);
-        or one of the rivals below, which see the training donors alone, too; or any estimator with `fit(clouds, y)` and
-        `predict_proba(clouds)`, where `clouds` is a list of (n_cells, d) arrays. By default the stored metric (or
-        `"canonical"`), `"euclidean"`, `"cosine"`, `"pseudobulk"`, `"composition"` (with `cell_type_key`) and
-        `"majority"`.
+        (`"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`, `"correlation"`, or what else
+        `distances` takes: a name of scipy, a function of two arrays of cells and, with `preprocess=None`, a matrix);
+        `"blend"` (see `Blend`); one of the rivals below, which see the training donors alone, too; or any estimator
+        with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds` is a list of (n_cells, d) arrays. By default
+        the stored metric (or `"canonical"`), `"euclidean"`, `"cosine"`, `"pseudobulk"`, `"composition"` (with
+        `cell_type_key`) and `"majority"`.
 
         - Logistic regression (for numbers ridge regression) on `"pseudobulk"`, the mean profile;
           `"cell_type_pseudobulk"`, that of each cell type, gaps filled with the mean of the training samples; or

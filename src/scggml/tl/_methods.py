@@ -14,6 +14,7 @@ from scggml._core.evaluate.methods import (
     ByDistance,
     Clouds,
     FixedMetric,
+    Given,
     Learned,
     Method,
     MetricSource,
@@ -23,12 +24,13 @@ from scggml._core.evaluate.methods import (
 from scggml._core.evaluate.rivals import RIVALS, rival
 from scggml._core.learn.learner import Learner, MethodName
 from scggml._core.transport.plans import GROUND_COSTS
+from scggml.tl._fixed import FIXED, AnyMetric, as_fixed
 
 __all__ = ["Blend", "Preprocess", "as_method", "as_methods", "check_needs"]
 
 LEARNED: tuple[str, ...] = get_args(MethodName)
-NAMES = (*LEARNED, "blend", *GROUND_COSTS, *RIVALS)
-METRICS = (*LEARNED, *GROUND_COSTS, *CELL_METRICS)
+NAMES = (*LEARNED, "blend", *FIXED, *RIVALS)
+METRICS = (*LEARNED, *FIXED, *CELL_METRICS)
 
 Methods = Sequence[str] | Mapping[str, Any]
 
@@ -45,7 +47,7 @@ class Blend:
     Parameters
     ----------
     metrics
-        Names of fixed or learned metrics, or `Learner(...)` objects.
+        Names of fixed or learned metrics, functions and matrices as in `tl.distances`, or `Learner(...)` objects.
 
     Examples
     --------
@@ -62,7 +64,7 @@ class Blend:
     Kittler et al., *On combining classifiers*, IEEE PAMI 1998.
     """
 
-    metrics: Sequence[str | Learner] = ("euclidean", "cosine", "canonical")
+    metrics: Sequence[AnyMetric | Learner] = ("euclidean", "cosine", "canonical")
 
     def __post_init__(self) -> None:
         metrics: object = self.metrics
@@ -79,7 +81,7 @@ class Blend:
         return tuple(as_source(metric) for metric in self.metrics)
 
 
-def as_source(metric: str | Learner) -> MetricSource:
+def as_source(metric: AnyMetric | Learner) -> MetricSource:
     """Return what gives the metric of that name."""
     if isinstance(metric, Learner):
         return Learned(metric)
@@ -89,6 +91,14 @@ def as_source(metric: str | Learner) -> MetricSource:
         return FixedMetric(metric)
     if isinstance(metric, str) and metric in CELL_METRICS:
         return LabelledCells(metric)
+    fixed = as_fixed(metric)
+    if fixed is not None and fixed.features is not None:
+        raise TypeError(
+            "metric is a DataFrame, and the features of an evaluation may be others in each fold; pass "
+            "metric.to_numpy() in the order of the features, with preprocess=None, which takes them as they are."
+        )
+    if fixed is not None:
+        return Given(fixed.on)
     raise ValueError(
         f"Blend: metrics has {shown(metric)}, which is not known; choose from {choices(METRICS)}, or pass a Learner."
     )
@@ -154,13 +164,10 @@ def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
         method.engine.require()
         return replace(base, source=Learned(method), solver=method.engine)
     if isinstance(method, str):
-        if method == "blend":
-            return as_method(Blend(), base)
-        if method in RIVALS:
-            return rival(method, base)
-        if method in NAMES:
-            return replace(base, source=as_source(method))
-        raise ValueError(f"{where}method {method!r} is not known; choose from {choices(NAMES)}, or pass an object.")
+        return _by_name(method, base, where)
+    has_fit = hasattr(method, "fit") or hasattr(method, "predict") or hasattr(method, "predict_proba")
+    if not has_fit and as_fixed(method) is not None:
+        return replace(base, source=as_source(method))
     if isinstance(method, type):
         raise TypeError(f"{where}{method.__name__} is a class; pass an object, such as {method.__name__}().")
     predicts = hasattr(method, "predict_proba") or hasattr(method, "predict")
@@ -173,3 +180,14 @@ def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
             "predict(clouds), which numbers need)."
         )
     return Clouds(method)
+
+
+def _by_name(name: str, base: ByDistance, where: str) -> Method:
+    """Return the method of that name."""
+    if name == "blend":
+        return as_method(Blend(), base)
+    if name in RIVALS:
+        return rival(name, base)
+    if name in NAMES:
+        return replace(base, source=as_source(name))
+    raise ValueError(f"{where}method {name!r} is not known; choose from {choices(NAMES)}, or pass an object.")

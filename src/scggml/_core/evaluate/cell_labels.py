@@ -21,7 +21,7 @@ MOST_CELLS = 1000
 """Cells that a metric is learned from: both methods compare each with each other, NCA again and again."""
 
 FEWEST = 2
-"""Components that are kept at least; with more classes one less than these. More of LFDA are noise, and NCA overfits."""
+"""Components that are kept at least; with more classes one less than these. More are noise, to which NCA overfits."""
 
 LOCAL = 7
 """Neighbor whose distance is the local scale of a cell, as Sugiyama has it."""

@@ -19,6 +19,7 @@ from scggml._core.learn.learner import Learner
 from scggml._core.learn.shared import Work
 from scggml._core.samples import Samples, Target, mean_profiles, type_profiles
 from scggml._core.transport.exact import Exact
+from scggml._core.transport.free import FreeCost
 from scggml._core.transport.ground import Blended, Ground, GroundMetric, cross_distances, own_distances
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.solver import Solver
@@ -81,6 +82,17 @@ class FixedMetric:
     def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
         """Return the cost."""
         return GroundMetric(None, self.cost)
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A distance that a user passes, from the number of features on; whatever the samples."""
+
+    on: Callable[[int], GroundMetric]
+
+    def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
+        """Return the distance."""
+        return self.on(training.cohort.n_features)
 
 
 @dataclass(frozen=True)
@@ -173,7 +185,7 @@ class _FittedByDistance:
         """Return (n, P + n) distances to the training samples and among the n samples."""
         work, training, metric = self.training.work, self.training, self.metric
         usable = isinstance(work, Work) and test.work is work and work.solver == self.method.solver
-        if usable and isinstance(metric, GroundMetric):
+        if usable and isinstance(metric, GroundMetric) and not isinstance(metric.cost, FreeCost):
             rows, columns = test.positions, training.positions
             if rows is not None and columns is not None and _all_different(np.concatenate([rows, columns])):
                 return work.cross_distances(metric, rows, columns)

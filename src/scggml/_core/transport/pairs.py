@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.threads import in_threads, n_threads
+from scggml._core.transport.free import FreeCost, at_free_scale, free_measured
 from scggml._core.transport.plans import GroundCost, Plans
 from scggml._core.transport.solver import Solver
 
@@ -33,7 +34,7 @@ def solve_distances(
     cohort: Cohort,
     points: Points,
     pairs: Integers,
-    cost: GroundCost,
+    cost: GroundCost | FreeCost,
     *,
     solver: Solver,
     n_jobs: int | None = None,
@@ -44,7 +45,10 @@ def solve_distances(
     Tiles of pairs go to threads, or through joblib where `joblib.parallel_config` names another backend.
     """
     # Epsilon is relative to the costs of all pairs, not to those of a tile.
-    solver = solver.at_scale_of(cohort, points, pairs, cost)
+    if isinstance(cost, FreeCost):
+        solver = at_free_scale(solver, cohort, points, pairs, cost)
+    else:
+        solver = solver.at_scale_of(cohort, points, pairs, cost)
     out, errors = np.empty(len(pairs)), np.zeros(len(pairs))
     there = Cohort(points, cohort.weights, cohort.offsets, cohort.labels, cohort.names, cohort.classes)
     tiles = _tiles(pairs, cohort.sizes, solver.piece() or TILE)
@@ -80,7 +84,9 @@ def _answers(
     yield from pool(joblib.delayed(_solve_tile)(*job(tile)) for tile in tiles)
 
 
-def _solve_tile(part: Cohort, pairs: Integers, cost: GroundCost, solver: Solver) -> tuple[Floats, Floats]:
+def _solve_tile(part: Cohort, pairs: Integers, cost: GroundCost | FreeCost, solver: Solver) -> tuple[Floats, Floats]:
+    if isinstance(cost, FreeCost):
+        return free_measured(solver, part, pairs, cost)
     return solver.measured(part, part.points, pairs, cost)
 
 
@@ -113,7 +119,7 @@ def solve_plans(
 
 def distance_matrix(
     cohort: Cohort,
-    cost: GroundCost,
+    cost: GroundCost | FreeCost,
     *,
     solver: Solver,
     n_jobs: int | None = None,
