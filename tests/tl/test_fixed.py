@@ -99,6 +99,18 @@ def test_a_metric_gives_the_same_in_coordinates_and_neighbors(cells):
     assert samples.obsp["connectivities"].shape == (6, 6)
 
 
+def test_distances_of_others_are_read_by_the_key_that_they_are_stored_under(cells):
+    _, D, samples = measured(cells, M)
+    order = samples.obs_names[::-1]
+    table = pd.DataFrame(D[::-1, ::-1], index=order, columns=order)
+    samples.obsp["other_distances"] = table.loc[samples.obs_names, samples.obs_names].to_numpy()
+    sg.tl.mds(samples, key="matrix")
+    truth = samples.obsm["X_mds"].copy()
+    sg.tl.mds(samples, key="other")
+    np.testing.assert_allclose(samples.obsm["X_mds"], truth)
+    sg.tl.neighbors(samples, key="other", n_neighbors=3)
+
+
 def test_every_name_is_a_fixed_metric_and_others_are_none():
     assert all(as_fixed(name).name == name for name in FIXED)
     for other in ("ggml", "mahalanobis", "euclid", None, 3, dict, object()):

@@ -105,7 +105,7 @@ def permutation_test(
         As in `cross_validate`, but a `Preprocess` is fitted once, to all cells; a function is refitted in each fold.
     summary
         What stands for a sample, for the true labels as for permuted ones. `"auto"` is that of the stored metric, or
-        `Coreset(30)`; None takes all cells that were drawn.
+        `Coreset(30)`, or None for methods that need cells; None takes all cells that were drawn.
     cell_type_key
         As in `cross_validate`.
     split, n_splits, n_repeats, classifier, n_neighbors, n_cells, min_cells
