@@ -46,7 +46,15 @@ SAID = (
 UNTRIED = {"ax": "drawn on", "save": "writes files", "rng": "any seed is one"}
 """Parameters of which values of the right kind are left out."""
 
-OFFLINE = {"gprofiler", "cellxgene", "breast_cancer", "covid19", "kidney_disease", "myocardial_infarction"}
+OFFLINE = {
+    "convert_genes",
+    "gprofiler",
+    "cellxgene",
+    "breast_cancer",
+    "covid19",
+    "kidney_disease",
+    "myocardial_infarction",
+}
 """Functions that would ask a server: only what they refuse is tried."""
 
 
@@ -116,6 +124,7 @@ def given(cells, samples) -> Callable[[str], dict[str, Any]]:
         "pl.heatmap": {"genes": list(cells.var_names[:3])},
         "pl.plan": {"cell_type_key": "cell_type"},
         "ext.enrich_gmt": {"gene_sets": {"one": list(cells.var_names[:8])}, "all_results": True, "n_perm": 5},
+        "ext.convert_genes": {"genes": ["CD4"]},
         "ext.gprofiler": {},
         "datasets.cellxgene": {"dataset_id": "c1f6034b-7973-45e1-85e7-16933d0550bc"},
         "datasets.synthetic": {"n_samples": 2, "n_cells": 4, "n_noise": 1},

@@ -46,6 +46,10 @@ TEXTS = {
         Components, by number (from 1) or name. By default those that `tl.component_test` found real; where it
         has not run, those that carry at least 3 % of the metric (what is below is mostly the Euclidean metric).
         """,
+    "client": """
+        `GProfiler(base_url=..., user_agent=...)` of the package gprofiler-official, which says where the service is and
+        what it is told about who asks. None for one at `base_url`.
+        """,
     "copy": "Write into a copy and return it.",
     "gene_symbols": "Column of `.var` with the names of the genes instead of `.var_names`.",
     "groups_key": "Column of `.obs` with the donor of each sample.",

@@ -248,6 +248,7 @@ def full_samples():
         everything=blind(random_cohort((6, 5, 7, 6), d=3)),
         work="plans",
         positions=np.array([3, 4, 5, 6]),
+        types=np.arange(14) % 2,
     )
 
 
@@ -262,8 +263,9 @@ def test_some_samples_keep_all_that_is_known_of_them():
         np.testing.assert_array_equal(getattr(found, name).points, truth.points)
         np.testing.assert_array_equal(getattr(found, name).names, truth.names)
     assert found.work == "plans"
+    assert found.types.tolist() == [1, 0, 0, 1, 0, 1, 0]  # two cells, three, and the two again
     plain = plain_samples(COHORT).take(order)
-    for name in ("composition", "batch", "covariates", "everything", "work", "positions"):
+    for name in ("composition", "batch", "covariates", "everything", "work", "positions", "types"):
         assert getattr(plain, name) is None
     assert plain.groups.tolist() == [2, 0, 2]
 

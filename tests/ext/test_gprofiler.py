@@ -410,3 +410,46 @@ def test_threads_do_not_disturb_each_other(adata, gost):
     ask(adata, gost)
     assert len(gost.requests) <= 4
     assert len(sg.get.enrichment_df(adata)) > 0
+
+
+def test_a_client_says_where_the_service_is(adata, gost):
+    truth = adata.copy()
+    sg.ext.gprofiler(truth, base_url=gost.url, wait=0.01, timeout=5.0)
+    agents = []
+
+    def answer(handler):
+        agents.append(handler.headers["User-Agent"])
+        body = json.dumps(gost.answer(gost.requests[-1])).encode()
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    gost.faults = [answer]
+    sg.ext.gprofiler(adata, client=official.GProfiler(base_url=gost.url, user_agent="a lab"), refresh=True)
+    assert len(agents) == 1
+    assert agents[0].endswith("/a lab")
+    assert_same_table(sg.get.enrichment_df(adata), sg.get.enrichment_df(truth))
+    assert adata.uns["ggml_enrichment"]["params"]["base_url"] == gost.url
+    with pytest.raises(ValueError, match="another one; pass one of the two"):
+        sg.ext.gprofiler(adata, client=official.GProfiler(base_url=gost.url), base_url="http://127.0.0.1:1/other")
+
+
+def test_native_columns_are_those_of_the_client(adata, gost):
+    sg.ext.gprofiler(adata, base_url=gost.url, all_results=True, wait=0.01, timeout=5.0)
+    native, ours = sg.get.enrichment_df(adata, native=True), sg.get.enrichment_df(adata)
+    asked = gost.requests[-1]
+    client = official.GProfiler(base_url=gost.url, return_dataframe=True)
+    truth = client.profile(
+        query=asked["query"],
+        background=asked["background"],
+        all_results=True,
+        ordered=asked["ordered"],
+        no_evidences=False,
+        user_threshold=0.05,
+    )
+    assert [name for name in truth.columns if name not in ("parents", "evidences")] == list(native.columns)
+    keys = ["query", "native"]
+    found = native.sort_values(keys).reset_index(drop=True)
+    said = truth.sort_values(keys).reset_index(drop=True)[native.columns]
+    pd.testing.assert_frame_equal(found, said, check_dtype=False)
+    assert native["p_value"].tolist() == ours["p_adjusted"].tolist()

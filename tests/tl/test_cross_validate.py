@@ -1,4 +1,6 @@
 import inspect
+import sys
+from dataclasses import replace
 
 import anndata as ad
 import numpy as np
@@ -17,6 +19,7 @@ from scggml._anndata.evaluation import read_evaluation
 from scggml._anndata.subject import read_design, read_subject
 from scggml._core.evaluate.classify import knn_votes
 from scggml._core.evaluate.methods import ByDistance, FixedMetric
+from scggml._core.evaluate.rivals import RIVALS
 from scggml._core.evaluate.run import evaluate_fold
 from scggml._core.folds import make_folds
 from scggml._core.transport.ground import GroundMetric, cross_distances
@@ -475,3 +478,57 @@ def test_one_class_only_is_refused():
 def test_every_name_is_a_method():
     methods = as_methods(NAMES, BASE, CANONICAL, composition=True)
     assert list(methods) == list(NAMES)
+
+
+TYPED = ("composition", "clr", "cell_type_pseudobulk", "pilot")
+CELLS = {"summary": sg.tl.Coreset(5)}
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_every_rival_finds_what_it_looks_at(name):
+    """Cells of type b are shifted in one class; or types are what classes differ by, and cells say nothing."""
+    adata = null_cohort(n_donors=20, n_cells=20)
+    other = (adata.obs["label"] == adata.obs["label"].iloc[0]).to_numpy()
+    by_cells = name in ("pseudobulk", "cell_type_pseudobulk", "gloscope", "lfda", "nca")
+    share = np.where(other & (not by_cells), 6, 2)
+    adata.obs["type"] = np.where(np.arange(adata.n_obs) % 8 < share, "b", "a")
+    moved = other if by_cells else (adata.obs["type"] == "b").to_numpy()
+    adata.X[moved, 0] += 6.0
+    result = evaluate(adata, [name], n_repeats=1, cell_type_key="type")
+    np.testing.assert_allclose(result.predictions.filter(like="p:").sum(axis=1), 1.0)
+    assert accuracy(result, name) >= 0.9 if name != "majority" else accuracy(result, name) <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        *[(name, {}, f"The method '{name}' needs cell types; pass cell_type_key, or leave it out") for name in TYPED],
+        ("pilot", CELLS | {"cell_type_key": "type"}, r"needs the cells themselves, not summary=Coreset.*summary=None"),
+        (
+            "cell_type_pseudobulk",
+            CELLS | {"cell_type_key": "type"},
+            "pseudobulk' needs the cells themselves",
+        ),
+        ("gloscope", CELLS, "'gloscope' needs the cells themselves"),
+        ("gloscope", {"weights_key": "weight"}, "needs cells that count alike, not weights_key='weight'"),
+        ("nca", {"label_kind": "numbers"}, "'nca' needs labels that are classes, and these are numbers"),
+        (sg.tl.Blend(["euclidean", "lfda"]), {"label_kind": "numbers"}, "'mine' needs labels that are classes"),
+    ],
+)
+def test_what_a_rival_cannot_do_with_is_said_before_cells_are_read(signal, monkeypatch, method, options, message):
+    signal.obs["type"], signal.obs["weight"] = "a", 1.0
+    if "label_kind" in options:
+        signal.obs["label"] = signal.obs["label"].astype("category").cat.codes.astype(float)
+    module = sys.modules[sg.tl.cross_validate.__module__]
+    monkeypatch.setattr(module, "read_evaluation", lambda *_: pytest.fail("cells were read"))
+    methods = [method] if isinstance(method, str) else {"mine": method}
+    with pytest.raises(ValueError, match=message):
+        evaluate(signal, methods, **options)
+
+
+def test_a_rival_has_the_classifier_that_is_asked_for(signal):
+    signal.obs["type"] = np.where(np.arange(signal.n_obs) % 3, "a", "b")
+    for name in ("gloscope", "clr", "pilot", "lfda"):
+        base = replace(BASE, classifier="kernel_logistic", n_neighbors=5)
+        found = as_methods([name], base, CANONICAL, composition=True)[name]
+        assert (found.classifier, found.n_neighbors) == ("kernel_logistic", 5)

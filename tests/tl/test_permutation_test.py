@@ -202,3 +202,15 @@ def test_a_function_of_the_user_is_fitted_to_the_training_cells_of_each_fold():
     assert all(held_out > 0 for _, held_out in sizes)
     assert found["features"]["refitted"]
     assert "fitted once" not in found["verdict"]
+
+
+def test_rivals_that_need_cells_are_tested_on_cells():
+    adata = planted_cohort(6)
+    adata.obs["type"] = np.where(np.arange(adata.n_obs) % 3, "a", "b")
+    for method in ("gloscope", "pilot"):
+        options = {"n_permutations": 2, "n_repeats": 1, "method": method, "cell_type_key": "type"}
+        assert 0 < run(adata, **options)["p_value"] <= 1
+        with pytest.raises(ValueError, match=f"'{method}' needs the cells themselves, not summary=Coreset"):
+            run(adata, summary=sg.tl.Coreset(3), **options)
+    with pytest.raises(ValueError, match="'clr' needs cell types"):
+        run(adata, method="clr", n_permutations=2)

@@ -129,6 +129,7 @@ class Evaluation(Known):
             self.batch,
             self.covariates,
             everything=full if self.everything and approximate else None,
+            types=self.types if self.summary is None else None,
         )
 
     def _summarized(self, cells: Cohort, summary: Summarizer, training: Integers | None) -> Cohort:
@@ -146,6 +147,20 @@ class Evaluation(Known):
         step: Any = self.step
         names = training.obs_names, held_out.obs_names  # a step may change those of its cells
         return as_features(step(training, held_out), *names)
+
+
+def summary_of(subject: Subject, design: Design) -> Summarizer | None:
+    """Return what will stand for the cells of a sample."""
+    return as_summary(subject.reading.summary, design.selection.sizes, len(subject.features.names))
+
+
+def what_lacks(subject: Subject, design: Design) -> dict[str, Any]:
+    """Return what some methods cannot do with: labels that are numbers, summaries, weights."""
+    return {
+        "numbers": design.target.kind == "numbers",
+        "summary": summary_of(subject, design),
+        "weights_key": subject.reading.weights_key,
+    }
 
 
 def read_evaluation(subject: Subject, design: Design) -> Evaluation:

@@ -83,8 +83,8 @@ class Known:
         What is to be predicted.
     groups
         (P,) donor of each sample.
-    composition
-        (P, n_types) shares of cell types, if there are any.
+    composition, types
+        (P, n_types) shares of cell types and (n_cells,) codes of those of the chosen cells, if there are any.
     batch, covariates
         (P,) technical batch and (P, q) covariates that are not part of the signal.
     strata
@@ -96,6 +96,7 @@ class Known:
     target: Target
     groups: Integers
     composition: Floats | None
+    types: Integers | None
     batch: Integers | None
     covariates: Floats | None
     strata: Integers
@@ -141,6 +142,7 @@ def read_design(
         target=target,
         groups=reading.groups(selection),
         composition=None if cell_type_key is None else selection.shares(cell_type_key, "cell_type_key"),
+        types=None if cell_type_key is None else selection.categories(cell_type_key, "cell_type_key")[0],
         batch=batch,
         covariates=reading.covariates(selection),
         strata=strata,

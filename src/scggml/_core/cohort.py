@@ -83,7 +83,7 @@ class Cohort:
 
     def take(self, samples: Integers) -> "Cohort":
         """Return the cohort of the given samples only, in the given order."""
-        rows = np.concatenate([np.arange(self.offsets[p], self.offsets[p + 1]) for p in samples])
+        rows = self.rows(samples)
         return replace(
             self,
             points=self.points[rows],
@@ -93,6 +93,10 @@ class Cohort:
             names=self.names[samples],
             origin=None if self.origin is None else self.origin.take(samples),
         )
+
+    def rows(self, samples: Integers) -> Integers:
+        """Return the rows of the given samples, in the given order."""
+        return np.concatenate([np.arange(self.offsets[p], self.offsets[p + 1]) for p in samples])
 
     def spans(self, samples: Integers | None) -> list[slice]:
         """Return the runs of rows that hold the given samples, or all of them."""

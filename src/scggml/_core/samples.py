@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
+from scipy import sparse
 
 from scggml._core.checks import LARGEST, text_of, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names
@@ -69,6 +70,9 @@ class Samples:
         (P,) code of the donor of each sample.
     composition
         (P, n_types) share of each cell type; None if there are no cell types.
+    types
+        (n_cells,) code of the cell type of each cell of the cohort, a column of `composition`; None if there are no
+        cell types, or if points that are no cells stand for the samples.
     batch
         (P,) code of a technical batch whose effect is not part of the signal; None if there is none.
     covariates
@@ -88,6 +92,7 @@ class Samples:
     everything: Cohort | None = None
     work: Any = None
     positions: Integers | None = None
+    types: Integers | None = None
 
     @property
     def n_samples(self) -> int:
@@ -105,6 +110,7 @@ class Samples:
             everything=None if self.everything is None else self.everything.take(samples),
             work=self.work,
             positions=None if self.positions is None else self.positions[samples],
+            types=None if self.types is None else self.types[self.cohort.rows(samples)],
         )
 
 
@@ -146,6 +152,22 @@ def mean_profiles(cohort: Cohort) -> Floats:
     """Return (P, d), the weighted mean cell of each sample."""
     weighted = cohort.points * cohort.weights[:, None]
     out: Floats = np.add.reduceat(weighted, cohort.offsets[:-1], axis=0)
+    return out
+
+
+def type_profiles(samples: Samples) -> Floats:
+    """Return (P, n_types, d), the weighted mean cell of each type in each sample; NaN where it has none."""
+    if samples.composition is None or samples.types is None:
+        raise ValueError("Means by cell type need the type of each cell; pass cell_type_key, and no summary.")
+    cohort, n_types = samples.cohort, samples.composition.shape[1]
+    cell = np.repeat(np.arange(cohort.n_samples), cohort.sizes) * n_types + samples.types
+    shape = (cohort.n_samples * n_types, len(cell))
+    sums = sparse.csr_array((cohort.weights, (cell, np.arange(len(cell)))), shape=shape)
+    weight = sums.sum(axis=1)[:, None]
+    means = np.divide(
+        sums @ cohort.points, weight, out=np.full((shape[0], cohort.n_features), np.nan), where=weight > 0
+    )
+    out: Floats = means.reshape(cohort.n_samples, n_types, -1)
     return out
 
 

@@ -30,16 +30,16 @@ def read_answer(answer: dict[str, Any], question: Question, asked: Mapping[str, 
         Options of the request, which the answer may not contradict.
     """
     queries = {query.name: query for query in question.queries}
-    meta = _entry(answer, "meta", dict, "the answer")
-    about = _entry(meta, "genes_metadata", dict, "meta")
-    found = _entry(about, "query", dict, "genes_metadata")
+    meta = read_entry(answer, "meta", dict, "the answer")
+    about = read_entry(meta, "genes_metadata", dict, "meta")
+    found = read_entry(about, "query", dict, "genes_metadata")
     genes = {name: _query_genes(found[name], query) for name, query in queries.items() if name in found}
     rows = list[dict[str, Any]]()
-    for place, term in enumerate(_entry(answer, "result", list, "the answer")):
+    for place, term in enumerate(read_entry(answer, "result", list, "the answer")):
         where = f"result[{place}]"
         if not isinstance(term, dict):
             raise MalformedError(f"{where} is {_short(term)}, not an object")
-        name = _text(term, "query", where)
+        name = read_text(term, "query", where)
         if name not in queries:
             raise MalformedError(f"{where}: query={name!r} was not asked")
         if name not in genes:
@@ -49,8 +49,8 @@ def read_answer(answer: dict[str, Any], question: Question, asked: Mapping[str, 
     failed = _texts(about.get("failed") or [], "failed")
     return Answer(
         rows,
-        _text(meta, "version", "meta", default=""),
-        _text(meta, "timestamp", "meta", default=""),
+        read_text(meta, "version", "meta", default=""),
+        read_text(meta, "timestamp", "meta", default=""),
         sorted(unique(map(plain_name, failed))),
     )
 
@@ -59,7 +59,7 @@ def _query_genes(about: Any, query: Query) -> list[str]:
     """Return the gene of the query that each of its Ensembl ids stands for."""
     if not isinstance(about, dict):
         raise MalformedError(f"genes_metadata holds {_short(about)} for a query, not an object")
-    mapping = list(_entry(about, "mapping", dict, "a query", default={}).items())
+    mapping = list(read_entry(about, "mapping", dict, "a query", default={}).items())
     check_asked(_texts([gene for gene, _ in mapping], "mapping"), query)
     names = {ensembl: gene for gene, found in reversed(mapping) for ensembl in _texts(found, "mapping")}
     return [names.get(ensembl, ensembl) for ensembl in _texts(about.get("ensgs", []), "ensgs")]
@@ -72,19 +72,19 @@ def _row(term: dict[str, Any], query: Query, genes: list[str], asked: Mapping[st
     row = {
         "component": query.component,
         "direction": query.direction,
-        "source": _text(term, "source", where),
-        "native": _text(term, "native", where),
-        "name": _text(term, "name", where),
-        "description": _text(term, "description", where, default=""),
+        "source": read_text(term, "source", where),
+        "native": read_text(term, "native", where),
+        "name": read_text(term, "name", where),
+        "description": read_text(term, "description", where, default=""),
         "p_value": float("nan"),
         "p_adjusted": _share(term, "p_value", where),
-        "significant": _entry(term, "significant", bool, where),
+        "significant": read_entry(term, "significant", bool, where),
         "score": float("nan"),
         **{name: _count(term, name, where) for name in counts},
         "precision": _share(term, "precision", where),
         "recall": _share(term, "recall", where),
         "intersection": ",".join(unique(listed or [])),
-        "highlighted": _entry(term, "highlighted", bool, where, default=False),
+        "highlighted": read_entry(term, "highlighted", bool, where, default=False),
     }
     check_row(row, asked, len(genes), None if listed is None else len(listed), where)
     return row
@@ -92,7 +92,7 @@ def _row(term: dict[str, Any], query: Query, genes: list[str], asked: Mapping[st
 
 def _listed(term: dict[str, Any], genes: list[str], where: str) -> list[str] | None:
     """Return the gene of each id of a query that is in the term: those with codes of evidence; None without codes."""
-    evidence = _entry(term, "intersections", list, where, default=[])
+    evidence = read_entry(term, "intersections", list, where, default=[])
     if not evidence:
         return None
     if len(evidence) != len(genes) or not all(isinstance(codes, list | type(None)) for codes in evidence):
@@ -100,7 +100,7 @@ def _listed(term: dict[str, Any], genes: list[str], where: str) -> list[str] | N
     return [gene for gene, codes in zip(genes, evidence, strict=True) if codes]
 
 
-def _entry(holder: dict[str, Any], name: str, kind: type, where: str, *, default: Any = None) -> Any:
+def read_entry(holder: dict[str, Any], name: str, kind: type, where: str, *, default: Any = None) -> Any:
     """Return an entry of one type; where it is missing or null the default, if there is one."""
     value = holder.get(name)
     if value is None and default is not None:
@@ -110,8 +110,9 @@ def _entry(holder: dict[str, Any], name: str, kind: type, where: str, *, default
     return value
 
 
-def _text(holder: dict[str, Any], name: str, where: str, *, default: str | None = None) -> str:
-    text: str = _entry(holder, name, str, where, default=default)
+def read_text(holder: dict[str, Any], name: str, where: str, *, default: str | None = None) -> str:
+    """Return an entry that is a text which files can hold, and not empty unless there is a default."""
+    text: str = read_entry(holder, name, str, where, default=default)
     _check_text(text, f"{where}: {name}")
     if not text and default is None:
         raise MalformedError(f"{where}: {name} is empty")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from anndata import AnnData
+from gprofiler import GProfiler
 
 from scggml._anndata.genes import Component
 from scggml._anndata.messages import choices, logged
@@ -15,6 +16,7 @@ from scggml._anndata.ranking import By
 from scggml._core.checks import check_choice, check_number, check_whole
 from scggml._docs import documented
 from scggml._web.place import at_home, data_folder
+from scggml.ext._client import BASE_URL, as_client
 from scggml.ext._gost import Answer, read_answer
 from scggml.ext._query import read_question, unique, universe_of, write_answer
 from scggml.ext._service import Service
@@ -49,7 +51,8 @@ def gprofiler(
     all_results: bool = False,
     highlight: bool = False,
     numeric_namespace: str = "",
-    base_url: str = "https://biit.cs.ut.ee/gprofiler",
+    client: GProfiler | None = None,
+    base_url: str = BASE_URL,
     timeout: float = 120.0,
     attempts: int = 4,
     wait: float = 1.0,
@@ -113,6 +116,11 @@ def gprofiler(
         Let the service mark the driver terms of GO. Not with `ordered`, `all_results` or an uploaded GMT file.
     numeric_namespace
         What numbers among the names are, such as `"ENTREZGENE_ACC"`.
+    client
+        %(client)s
+        The request itself is made here, not by its `profile`, which knows neither `highlight` nor
+        `domain_scope="custom_annotated"`, has no end where the service does not answer, and mixes genes up where one
+        id has several names.
     base_url
         Where the service is; an archive such as `https://biit.cs.ut.ee/gprofiler_archive3/e113_eg59_p19` pins the data.
         Redirects to another host are not followed.
@@ -186,7 +194,9 @@ def gprofiler(
     asked_sources = [] if sources is None else _in_order(sources)
     if sources is not None and not asked_sources:
         raise ValueError("sources=[] asks for nothing; pass names such as ['GO:BP'], or None for all.")
-    _check_service(base_url, timeout, attempts, wait, expires)
+    asked_by = as_client(client, base_url)
+    base_url = asked_by.base_url
+    check_service(base_url, timeout, attempts, wait, expires)
     question = read_question(
         adata,
         key,
@@ -225,7 +235,8 @@ def gprofiler(
         service = Service("g:Profiler", *clock, folder, largest)
         url = f"{base_url.rstrip('/')}/api/gost/profile/"
         read = partial(read_answer, question=question, asked=payload, method=method)
-        answer = service.ask(url, payload, read, refresh=refresh)
+        agent = None if client is None else asked_by.user_agent
+        answer = service.ask(url, payload, read, refresh=refresh, agent=agent)
     params = {name: value for name, value in payload.items() if name not in ("query", "background")} | {
         "method": method,
         "by": by,
@@ -269,7 +280,7 @@ def _in_order(sources: Iterable[str]) -> list[str]:
     return [str(source) for source in (sorted(sources) if isinstance(sources, Set) else sources)]
 
 
-def _check_service(base_url: str, timeout: float, attempts: int, wait: float, expires: float) -> None:
+def check_service(base_url: str, timeout: float, attempts: int, wait: float, expires: float) -> None:
     """Raise unless the service has an address, and times are some that a clock can wait for."""
     check_number("timeout", timeout, "a positive number of seconds, below 1e6", 0, 1e6, open_low=True)
     check_number("wait", wait, "a number of seconds, below 1e6", 0, 1e6, open_low=False)

@@ -43,6 +43,15 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class Hints:
+    """What messages advise: what to check, of what to ask less, and how to do without the service."""
+
+    check: str = "organism, sources and base_url"
+    less: str = "components, n_genes or sources"
+    offline: str = ", or ask offline with sg.ext.enrich_gmt"
+
+
+@dataclass(frozen=True)
 class Service:
     """A web service, and how it is asked.
 
@@ -62,6 +71,8 @@ class Service:
         Where answers are kept.
     largest
         Bytes that an answer can have.
+    hints
+        What messages advise.
     """
 
     name: str
@@ -71,11 +82,20 @@ class Service:
     expires: float
     folder: Path
     largest: int
+    hints: Hints = Hints()
 
     def ask(
-        self, url: str, payload: Mapping[str, Any], read: Callable[[dict[str, Any]], Read], *, refresh: bool
+        self,
+        url: str,
+        payload: Mapping[str, Any],
+        read: Callable[[dict[str, Any]], Read],
+        *,
+        refresh: bool,
+        agent: str | None = None,
     ) -> Read:
         """Return what `read` finds in the answer to a question, and keep on disk only what it could read.
+
+        `agent` is the name by which the service is told who asks.
 
         The answer is that on disk if the very same question was asked before, and `refresh` is not set. `read` raises
         `MalformedError` for an answer that is not as documented; one on disk is asked for anew then.
@@ -89,7 +109,7 @@ class Service:
                 return read(kept)
             except MalformedError:
                 pass
-        answer = self._post(url, body)
+        answer = self._post(url, body, agent or f"scggml/{version('scggml')}")
         try:
             found = read(answer)
         except MalformedError as error:
@@ -124,26 +144,24 @@ class Service:
                 "again. Pass cache_dir, or set the environment variable SCGGML_DATA to a folder that can be written to."
             )
 
-    def _post(self, url: str, body: str) -> dict[str, Any]:
+    def _post(self, url: str, body: str, agent: str) -> dict[str, Any]:
         fault = ""
         for attempt in range(self.attempts):
             pause = self.wait * 2**attempt
             try:
-                reply = self._send(url, body)
+                reply = self._send(url, body, agent)
                 if reply.status in WHOLE:
                     return _parse(reply.body)
                 fault = f"HTTP {reply.status} {reply.reason}{_said(reply)}"
                 if not passes(reply.status):
-                    raise ValueError(
-                        f"{self.name} refuses the request to {url}: {fault}. Check organism, sources and base_url."
-                    )
+                    raise ValueError(f"{self.name} refuses the request to {url}: {fault}. Check {self.hints.check}.")
                 pause = max(pause, reply.wait)
             except MalformedError as error:
                 fault = f"its answer is {error}"
             except (TooLarge, Elsewhere) as error:  # which would come again
                 raise ConnectionError(
                     f"{self.name} gave no usable answer at {url}: {error}. Nothing was stored. Check base_url, or ask "
-                    "about fewer components, n_genes or sources."
+                    f"about fewer {self.hints.less}."
                 ) from error
             except requests.Timeout:
                 fault = f"no answer within {self.timeout:g} s, or a part of it only"
@@ -153,14 +171,14 @@ class Service:
                 time.sleep(pause)
         raise ConnectionError(
             f"{self.name} gave no usable answer at {url}: {fault} (attempts: {self.attempts}). Nothing was stored. Try "
-            "again later, raise timeout, pass the base_url of an archive, or ask offline with sg.ext.enrich_gmt."
+            f"again later, raise timeout, pass the base_url of an archive{self.hints.offline}."
         )
 
-    def _send(self, url: str, body: str) -> Reply:
+    def _send(self, url: str, body: str, agent: str) -> Reply:
         headers = {
             "Content-Type": "application/json",
             "Accept-Encoding": "gzip",
-            "User-Agent": f"scggml/{version('scggml')}",
+            "User-Agent": agent,
         }
         with send("POST", url, timeout=self.timeout, body=body.encode(), headers=headers) as response:
             try:

@@ -8,6 +8,12 @@ from scggml._anndata.messages import choices
 from scggml._core.checks import check_rate, check_whole
 from scggml._docs import documented
 
+NATIVE = (
+    "source", "native", "name", "p_value", "significant", "description", "term_size", "query_size", "intersection_size",
+    "effective_domain_size", "precision", "recall", "query", "intersections",
+)  # fmt: skip
+"""Columns of the client gprofiler-official, in its order, as far as they are stored."""
+
 
 @documented
 def enrichment_df(
@@ -19,6 +25,7 @@ def enrichment_df(
     source: str | None = None,
     max_p_adjusted: float | None = None,
     n_terms: int | None = None,
+    native: bool = False,
 ) -> pd.DataFrame:
     """Return the gene sets of `ext.gprofiler` or `ext.enrich_gmt`, most significant first in each direction.
 
@@ -38,10 +45,15 @@ def enrichment_df(
         %(max_p_adjusted_sets)s
     n_terms
         Keep at most this many sets of each direction of each component, after all other filters.
+    native
+        Name columns as the client gprofiler-official does: `source`, `native`, `name`, `p_value` (the adjusted one,
+        which is the only one that the service gives), `significant`, `description`, `term_size`, `query_size`,
+        `intersection_size`, `effective_domain_size`, `precision`, `recall`, `query` (component and direction) and
+        `intersections`, a list of genes. `parents` and `evidences` of the client are not kept.
 
     Returns
     -------
-    DataFrame with the columns that `ext.gprofiler` describes.
+    DataFrame with the columns that `ext.gprofiler` describes, or with `native` those of the client.
 
     Raises
     ------
@@ -62,6 +74,8 @@ def enrichment_df(
     >>> sg.get.enrichment_df(adata, component=1, n_terms=1)[["name", "term_size"]].drop_duplicates()
         name  term_size
     0  first         10
+    >>> sg.get.enrichment_df(adata, native=True).columns[:4].tolist()
+    ['source', 'native', 'name', 'p_value']
 
     References
     ----------
@@ -89,4 +103,13 @@ def enrichment_df(
     table = table[keep]
     if n_terms is not None:
         table = table.groupby(["component", "direction"], sort=False).head(n_terms)
-    return table.reset_index(drop=True)
+    table = table.reset_index(drop=True)
+    return _as_client(table) if native else table
+
+
+def _as_client(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the columns of the client gprofiler-official."""
+    query = table["component"].astype(str) + " " + table["direction"].astype(str)
+    genes = [text.split(",") if text else [] for text in table["intersection"].astype(str)]
+    columns = {"p_value": table["p_adjusted"], "query": query, "intersections": pd.Series(genes, dtype=object)}
+    return table.assign(**columns)[list(NATIVE)]

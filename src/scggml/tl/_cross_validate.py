@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.evaluation import Evaluation, read_evaluation
+from scggml._anndata.evaluation import Evaluation, read_evaluation, what_lacks
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.ownership import check_writable
@@ -27,7 +27,7 @@ from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._docs import documented
-from scggml.tl._methods import as_methods
+from scggml.tl._methods import as_methods, check_needs
 
 CONFIDENCE = 0.95
 
@@ -96,11 +96,23 @@ def cross_validate(
     methods
         Names, or a dict from names of your own to methods: the `key` of the stored metric; learned metrics
         (`"canonical"`, `"triplets"`, `"paper"`, see `ggml`, or a `Learner(...)`); transport with a fixed cost
-        (`"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`); `"blend"` (see `Blend`);
-        `"pseudobulk"` (mean profile and logistic regression), `"composition"` (shares of cell types and logistic
-        regression), `"majority"`; or any estimator with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds` is
-        a list of (n_cells, d) arrays. By default the stored metric (or `"canonical"`), `"euclidean"`, `"cosine"`,
-        `"pseudobulk"`, `"composition"` (with `cell_type_key`) and `"majority"`.
+        (`"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`, `"correlation"`, or what else
+        `distances` takes: a name of scipy, a function of two arrays of cells and, with `preprocess=None`, a matrix);
+        `"blend"` (see `Blend`); one of the rivals below, which see the training donors alone, too; or any estimator
+        with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds` is a list of (n_cells, d) arrays. By default
+        the stored metric (or `"canonical"`), `"euclidean"`, `"cosine"`, `"pseudobulk"`, `"composition"` (with
+        `cell_type_key`) and `"majority"`.
+
+        - Logistic regression (for numbers ridge regression) on `"pseudobulk"`, the mean profile;
+          `"cell_type_pseudobulk"`, that of each cell type, gaps filled with the mean of the training samples; or
+          `"composition"`, the shares of cell types.
+        - Neighbors by `"clr"`, the Euclidean distance between centred log-ratios of these shares, half a cell of each
+          type added; by `"pilot"`, transport between the shares, the cost being the cosine distance between the mean
+          cells of two types; or by `"gloscope"`, the symmetrized Kullback-Leibler divergence between the densities of
+          cells, read from 25 nearest neighbors.
+        - Transport under `"lfda"` (local Fisher discriminant analysis) or `"nca"` (neighborhood components), metrics
+          that take the label of a sample for that of each cell, learned from up to 1000 training cells.
+        - `"majority"`, the most frequent class.
     preprocess
         From cells to features, refitted in each fold. `"auto"` is `Preprocess()` for genes: log-normalized counts,
         highly variable genes, scaling, PCA. For a stored metric it is what that was learned on: genes as they are, or
@@ -112,7 +124,8 @@ def cross_validate(
     label_kind, reference_class, weights_key, summary
         As in `ggml`.
     cell_type_key
-        Column of `.obs` with cell types, for `"composition"`.
+        Column of `.obs` with cell types, for `"composition"`, `"clr"`, `"cell_type_pseudobulk"` and `"pilot"`; the
+        last two need samples as their cells, not a `summary`.
     batch_key
         Column of `.obs` with a technical batch of each sample. Learned metrics then take samples of different labels
         apart only within batches, and count what differs between batches as noise.
@@ -219,6 +232,7 @@ def cross_validate(
         methods, base, subject.named(key), composition=cell_type_key is not None, summary=subject.reading.summary
     )
     design = read_design(adata, subject, cell_type_key=cell_type_key, technical_keys=technical_keys)
+    check_needs(chosen, **what_lacks(subject, design))
     generator = np.random.default_rng([seed, 3])
     folds = make_folds(
         design.target,

@@ -1,11 +1,13 @@
 """Optimal transport distances between samples."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from scggml._anndata.features import AUTO, Features, Mask, find_basis, read_features
 from scggml._anndata.held_out import read_held_out
@@ -17,15 +19,20 @@ from scggml._anndata.samples import samples_adata, write_distances
 from scggml._anndata.scales import are_genes, look, warn_of_scale
 from scggml._anndata.selection import Selection
 from scggml._arguments import shown
+from scggml._core.cohort import Cohort, Points
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary, as_summary
 from scggml._core.transport.exact import Exact
+from scggml._core.transport.free import FreeCost, check_solver
+from scggml._core.transport.ground import GroundMetric
 from scggml._core.transport.pairs import distance_matrix
-from scggml._core.transport.plans import GROUND_COSTS, GroundCost
+from scggml._core.transport.plans import GROUND_COSTS
 from scggml._core.transport.solver import Solver
 from scggml._core.transport.solvers import AnySolver, SolverName, as_solver
 from scggml._core.transport.summaries import check_combination
+from scggml._core.transport.summary import Summarizer
 from scggml._docs import documented
+from scggml.tl._fixed import FIXED, Fixed, as_fixed
 
 
 @documented
@@ -35,7 +42,7 @@ def distances(
     *,
     key: str = "ggml",
     held_out: bool = False,
-    metric: GroundCost | str | None = None,
+    metric: str | Callable[[Points, Points], ArrayLike] | NDArray[np.floating[Any]] | pd.DataFrame | None = None,
     sample_key: str | None = None,
     label_key: str | None = None,
     use_rep: str | None = None,
@@ -69,8 +76,15 @@ def distances(
         Measure each pair of samples by metrics that have seen neither donor (`tl.cross_fit` comes first). The triangle
         inequality holds within each of these metrics only, so a few percent of all triples violate it.
     metric
-        Instead of the metric `key`: `"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`, or the
-        key of another stored metric.
+        Instead of the metric `key`, one of
+
+        - the key of another stored metric;
+        - `"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`, `"correlation"`, or another name of
+          `scipy.spatial.distance.cdist`, which takes longer; `"mahalanobis"` and `"seuclidean"` are a matrix;
+        - a function of two arrays of cells, (n, d) and (m, d), that returns their costs (n, m): finite, at least 0, the
+          same in both directions;
+        - a matrix M (d, d), symmetric with eigenvalues of at least 0, for :math:`\sqrt{(x - y)^T M (x - y)}`. In a
+          DataFrame rows and columns are matched with the features by name.
     sample_key, label_key, weights_key
         %(keys_cells)s
         Without a metric `sample_key` is needed.
@@ -111,8 +125,8 @@ def distances(
         column is one of `adata.obs`).
     `.obsp["ggml_distances"]`
         (P, P) float64, symmetric with zero diagonal, in units of the metric. A fixed or other metric gives the slot
-        its name, such as `"euclidean_distances"`; held-out distances are in `"ggml_held_out_distances"`, so that
-        `key="ggml_held_out"` names them to all other functions.
+        its name, such as `"euclidean_distances"`, a function that of its own, a matrix `"matrix_distances"`. Held-out
+        distances are in `"ggml_held_out_distances"`, so that `key="ggml_held_out"` names them to all other functions.
     `.X`, `.layers["fraction"]`
         (P, n_vars) mean expression of each gene (of `.X`, or the layer of the metric; raw counts are brought to 10,000
         per cell and to log(1 + x) first) and the share of cells that express it, so that `sc.pl.heatmap`,
@@ -134,6 +148,7 @@ def distances(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import scggml as sg
     >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
     >>> sg.tl.ggml(adata, "sample_id", "label", n_comps=2, progress=False)
@@ -143,14 +158,17 @@ def distances(
     >>> euclidean = sg.tl.distances(adata, metric="euclidean", progress=False)
     >>> list(euclidean.obsp)
     ['euclidean_distances']
+    >>> list(sg.tl.distances(adata, metric=np.eye(adata.n_vars), progress=False).obsp)
+    ['matrix_distances']
 
     References
     ----------
     Peyré and Cuturi, *Computational Optimal Transport*, 2019, chapter 2.
     """
     check_adata(adata)
-    name = key if metric is None else metric
-    stored = _find_stored(adata, key, metric, use_rep=use_rep, layer=layer, mask_var=mask_var)
+    fixed = _fixed(adata, metric)
+    name = fixed.name if fixed is not None else key if metric is None else str(metric)
+    stored = _find_stored(adata, key, name, fixed, use_rep=use_rep, layer=layer, mask_var=mask_var)
     reading = _reading(
         adata,
         stored,
@@ -163,41 +181,36 @@ def distances(
         summary=summary,
         seed=seed_of(rng),
     )
-    if isinstance(solver, str) and solver == STORED:
-        engine = Exact() if stored is None else stored.learner.engine
-    else:
-        engine = as_solver(solver)
-    check_combination(reading.summary, engine, cost=metric if metric in GROUND_COSTS else "euclidean")
+    engine = _engine(solver, stored, fixed, reading.summary)
     n_threads(n_jobs)
     if held_out and metric is not None:
         raise ValueError(
-            f"held_out=True goes with the learned metric {key!r}, not with metric={metric!r}; leave metric out."
+            f"held_out=True goes with the learned metric {key!r}, not with metric={shown(metric)}; leave metric out."
         )
     selection = reading.select(adata)
     if reading.label_key is not None:  # one label for each sample, whatever it says; new samples may have none
         selection.check_one_value(reading.label_key, "label_key")
-    learned = stored is not None and metric not in GROUND_COSTS
     if held_out and stored is not None:
         how: dict[str, Any] = {"genes": genes, "n_jobs": n_jobs, "progress": progress}
         return _held_out(adata, replace(stored, reading=reading), selection, engine, **how)
-    cost: GroundCost = "euclidean"
-    if learned and stored is not None:
+    learned = fixed is None and stored is not None
+    bar = f"{name} distances" if progress else None
+    how = {"n_jobs": n_jobs, "progress": progress}
+    if fixed is None and stored is not None:
+        stored = replace(stored, reading=reading)
         summary = as_summary(reading.summary, selection.sizes, len(stored.components))
-        stored, cost = replace(stored, reading=reading), stored.cost
-        cohort = stored.cohort(selection, summary=summary, n_jobs=n_jobs, progress=progress)
+        cohort = stored.cohort(selection, summary=summary, **how)
         names = stored.features if stored.has_features(adata) else np.array(_axes(stored))
+        ground = GroundMetric(None, stored.cost)
     else:
         features = _features(adata, stored, use_rep=use_rep, layer=layer, mask_var=mask_var)
-        summary = as_summary(reading.summary, selection.sizes, len(features.names))
-        rng_of_summary = np.random.default_rng([reading.seed, 1])
-        bar = "coresets" if progress else None
-        cohort = selection.read(features, summary=summary, rng=rng_of_summary, n_jobs=n_jobs, progress=bar)
-        _warn(features)
-        cost = metric  # type: ignore[assignment]  # one of GROUND_COSTS
         names = features.names
+        ground = GroundMetric(None, "euclidean") if fixed is None else fixed.on(names)
+        summary = as_summary(reading.summary, selection.sizes, len(names))
+        cohort = _read(selection, features, summary, reading.seed, **how)
     tell(f"    {name}: {cohort.n_samples} samples, {summary or 'all cells'}, {engine!r}")
-    bar = f"{name} distances" if progress else None
-    D = distance_matrix(cohort, cost, solver=engine, n_jobs=n_jobs, progress=bar)
+    there = replace(cohort, points=ground.embed(cohort))
+    D = distance_matrix(there, ground.cost, solver=engine, n_jobs=n_jobs, progress=bar)
     given = stored is None or _given(use_rep, layer, mask_var)
     slot = _slot(adata, use_rep if given and not learned else reading.use_rep, stored if learned else None)
     samples = samples_adata(selection, cohort, names, slot=slot, layer=reading.layer, genes=genes, n_jobs=n_jobs)
@@ -214,10 +227,35 @@ def distances(
     return samples
 
 
-def _warn(features: Features) -> None:
-    """Warn of genes on a scale that does not suit."""
+def _engine(
+    solver: SolverName | AnySolver | Stored, stored: StoredMetric | None, fixed: Fixed | None, summary: Summary
+) -> Solver:
+    """Return the solver, which is installed and can do with the costs of the metric and what stands for samples."""
+    if isinstance(solver, str) and solver == STORED:
+        engine: Solver = Exact() if stored is None else stored.learner.engine
+    else:
+        engine = as_solver(solver)
+    cost = "euclidean" if fixed is None else fixed.ground.cost
+    check_combination(summary, engine, cost=cost.name if isinstance(cost, FreeCost) else cost)
+    if isinstance(cost, FreeCost):
+        check_solver(engine, cost)
+    return engine
+
+
+def _read(
+    selection: Selection,
+    features: Features,
+    summary: Summarizer | None,
+    seed: int,
+    *,
+    n_jobs: int | None,
+    progress: bool,
+) -> Cohort:
+    """Return the samples with the features that a fixed metric takes."""
     if are_genes(features):
         warn_of_scale(features.slot, look(features))
+    rng, bar = np.random.default_rng([seed, 1]), "coresets" if progress else None
+    return selection.read(features, summary=summary, rng=rng, n_jobs=n_jobs, progress=bar)
 
 
 def _held_out(
@@ -257,19 +295,43 @@ def _axes(stored: StoredMetric) -> list[str]:
     return [f"{Keys(stored.key).cells}_{i}" for i in range(len(stored.components))]
 
 
-def _find_stored(
-    adata: AnnData, key: str, metric: str | None, *, use_rep: str | None, layer: str | None, mask_var: Mask
-) -> StoredMetric | None:
-    """Return the metric that is asked for, or the one beside a fixed metric, if there is one."""
-    learned = stored_keys(adata)
-    if metric in GROUND_COSTS:
-        return read_metric(adata, key) if key in learned else None
-    if metric is not None and metric not in learned:
+def _fixed(adata: AnnData, metric: object) -> Fixed | None:
+    """Return the fixed metric that is asked for; None for a stored one."""
+    fixed, learned = as_fixed(metric), stored_keys(adata)
+    if fixed is not None and fixed.name in learned:
+        if not isinstance(metric, str):  # its slots would pass for those of the stored metric
+            return replace(fixed, name=f"given_{fixed.name}")
+        return fixed if metric in GROUND_COSTS else None  # the key of a stored metric goes before other names
+    if fixed is not None or metric is None:
+        return fixed
+    if not isinstance(metric, str):
+        raise TypeError(
+            f"metric={shown(metric)} is a {type(metric).__name__}; pass a name such as 'euclidean', the key of a "
+            "stored metric, a function of two arrays of cells, or a (d, d) array."
+        )
+    if metric not in learned:
         raise KeyError(
             f"metric={metric!r} is neither a fixed metric ({choices(GROUND_COSTS)}) nor a learned one in adata.uns "
-            f"({choices(learned)})."
+            f"({choices(learned)}). Slower fixed ones are {choices(FIXED[len(GROUND_COSTS) :])}; a function or "
+            "a matrix can be passed, too."
         )
-    stored = read_metric(adata, key if metric is None else metric)
+    return None
+
+
+def _find_stored(
+    adata: AnnData,
+    key: str,
+    name: str,
+    fixed: Fixed | None,
+    *,
+    use_rep: str | None,
+    layer: str | None,
+    mask_var: Mask,
+) -> StoredMetric | None:
+    """Return the metric that is asked for, or the one beside a fixed metric, if there is one."""
+    if fixed is not None:
+        return read_metric(adata, key) if key in stored_keys(adata) else None
+    stored = read_metric(adata, name)
     if _given(use_rep, layer, mask_var):
         asked = {"use_rep": use_rep, "layer": layer, "mask_var": mask_var}
         raise ValueError(

@@ -8,29 +8,33 @@ from scggml._anndata.messages import choices
 from scggml._anndata.preprocess import Preprocess
 from scggml._arguments import shown
 from scggml._core.checks import check_distinct
+from scggml._core.evaluate.cell_labels import CELL_METRICS, LabelledCells
 from scggml._core.evaluate.estimators import Clouds, cloned
+from scggml._core.evaluate.methods import Blend as BlendOfSources
 from scggml._core.evaluate.methods import (
-    RIVALS,
     ByDistance,
     FixedMetric,
+    Given,
     Learned,
     MetricSource,
-    Profiles,
-    rival,
+    Need,
+    needs_of,
 )
-from scggml._core.evaluate.methods import Blend as BlendOfSources
 from scggml._core.evaluate.prediction import Method
+from scggml._core.evaluate.rivals import RIVALS, rival
 from scggml._core.learn.learner import Learner, MethodName
 from scggml._core.learn.learner import as_method as learner_method
 from scggml._core.transport.coreset import Summary
 from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.plans import GROUND_COSTS
 from scggml._core.transport.summaries import check_combination, check_cost
+from scggml.tl._fixed import FIXED, AnyMetric, as_fixed
 
-__all__ = ["Blend", "Preprocess", "as_method", "as_methods"]
+__all__ = ["Blend", "Preprocess", "as_method", "as_methods", "check_needs"]
 
 LEARNED: tuple[str, ...] = get_args(MethodName)
-NAMES = (*LEARNED, "blend", *GROUND_COSTS, *RIVALS)
+NAMES = (*LEARNED, "blend", *FIXED, *RIVALS)
+METRICS = (*LEARNED, *FIXED, *CELL_METRICS)
 
 Methods = Sequence[str] | Mapping[str, Any]
 
@@ -47,7 +51,7 @@ class Blend:
     Parameters
     ----------
     metrics
-        Names of fixed or learned metrics, or `Learner(...)` objects.
+        Names of fixed or learned metrics, functions and matrices as in `tl.distances`, or `Learner(...)` objects.
 
     Examples
     --------
@@ -64,14 +68,14 @@ class Blend:
     Kittler et al., *On combining classifiers*, IEEE PAMI 1998.
     """
 
-    metrics: Sequence[str | Learner] = ("euclidean", "cosine", "canonical")
+    metrics: Sequence[AnyMetric | Learner] = ("euclidean", "cosine", "canonical")
 
     def __post_init__(self) -> None:
         metrics: object = self.metrics
         if isinstance(metrics, str | bytes) or not isinstance(metrics, Sequence) or not metrics:
             raise TypeError(
                 f"Blend: metrics={shown(metrics)} is a {type(metrics).__name__}; pass a list of at least one name of "
-                f"{choices((*LEARNED, *GROUND_COSTS))} or Learner(...)."
+                f"{choices(METRICS)} or Learner(...)."
             )
         for metric in self.metrics:
             as_source(metric)
@@ -81,7 +85,7 @@ class Blend:
         return tuple(as_source(metric) for metric in self.metrics)
 
 
-def as_source(metric: str | Learner) -> MetricSource:
+def as_source(metric: AnyMetric | Learner) -> MetricSource:
     """Return what gives the metric of that name."""
     if isinstance(metric, Learner):
         return Learned(metric)
@@ -89,9 +93,18 @@ def as_source(metric: str | Learner) -> MetricSource:
         return Learned(Learner(method=metric))  # type: ignore[arg-type]  # mypy does not narrow by `in`
     if isinstance(metric, str) and metric in GROUND_COSTS:
         return FixedMetric(metric)
+    if isinstance(metric, str) and metric in CELL_METRICS:
+        return LabelledCells(metric)
+    fixed = as_fixed(metric)
+    if fixed is not None and fixed.features is not None:
+        raise TypeError(
+            "metric is a DataFrame, and the features of an evaluation may be others in each fold; pass "
+            "metric.to_numpy() in the order of the features, with preprocess=None, which takes them as they are."
+        )
+    if fixed is not None:
+        return Given(fixed.on)
     raise ValueError(
-        f"Blend: metrics has {shown(metric)}, which is not known; choose from "
-        f"{choices((*LEARNED, *GROUND_COSTS))}, or pass a Learner."
+        f"Blend: metrics has {shown(metric)}, which is not known; choose from {choices(METRICS)}, or pass a Learner."
     )
 
 
@@ -128,9 +141,9 @@ def as_methods(
     found = {str(name): as_method(method, base, "methods: ") for name, method in named.items()}
     for name, given in named.items():
         _check_name(str(name), given, found[str(name)], base, learned)
-    if not composition and Profiles("composition") in found.values():
-        raise ValueError("The method 'composition' needs cell types; pass cell_type_key, or leave it out.")
-    for one in found.values():
+    for name, one in found.items():
+        if not composition and "cell_types" in needs_of(one):
+            raise ValueError(f"The method {name!r} needs cell types; pass cell_type_key, or leave it out.")
         _check_summary(one, summary)
     return found
 
@@ -164,6 +177,25 @@ def _check_summary(method: Method, summary: Summary) -> None:
             check_combination(summary, source.learner.engine)
 
 
+def check_needs(methods: Mapping[str, Method], *, numbers: bool, summary: object, weights_key: str | None) -> None:
+    """Raise where a method cannot be fitted to what is known of the samples, before any cell is read.
+
+    `numbers` says that the labels are numbers; `summary` is None where samples are their cells.
+    """
+    lacking: dict[Need, tuple[bool, str]] = {
+        "classes": (numbers, "labels that are classes, and these are numbers; leave it out"),
+        "cells": (summary is not None, f"the cells themselves, not summary={shown(summary)}; pass summary=None"),
+        "equal_weights": (
+            weights_key is not None,
+            f"cells that count alike, not weights_key={shown(weights_key)}; leave one of the two out",
+        ),
+    }
+    for name, method in methods.items():
+        for need, (lacks, what) in lacking.items():
+            if lacks and need in needs_of(method):
+                raise ValueError(f"The method {name!r} needs {what}.")
+
+
 def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
     """Return one method: a name, a Learner, a Blend, or an estimator in the style of scikit-learn.
 
@@ -175,13 +207,10 @@ def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
         method.engine.require()
         return replace(base, source=Learned(method), solver=method.engine)
     if isinstance(method, str):
-        if method == "blend":
-            return as_method(Blend(), base)
-        if method in RIVALS:
-            return rival(method)
-        if method in NAMES:
-            return replace(base, source=as_source(method))
-        raise ValueError(f"{where}method {method!r} is not known; choose from {choices(NAMES)}, or pass an object.")
+        return _by_name(method, base, where)
+    has_fit = hasattr(method, "fit") or hasattr(method, "predict") or hasattr(method, "predict_proba")
+    if not has_fit and as_fixed(method) is not None:
+        return replace(base, source=as_source(method))
     if isinstance(method, type):
         raise TypeError(f"{where}{method.__name__} is a class; pass an object, such as {method.__name__}().")
     predicts = hasattr(method, "predict_proba") or hasattr(method, "predict")
@@ -195,3 +224,14 @@ def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
         )
     cloned(method)  # before any cell is read
     return Clouds(method)
+
+
+def _by_name(name: str, base: ByDistance, where: str) -> Method:
+    """Return the method of that name."""
+    if name == "blend":
+        return as_method(Blend(), base)
+    if name in RIVALS:
+        return rival(name, base)
+    if name in NAMES:
+        return replace(base, source=as_source(name))
+    raise ValueError(f"{where}method {name!r} is not known; choose from {choices(NAMES)}, or pass an object.")

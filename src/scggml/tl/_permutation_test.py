@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.evaluation import Evaluation, read_evaluation
+from scggml._anndata.evaluation import Evaluation, read_evaluation, what_lacks
 from scggml._anndata.keys import PERMUTATION_TEST
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.ownership import check_writable
@@ -18,7 +18,7 @@ from scggml._anndata.subject import Design, Subject, read_design, read_subject
 from scggml._core.checks import check_whole, is_auto
 from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.classify import ClassifierName
-from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned
+from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned, needs_of
 from scggml._core.evaluate.prediction import Method
 from scggml._core.evaluate.run import main_score, ranked
 from scggml._core.folds import Fold, Split, make_folds
@@ -29,7 +29,7 @@ from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Coreset, Summary
 from scggml._docs import documented
-from scggml.tl._methods import as_methods
+from scggml.tl._methods import as_methods, check_needs
 
 CHUNK = 4
 """Labelings that a worker scores before it reports."""
@@ -106,7 +106,7 @@ def permutation_test(
         As in `cross_validate`, but a `Preprocess` is fitted once, to all cells; a function is refitted in each fold.
     summary
         What stands for a sample, for the true labels as for permuted ones. `"auto"` is that of the stored metric, or
-        `Coreset(30)`; None takes all cells that were drawn.
+        `Coreset(30)`, or None for methods that need cells; None takes all cells that were drawn.
     cell_type_key
         As in `cross_validate`.
     split, n_splits, n_repeats, classifier, n_neighbors, n_cells, min_cells
@@ -179,15 +179,16 @@ def permutation_test(
             "summary": None if auto else summary,
         },
     )
-    if auto and subject.reading.summary is None:
-        subject = replace(subject, reading=replace(subject.reading, summary=Coreset(POINTS)))
     learned = subject.named(key)
     tested = learned[0] if method is None else method
     base = ByDistance(FixedMetric("euclidean"), classifier=classifier, n_neighbors=n_neighbors)
     named = {tested if isinstance(tested, str) else "method": tested}
     how: dict[str, Any] = {"composition": cell_type_key is not None, "summary": subject.reading.summary}
     found_method = next(iter(as_methods(named, base, learned, **how).values()))
+    if auto and subject.reading.summary is None and "cells" not in needs_of(found_method):
+        subject = replace(subject, reading=replace(subject.reading, summary=Coreset(POINTS)))
     design = read_design(adata, subject, cell_type_key=cell_type_key, strata_key=strata_key)
+    check_needs({next(iter(named)): found_method}, **what_lacks(subject, design))
     generator = np.random.default_rng([seed, 3])
     seed_of_folds = int(generator.integers(2**31))
     given: dict[str, Any] = {"split": split, "n_splits": n_splits, "n_repeats": n_repeats}

@@ -1,7 +1,8 @@
 """Methods that predict samples: learned and fixed metrics with a classifier on distances, and their rivals."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -15,14 +16,16 @@ from scggml._core.evaluate.estimators import FittedEstimator, fit_estimator
 from scggml._core.evaluate.prediction import Fitted, Method, Prediction
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.shared import Work
-from scggml._core.samples import Samples, Target, mean_profiles
+from scggml._core.samples import Samples, Target, mean_profiles, type_profiles
 from scggml._core.transport.exact import Exact
+from scggml._core.transport.free import FreeCost
 from scggml._core.transport.ground import Blended, Ground, GroundMetric, cross_distances, own_distances
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.solver import Solver
 
-RivalName = Literal["pseudobulk", "composition", "majority"]
-RIVALS: tuple[RivalName, ...] = get_args(RivalName)
+Need = Literal["cell_types", "cells", "equal_weights", "classes"]
+"""What a method needs that an evaluation may lack: cell types, samples as their cells instead of summaries, cells of
+equal weight, and labels that are classes."""
 
 
 class MetricSource(Protocol):
@@ -42,6 +45,17 @@ class FixedMetric:
     def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
         """Return the cost."""
         return GroundMetric(None, self.cost)
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A distance that a user passes, from the number of features on; whatever the samples."""
+
+    on: Callable[[int], GroundMetric]
+
+    def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:
+        """Return the distance."""
+        return self.on(training.cohort.n_features)
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,16 @@ class Blend:
         found = [source.ground(training, target, rng=rng) for source in self.sources]
         flat = [part for one in found for part in (one.parts if isinstance(one, Blended) else (one,))]
         return Blended(tuple(flat))
+
+
+def needs_of(method: Method | MetricSource) -> frozenset[Need]:
+    """Return what a method needs beside samples and labels; for those made of others what any of these needs."""
+    if isinstance(method, ByDistance):
+        return needs_of(method.source)
+    if isinstance(method, Blend):
+        return frozenset().union(*map(needs_of, method.sources))
+    found: frozenset[Need] = getattr(method, "needs", frozenset())
+    return found
 
 
 def learners_of(method: Method) -> list[Learner]:
@@ -113,26 +137,37 @@ class _FittedByDistance:
 
     def predict(self, test: Samples) -> Prediction:
         D = self._distances(test)
-        return Prediction(self.classify(D[:, : self.training.n_samples]), D)
+        by = self.method
+        return Prediction(classify(D, self.target, by.classifier, by.n_neighbors, self._known), D)
+
+    def _known(self) -> Floats:
+        """Return (P, P) distances among the training samples."""
+        return own_distances(self.metric, self.training.cohort, solver=self.method.solver)
 
     def _distances(self, test: Samples) -> Floats:
         """Return (n, P + n) distances to the training samples and among the n samples."""
         work, training, metric = self.training.work, self.training, self.metric
         usable = isinstance(work, Work) and test.work is work and work.solver == self.method.solver
-        if usable and isinstance(metric, GroundMetric):
+        if usable and isinstance(metric, GroundMetric) and not isinstance(metric.cost, FreeCost):
             rows, columns = test.positions, training.positions
             if rows is not None and columns is not None and _all_different(np.concatenate([rows, columns])):
                 return work.cross_distances(metric, rows, columns)
         return cross_distances(metric, test.cohort, training.cohort, solver=self.method.solver)
 
-    def classify(self, D: Floats) -> Floats:
-        if self.target.kind == "numbers":
-            return knn_mean(D, self.target.values, self.method.n_neighbors)[:, None]
-        codes, n_classes = self.target.codes, self.target.n_classes
-        if self.method.classifier == "knn":
-            return knn_votes(D, codes, n_classes, self.method.n_neighbors)
-        known = own_distances(self.metric, self.training.cohort, solver=self.method.solver)
-        return kernel_logistic(D, known, codes, n_classes)
+
+def classify(
+    D: Floats, target: Target, classifier: ClassifierName, n_neighbors: int, known: Callable[[], Floats]
+) -> Floats:
+    """Return scores (n, C), or numbers (n, 1), from distances whose first P columns lead to the training samples.
+
+    `known` computes those among the training samples, where the classifier wants them.
+    """
+    D = D[:, : len(target.values)]
+    if target.kind == "numbers":
+        return knn_mean(D, target.values, n_neighbors)[:, None]
+    if classifier == "knn":
+        return knn_votes(D, target.codes, target.n_classes, n_neighbors)
+    return kernel_logistic(D, known(), target.codes, target.n_classes)
 
 
 def _all_different(positions: Integers) -> bool:
@@ -144,9 +179,24 @@ class Profiles:
     """A linear model on one row of numbers per sample: mean profiles or cell-type composition.
 
     Class-balanced logistic regression, or ridge regression for numbers, on features brought to unit variance.
+
+    Parameters
+    ----------
+    kind
+        `"pseudobulk"`, the mean cell; `"cell_type_pseudobulk"`, the mean cell of each cell type, where types that a
+        sample lacks have the mean of the training samples; `"composition"`, the shares of cell types.
     """
 
-    kind: Literal["pseudobulk", "composition"]
+    kind: Literal["pseudobulk", "cell_type_pseudobulk", "composition"]
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Cell types, for what is by cell type."""
+        by_kind: dict[str, frozenset[Need]] = {
+            "composition": frozenset({"cell_types"}),
+            "cell_type_pseudobulk": frozenset({"cell_types", "cells"}),
+        }
+        return by_kind.get(self.kind, frozenset())
 
     def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
         """Fit the linear model to the training samples."""
@@ -155,15 +205,29 @@ class Profiles:
             if target.kind == "numbers"
             else make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
         )
-        return FittedEstimator(fit_estimator(estimator, self.rows(training), target), self.rows, target)
+        rows = self._filled(training) if self.kind == "cell_type_pseudobulk" else self._rows
+        return FittedEstimator(fit_estimator(estimator, rows(training), target), rows, target)
 
-    def rows(self, samples: Samples) -> Floats:
+    def _rows(self, samples: Samples) -> Floats:
         """Return (P, m) what the model sees."""
         if self.kind == "pseudobulk":
             return mean_profiles(samples.cohort)
         if samples.composition is None:
             raise ValueError("The method 'composition' needs cell types; pass cell_type_key.")
         return samples.composition
+
+    def _filled(self, training: Samples) -> Callable[[Samples], Floats]:
+        """Return what gives (P, n_types * d) means by cell type, gaps filled from the training samples."""
+        known = type_profiles(training)
+        there = ~np.isnan(known)
+        # a type that no training sample has is 0 throughout, of which the model learns nothing
+        usual = np.where(there, known, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+
+        def rows(samples: Samples) -> Floats:
+            found = type_profiles(samples)
+            return np.where(np.isnan(found) | ~there.any(axis=0), usual, found).reshape(len(found), -1)
+
+        return rows
 
 
 @dataclass(frozen=True)
@@ -184,8 +248,3 @@ class _Constant:
 
     def predict(self, test: Samples) -> Prediction:
         return Prediction(np.tile(self.scores, (test.n_samples, 1)))
-
-
-def rival(name: RivalName) -> Method:
-    """Return the method of that name."""
-    return Majority() if name == "majority" else Profiles(name)

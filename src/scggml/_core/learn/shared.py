@@ -9,6 +9,7 @@ from scggml._core.learn.canonical import Canonical
 from scggml._core.learn.choice import MOST_CELLS, MOST_SAMPLES, smaller
 from scggml._core.learn.scatter import Start, euclidean_start
 from scggml._core.samples import Samples
+from scggml._core.transport.free import FreeCost
 from scggml._core.transport.ground import GroundMetric
 from scggml._core.transport.pairs import all_pairs, between_pairs, square
 from scggml._core.transport.solver import Solver
@@ -47,6 +48,8 @@ class Work:
         n, P = len(rows), len(columns)
         own = all_pairs(n)
         pairs = np.concatenate([between_pairs(rows, columns), np.sort(rows[own], axis=1)])
+        if isinstance(metric.cost, FreeCost):
+            raise TypeError(f"metric={metric.cost.name} has no kernel, so no plan of it is known.")
         values = self.start.transport.fork(1).solve(metric.embed(self.cohort), pairs, metric.cost)
         return np.hstack([values[: n * P].reshape(n, P), square(values[n * P :], own, n)])
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from scggml._core.cohort import Cohort, Floats, Points
 from scggml._core.samples import join
+from scggml._core.transport.free import FreeCost
 from scggml._core.transport.pairs import all_pairs, between_pairs, solve_distances, square
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.products import project
@@ -14,14 +15,19 @@ from scggml._core.transport.solver import Solver
 
 @dataclass(frozen=True)
 class GroundMetric:
-    """A distance between cells: `cost` in the space of `components` (k, d), or on the features if they are None."""
+    """A distance between cells: `cost` in the space of `components` (k, d), or on the features if they are None.
+
+    `centred` takes off each cell the mean of its own features first.
+    """
 
     components: Floats | None
-    cost: GroundCost
+    cost: GroundCost | FreeCost
+    centred: bool = False
 
     def embed(self, cohort: Cohort) -> Points:
         """Return the cells in the space where the cost is taken."""
-        return cohort.points if self.components is None else project(cohort.points, self.components)
+        points = cohort.points - cohort.points.mean(axis=1, keepdims=True) if self.centred else cohort.points
+        return points if self.components is None else project(points, self.components)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.threads import in_threads, n_threads
 from scggml._core.transport.bures import engine_of
+from scggml._core.transport.free import FreeCost, at_free_scale, free_measured
 from scggml._core.transport.plans import GroundCost, Plans
 from scggml._core.transport.solver import Solver
 
@@ -35,7 +36,7 @@ def solve_distances(
     cohort: Cohort,
     points: Points,
     pairs: Integers,
-    cost: GroundCost,
+    cost: GroundCost | FreeCost,
     *,
     solver: Solver,
     n_jobs: int | None = None,
@@ -47,7 +48,10 @@ def solve_distances(
     """
     solver = engine_of(cohort, solver)
     # Epsilon is relative to the costs of all pairs, not to those of a tile.
-    solver = solver.at_scale_of(cohort, points, pairs, cost)
+    if isinstance(cost, FreeCost):
+        solver = at_free_scale(solver, cohort, points, pairs, cost)
+    else:
+        solver = solver.at_scale_of(cohort, points, pairs, cost)
     out, errors = np.empty(len(pairs)), np.zeros(len(pairs))
     there = replace(cohort, points=points, origin=None)
     tiles = _tiles(pairs, cohort.sizes, solver.piece() or TILE)
@@ -83,7 +87,9 @@ def _answers(
     yield from pool(joblib.delayed(_solve_tile)(*job(tile)) for tile in tiles)
 
 
-def _solve_tile(part: Cohort, pairs: Integers, cost: GroundCost, solver: Solver) -> tuple[Floats, Floats]:
+def _solve_tile(part: Cohort, pairs: Integers, cost: GroundCost | FreeCost, solver: Solver) -> tuple[Floats, Floats]:
+    if isinstance(cost, FreeCost):
+        return free_measured(solver, part, pairs, cost)
     return solver.measured(part, part.points, pairs, cost)
 
 
@@ -116,7 +122,7 @@ def solve_plans(
 
 def distance_matrix(
     cohort: Cohort,
-    cost: GroundCost,
+    cost: GroundCost | FreeCost,
     *,
     solver: Solver,
     n_jobs: int | None = None,
