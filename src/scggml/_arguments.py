@@ -33,8 +33,9 @@ PLACES = ("contrast", "dataset_id", "legend_loc")
 BY_FUNCTION = ("adata", "reference", "ax", "gene_sets", "method", "methods", "preprocess", "rng", "solver", "summary")
 """Parameters of which functions say themselves, whatever was passed, what they take."""
 
-UNORDERED = ("background", "sources")
-"""Parameters whose names may come in any order, such as that of a set, which changes from run to run."""
+UNORDERED = ("background", "sources", "label_kind")
+"""Parameters whose names may come in any order, such as that of a set, which changes from run to run; and one whose
+order means so much that functions say it themselves."""
 
 USUAL = (NoneType, bool, Number, str, bytes, Collection)
 """Values of which a function says which numbers, or which words, it takes."""
@@ -86,7 +87,7 @@ def hold_to_signature(function: Held) -> Held:
             if isinstance(value, set | frozenset) and name not in UNORDERED and takes_list(form, name):
                 raise TypeError(
                     f"{name}={shown(value)} is a {type(value).__name__}, whose order is not the same in each run; pass "
-                    f"a list, such as sorted({name})."
+                    f"a list in the order that is meant, such as sorted({name})."
                 )
         return function(*args, **options)
 

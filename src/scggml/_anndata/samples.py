@@ -10,6 +10,7 @@ from scipy import sparse
 
 from scggml._anndata.expression import genes_of, read_means
 from scggml._anndata.features import Features
+from scggml._anndata.forms import check_unchanged
 from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, FRACTION, N_CELLS, Keys, apart, distance_keys
 from scggml._anndata.messages import check_adata, choices
 from scggml._anndata.results import write_obsm, write_obsp, write_result
@@ -163,6 +164,7 @@ def _check_written(samples: AnnData, slot: str, D: Floats, again: str) -> None:
     noted = entry.get(NEAR) if isinstance(entry, Mapping) else None
     if not isinstance(noted, Mapping) or not {"samples", "distances"} <= noted.keys():
         return
+    check_unchanged(entry, f"samples.uns[{slot!r}]", again)
     names, near = np.array(noted["samples"]).astype(str), np.asarray(noted["distances"], dtype=np.float64)
     place = samples.obs_names.get_indexer(pd.Index(names)) if samples.obs_names.is_unique else np.full(len(names), -1)
     for step in range(1, near.shape[1] + 1):

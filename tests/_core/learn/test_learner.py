@@ -509,7 +509,7 @@ def test_what_is_no_seed_is_refused(rng):
         ({"squared": 1}, TypeError, r"squared=1 must be True or False"),
         ({"shrinkage": 1.5}, ValueError, r"shrinkage=1\.5 must be a share between 0 and 1"),
         ({"shrinkage": None}, TypeError, r"shrinkage=None must be a share between 0 and 1"),
-        ({"solver": "sinkhorn"}, ValueError, r"solver='sinkhorn' is not known; choose from"),
+        ({"solver": "newton"}, ValueError, r"solver='newton' is not known; choose from"),
         ({"solver": Coreset()}, TypeError, r"solver is a Coreset; pass a name of"),
     ],
 )
