@@ -12,8 +12,9 @@ def measured_again(adata: AnnData, noise: float = 1e-3) -> AnnData:
     out = adata.copy()
     for name in [name for name, entry in out.uns.items() if isinstance(entry, Mapping)]:
         del out.uns[name]
-        for slots, slot in ((out.obsm, f"X_{name}"), (out.varm, name), (out.varm, f"{name}_patterns")):
-            slots.pop(slot, None)
+        if name in adata.varm or "fingerprint" in adata.uns[name]:  # a metric, and no PCA of the user's
+            for slots, slot in ((out.obsm, f"X_{name}"), (out.varm, name), (out.varm, f"{name}_patterns")):
+                slots.pop(slot, None)
     dense = out.X.toarray() if sparse.issparse(out.X) else np.asarray(out.X)
     rng = np.random.default_rng(1)
     out.X = dense + noise * rng.normal(size=dense.shape).astype(dense.dtype)

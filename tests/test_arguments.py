@@ -63,7 +63,7 @@ def test_what_fits_passes(options):
         ({"genes": "CD4"}, r"^genes='CD4' is one text; pass a list of names, such as \['CD4'\]\.$"),
         (
             {"genes": {"a"}},
-            r"^genes=\{'a'\} is a set, whose order is not the same .*; pass a list in the order that is meant, such as sorted\(genes\)",
+            r"^genes=\{'a'\} is a set, whose order .* in the order that is meant, such as sorted\(genes\)",
         ),
         ({"color": {"a"}}, r"^color=\{'a'\} is a set"),
         ({"covariate_keys": frozenset("a")}, r"^covariate_keys=frozenset\(\{'a'\}\) is a frozenset"),

@@ -50,7 +50,8 @@ def test_scaling_without_centering_is_recognized_by_its_variances(kind):
 def corrected(n_genes=120, low=-3.0):
     """Counts that a correction has lowered, some below 0."""
     rng = np.random.default_rng(0)
-    return (20.0 * rng.poisson(4.0, (60, n_genes)) + rng.uniform(low, 0.0, (60, n_genes))).astype(np.float32)
+    counts = rng.poisson(rng.gamma(2.0, 2.0, n_genes), (60, n_genes))
+    return (20.0 * counts + rng.uniform(low, 0.0, (60, n_genes))).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
@@ -60,6 +61,8 @@ def test_corrected_counts_with_negative_ones_are_no_scaled_values(kind):
     assert scale_of(kind(X[:, :50])) == "scaled"  # few features may be measures of any kind
     assert scale_of(kind((X - X.mean(axis=0)) / X.std(axis=0))) == "scaled"
     assert scale_of(kind(50 * (X - X.mean(axis=0)))) == "scaled"  # residuals
+    other = sg.datasets.synthetic(n_noise=199, n_samples=2, n_cells=30).X
+    assert scale_of(kind(other)) == scale_of(kind(20 * other)) == "scaled"  # features of any kind
 
 
 @pytest.mark.parametrize("order", ["shallow cells first", "deep cells first", "mixed"])

@@ -112,7 +112,7 @@ def test_it_works_on_principal_components_that_both_have():
     sc.pp.log1p(known)
     sc.pp.pca(known, n_comps=8)
     sg.tl.ggml(known, "sample_id", "label", use_rep="X_pca", n_comps=2, progress=False)
-    new = measured_again(known[known.obs["sample_id"].isin(known.obs["sample_id"].unique()[:2])])
+    new = measured_again(known[known.obs["sample_id"].isin(known.obs["sample_id"].unique()[:2])].copy())
     samples = sg.tl.predict(new, known, n_splits=3, n_repeats=1, **QUIET)
     assert samples.n_obs == 2
 

@@ -94,7 +94,7 @@ def test_the_order_of_learners_changes_no_method(learned):
 
 def test_samples_are_summarized_once_for_all_folds(learned, monkeypatch):
     found, summarize = [], evaluation.summarize
-    monkeypatch.setattr(evaluation, "summarize", lambda *args: found.append(1) or summarize(*args))
+    monkeypatch.setattr(evaluation, "summarize", lambda *args, **how: found.append(1) or summarize(*args, **how))
     options = QUIET | {"n_splits": 2, "n_repeats": 3}
     sg.tl.cross_validate(learned, "sample", "label", preprocess=None, summary=sg.tl.Coreset(5), **options)
     assert len(found) == 1

@@ -200,6 +200,7 @@ def call(function: Callable[[AnnData, AnnData], list], adata: AnnData, new: AnnD
             "No false discovery rate",
             "No component of",
             ".* are unlike any sample of the reference",
+            ".* samples have other labels",
         ):
             warnings.filterwarnings("ignore", message=said)
         return function(adata, new)

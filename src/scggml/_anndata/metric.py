@@ -438,8 +438,10 @@ def write_metric(
     write_uns(adata, keys.metric, dict(entry))
     write_obsm(adata, keys.cells, embedded)
     write_varm(adata, keys.loadings, loadings)
-    if not same:  # what was found with the metric that was there
+    # What was found with another metric that was there goes, and what its record is gone of.
+    if not same or keys.genes not in adata.uns:
         write_varm(adata, keys.patterns, None)
+    if not same or keys.held_out not in adata.uns:
         drop_obsm(adata, keys.held_out_cells)
 
 

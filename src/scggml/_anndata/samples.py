@@ -146,13 +146,13 @@ def write_distances(
             write_obsm(samples, name, values)
     slot = Keys(key).distances
     write_obsp(samples, slot, distances)
-    names, near = np.sort(samples.obs_names.to_numpy(dtype=str)), _near(samples.obs_names, distances)
+    names, near = np.sort(samples.obs_names.to_numpy(dtype=object).astype(str)), _near(samples.obs_names, distances)
     write_result(samples, slot, dict(entry) | {NEAR: {"samples": names.astype(object), "distances": near}})
 
 
 def _near(names: pd.Index, distances: Floats) -> Floats:
     """Return (P, m) distances of each sample, in the order of the names, to the next m ones."""
-    order = np.argsort(names.to_numpy(dtype=str))
+    order = np.argsort(names.to_numpy(dtype=object).astype(str))
     steps = range(1, min(NEXT, len(order) - 1) + 1)
     found = [distances[order, np.roll(order, -step)] for step in steps]
     return np.stack(found, axis=1) if found else np.empty((len(order), 0))
@@ -165,7 +165,7 @@ def _check_written(samples: AnnData, slot: str, D: Floats, again: str) -> None:
     if not isinstance(noted, Mapping) or not {"samples", "distances"} <= noted.keys():
         return
     check_unchanged(entry, f"samples.uns[{slot!r}]", again)
-    names, near = np.array(noted["samples"]).astype(str), np.asarray(noted["distances"], dtype=np.float64)
+    names, near = [str(name) for name in noted["samples"]], np.asarray(noted["distances"], dtype=np.float64)
     place = samples.obs_names.get_indexer(pd.Index(names)) if samples.obs_names.is_unique else np.full(len(names), -1)
     for step in range(1, near.shape[1] + 1):
         first, second = place, np.roll(place, -step)
@@ -175,7 +175,7 @@ def _check_written(samples: AnnData, slot: str, D: Floats, again: str) -> None:
             i = np.flatnonzero(both)[off.argmax()]
             one, other = names[i], names[(i + step) % len(names)]
             raise ValueError(
-                f"samples.obsp[{slot!r}] was changed after it was written: samples {str(one)!r} and {str(other)!r} "
+                f"samples.obsp[{slot!r}] was changed after it was written: samples {one!r} and {other!r} "
                 f"were {near[i, step - 1]:.4g} apart and are {D[first[i], second[i]]:.4g}; {again}"
             )
 

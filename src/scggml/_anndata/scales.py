@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
+from scipy.stats import spearmanr
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from scggml._anndata.features import Features, stack
@@ -35,7 +36,11 @@ FEW = 20
 """Genes from which on their variances tell that they were scaled."""
 
 CENTERED = 0.1
-"""Mean of the median gene, in its standard deviations, up to which genes with negative values are centered."""
+"""Mean of the median gene, in its standard deviations, up to which genes with negative values are centered; and how far
+below 0 values are, as a share of the largest, where they are."""
+
+GROWING = 0.7
+"""Rank correlation between mean and variance of genes from which on they are counts."""
 
 UNLIKE = 100.0
 """Times the standard deviation of the median feature from which on another one rules the distances."""
@@ -102,9 +107,8 @@ def scale_of(X: Any) -> Scale:
         if values.size and values.max() > HIGHEST_LOG:
             return "linear"
         return "scaled" if _has_unit_variances(X) else "log"
-    if values.max() > HIGHEST_LOG and X.shape[1] >= PANEL and not _has_unit_variances(X) and not _is_centered(X):
-        return "corrected"
-    return "scaled"
+    large = values.max() > HIGHEST_LOG and X.shape[1] >= PANEL
+    return "corrected" if large and not _has_unit_variances(X) and _varies_like_counts(X) else "scaled"
 
 
 def is_whole(values: Any) -> bool:
@@ -131,11 +135,13 @@ def _has_unit_variances(X: Any) -> bool:
     return bool(UNIT[0] <= low and high <= UNIT[1])
 
 
-def _is_centered(X: Any) -> bool:
-    """Return whether the means of genes are 0, as of residuals."""
+def _varies_like_counts(X: Any) -> bool:
+    """Return whether genes have means above 0, as residuals have not, and vary the more the larger these are."""
     means, spread = _moments(X)
-    varying = spread > 0
-    return not varying.any() or bool(np.median(means[varying] / np.sqrt(spread[varying])) <= CENTERED)
+    means, spread = means[spread > 0], spread[spread > 0]
+    if len(means) < FEW or np.median(means / np.sqrt(spread)) <= CENTERED:
+        return False
+    return bool(spearmanr(means, spread).statistic >= GROWING)
 
 
 def are_genes(features: Features) -> bool:
