@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.stats import spearmanr
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from scggml._anndata.features import Features, stack
+from scggml._anndata.features import Features, is_lazy, stack
 from scggml._anndata.messages import warn
 from scggml._core.cohort import Cohort, Floats
 from scggml._core.learn.spectrum import variances
@@ -20,8 +20,8 @@ to one variance."""
 PEEK = 10_000
 """Values that are inspected to distinguish counts from other data."""
 
-RUNS, RUN = 8, 32
-"""Cells that are looked at: so many runs, spread over all, of so many cells."""
+RUNS, RUN, FEWER = 8, 32, 2
+"""Cells that are looked at: so many runs, spread over all, of so many cells; of fewer where they lie elsewhere."""
 
 HIGHEST_LOG = 20.0
 """No logarithm of expression is larger: that of 1e6 counts is 20 to base 2."""
@@ -83,11 +83,13 @@ class Look:
 
 def look(features: Features) -> Look:
     """Look at cells all over a matrix: at its beginning may be the empty ones."""
-    n = len(features.cells)
-    starts = np.unique(np.linspace(0, max(n - RUN, 0), RUNS).astype(np.int64))
-    rows = np.unique((starts[:, None] + np.arange(RUN)).reshape(-1))
+    n, lazy = len(features.cells), is_lazy(features.matrix)
+    run = FEWER if lazy else RUN
+    starts = np.unique(np.linspace(0, max(n - run, 0), RUNS).astype(np.int64))
+    rows = np.unique((starts[:, None] + np.arange(run)).reshape(-1))
     rows = rows[rows < n]
-    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    # A file reads runs much faster; of a matrix of dask, whose cells travel, all come in one go.
+    runs = [rows] if lazy else np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
     return look_at(stack([features.block(run) for run in runs]))
 
 
