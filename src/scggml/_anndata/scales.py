@@ -48,7 +48,7 @@ UNLIKE = 100.0
 
 @dataclass(frozen=True)
 class Look:
-    """What some cells tell about genes.
+    """Hold what some cells tell about genes.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ class Look:
 
     @property
     def countable(self) -> bool:
-        """True for counts and for what can be brought to logarithms as counts are."""
+        """Return True for counts and for what can be brought to logarithms as counts are."""
         counts = self.scale == "counts" and self.high > 1  # 0 and 1 alone are no counts
         return counts or (self.scale == "linear" and self.n_genes >= PANEL)
 
     @property
     def kind(self) -> str:
-        """The scale in words, as far as few cells and few features can tell."""
+        """Return the scale in words, as far as few cells and few features can tell."""
         if self.scale == "counts" and self.high > 1:
             return "counts"
         if self.scale in ("linear", "corrected") and self.n_genes >= PANEL:

@@ -2,20 +2,47 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from gprofiler import GProfiler
 
 from scggml._arguments import shown
-from scggml.ext._service import Service
+from scggml._core.checks import check_number, check_whole
+from scggml._web.place import at_home, data_folder
+from scggml.ext._service import HINTS, Hints, Service
 
 BASE_URL = "https://biit.cs.ut.ee/gprofiler"
 
 
+def bounded(
+    base_url: str,
+    *,
+    timeout: float,
+    attempts: int,
+    wait: float,
+    expires: float,
+    cache_dir: str | Path | None,
+    largest: int,
+    hints: Hints = HINTS,
+) -> Service:
+    """Return g:Profiler as it is asked; raise unless it has an address and times that a clock can wait for."""
+    check_number("timeout", timeout, "a positive number of seconds, below 1e6", 0, 1e6, open_low=True)
+    check_number("wait", wait, "a number of seconds, below 1e6", 0, 1e6, open_low=False)
+    check_number("expires", expires, "a number of days", 0, open_low=False)
+    check_whole("attempts", attempts, 1)
+    if not base_url.startswith(("http://", "https://")):
+        raise ValueError(f"base_url={base_url!r} must be an address such as {BASE_URL!r}.")
+    folder = data_folder() / "gprofiler" if cache_dir is None else at_home("cache_dir", cache_dir)
+    # clocks know numbers of Python alone, not those of numpy
+    clock = float(timeout), int(attempts), float(wait), float(expires)
+    return Service("g:Profiler", *clock, folder, largest, hints)
+
+
 @dataclass(frozen=True)
 class _Response:
-    """What the client reads of a response that came, whole and right."""
+    """Hold what the client reads of a response that came, whole and right."""
 
     answer: dict[str, Any]
     status_code: int = 200
@@ -88,9 +115,9 @@ def call(
 
     original = getattr(type(client), method)
     names = original.__globals__ | {"requests": SimpleNamespace(post=post)}
-    bounded = FunctionType(original.__code__, names, method, original.__defaults__, original.__closure__)
-    bounded.__kwdefaults__ = original.__kwdefaults__
-    found = bounded(_plain(client), **arguments)
+    ended = FunctionType(original.__code__, names, method, original.__defaults__, original.__closure__)
+    ended.__kwdefaults__ = original.__kwdefaults__
+    found = ended(_plain(client), **arguments)
     if not asked:
         raise RuntimeError(
             f"GProfiler.{method} did not ask by requests.post, so its time could not be bounded; install "

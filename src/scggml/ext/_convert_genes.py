@@ -1,6 +1,5 @@
 """Names of genes in another namespace, or of their orthologs in another organism."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -10,14 +9,12 @@ from typing import Any
 import pandas as pd
 from gprofiler import GProfiler
 
-from scggml._anndata.messages import choices
+from scggml._anndata.messages import choices, warn
 from scggml._docs import documented
-from scggml._web.place import at_home, data_folder
-from scggml.ext._client import BASE_URL, as_client, call
+from scggml.ext._client import BASE_URL, as_client, bounded, call
 from scggml.ext._gost import read_entry, read_text
-from scggml.ext._gprofiler import check_service
 from scggml.ext._query import plain_name, unique
-from scggml.ext._service import Hints, MalformedError, Service
+from scggml.ext._service import Hints, MalformedError
 
 LARGEST = 2**27
 """Bytes of an answer: a genome of genes, each with its description."""
@@ -118,11 +115,17 @@ def convert_genes(
     for name, value in (("organism", organism), ("target", target)):
         if not value.strip():
             raise ValueError(f"{name}={value!r} is empty; pass an id such as 'hsapiens'.")
-    check_service(base_url, timeout, attempts, wait, expires)
     found = as_client(client, base_url)
-    folder = data_folder() / "gprofiler" if cache_dir is None else at_home("cache_dir", cache_dir)
-    clock = float(timeout), int(attempts), float(wait), float(expires)
-    service = Service("g:Profiler", *clock, folder, LARGEST, HINTS)
+    service = bounded(
+        found.base_url,
+        timeout=timeout,
+        attempts=attempts,
+        wait=wait,
+        expires=expires,
+        cache_dir=cache_dir,
+        largest=LARGEST,
+        hints=HINTS,
+    )
     asked = Asked(unique(names.values()), numeric_namespace)
     orthologs = target.islower()
     arguments: dict[str, Any] = {"query": asked.genes, "organism": organism, "numeric_namespace": numeric_namespace}
@@ -140,10 +143,9 @@ def convert_genes(
     table = _table(names, asked, rows, orthologs=orthologs)
     lost = table.loc[table["converted"].isna(), "gene"].tolist()
     if lost:
-        warnings.warn(
+        warn(
             f"g:Profiler ({organism}) has no {target} for {len(lost)} of the {len(names)} genes: {choices(lost)}. "
-            "Check organism and target.",
-            stacklevel=2,
+            "Check organism and target."
         )
     return table
 

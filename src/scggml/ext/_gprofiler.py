@@ -1,7 +1,7 @@
 """Enrichment by the web service g:Profiler."""
 
-import warnings
 from collections.abc import Iterable, Sequence, Set
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -10,16 +10,14 @@ from anndata import AnnData
 from gprofiler import GProfiler
 
 from scggml._anndata.genes import Component
-from scggml._anndata.messages import choices, logged
+from scggml._anndata.messages import choices, logged, warn
 from scggml._anndata.ownership import check_results
 from scggml._anndata.ranking import By
-from scggml._core.checks import check_choice, check_number, check_whole
+from scggml._core.checks import check_choice, check_number
 from scggml._docs import documented
-from scggml._web.place import at_home, data_folder
-from scggml.ext._client import BASE_URL, as_client
+from scggml.ext._client import BASE_URL, as_client, bounded
 from scggml.ext._gost import Answer, read_answer
 from scggml.ext._query import read_question, unique, universe_of, write_answer
-from scggml.ext._service import Service
 
 ThresholdMethod = Literal["g_SCS", "bonferroni", "fdr"]
 DomainScope = Literal["known", "annotated", "custom", "custom_annotated"]
@@ -196,7 +194,15 @@ def gprofiler(
         raise ValueError("sources=[] asks for nothing; pass names such as ['GO:BP'], or None for all.")
     asked_by = as_client(client, base_url)
     base_url = asked_by.base_url
-    check_service(base_url, timeout, attempts, wait, expires)
+    service = bounded(
+        base_url,
+        timeout=timeout,
+        attempts=attempts,
+        wait=wait,
+        expires=expires,
+        cache_dir=cache_dir,
+        largest=LARGEST,
+    )
     question = read_question(
         adata,
         key,
@@ -228,11 +234,8 @@ def gprofiler(
     method = f"g:Profiler {'ordered ' if ordered else ''}{significance_threshold_method}"
     answer = Answer([], "", "", [])
     if question.queries:
-        folder = data_folder() / "gprofiler" if cache_dir is None else at_home("cache_dir", cache_dir)
-        largest = LARGEST * (len(question.queries) if all_results else 1)
-        # clocks know numbers of Python alone, not those of numpy
-        clock = float(timeout), int(attempts), float(wait), float(expires)
-        service = Service("g:Profiler", *clock, folder, largest)
+        if all_results:
+            service = replace(service, largest=LARGEST * len(question.queries))
         url = f"{base_url.rstrip('/')}/api/gost/profile/"
         read = partial(read_answer, question=question, asked=payload, method=method)
         agent = None if client is None else asked_by.user_agent
@@ -253,10 +256,9 @@ def gprofiler(
     write_answer(adata, key, answer.rows, params)
     if answer.unmapped:
         asked = len(unique(gene for query in question.queries for gene in query.genes))
-        warnings.warn(
+        warn(
             f"g:Profiler ({organism}) does not know {len(answer.unmapped)} of the {asked} genes: "
-            f"{choices(answer.unmapped)}. They are ignored; check organism, or pass gene_symbols.",
-            stacklevel=2,
+            f"{choices(answer.unmapped)}. They are ignored; check organism, or pass gene_symbols."
         )
     return adata if copy else None
 
@@ -278,13 +280,3 @@ def _check(domain_scope: str, method: str, background: Sequence[str | None] | No
 def _in_order(sources: Iterable[str]) -> list[str]:
     """Return sources as a list; a set is sorted, so that the same question finds its answer on disk."""
     return [str(source) for source in (sorted(sources) if isinstance(sources, Set) else sources)]
-
-
-def check_service(base_url: str, timeout: float, attempts: int, wait: float, expires: float) -> None:
-    """Raise unless the service has an address, and times are some that a clock can wait for."""
-    check_number("timeout", timeout, "a positive number of seconds, below 1e6", 0, 1e6, open_low=True)
-    check_number("wait", wait, "a number of seconds, below 1e6", 0, 1e6, open_low=False)
-    check_number("expires", expires, "a number of days", 0, open_low=False)
-    check_whole("attempts", attempts, 1)
-    if not base_url.startswith(("http://", "https://")):
-        raise ValueError(f"base_url={base_url!r} must be an address such as 'https://biit.cs.ut.ee/gprofiler'.")

@@ -44,11 +44,14 @@ class Reply:
 
 @dataclass(frozen=True)
 class Hints:
-    """What messages advise: what to check, of what to ask less, and how to do without the service."""
+    """Hold what messages advise: what to check, of what to ask less, and how to do without the service."""
 
     check: str = "organism, sources and base_url"
     less: str = "components, n_genes or sources"
     offline: str = ", or ask offline with sg.ext.enrich_gmt"
+
+
+HINTS = Hints()
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Service:
     expires: float
     folder: Path
     largest: int
-    hints: Hints = Hints()
+    hints: Hints = HINTS
 
     def ask(
         self,

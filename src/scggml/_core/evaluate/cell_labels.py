@@ -47,7 +47,7 @@ class LabelledCells:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Classes: neither method knows of numbers."""
+        """Return that it needs classes: neither method knows of numbers."""
         return frozenset({"classes"})
 
     def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> GroundMetric:

@@ -191,7 +191,7 @@ class Profiles:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Cell types, for what is by cell type."""
+        """Return that it needs cell types, for what is by cell type."""
         by_kind: dict[str, frozenset[Need]] = {
             "composition": frozenset({"cell_types"}),
             "cell_type_pseudobulk": frozenset({"cell_types", "cells"}),

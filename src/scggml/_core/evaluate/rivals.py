@@ -34,7 +34,7 @@ class SampleDistance(Protocol):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What it needs beside the cells of samples."""
+        """Return what it needs beside the cells of samples."""
         ...
 
     def between(self, training: Samples) -> Between:
@@ -57,7 +57,7 @@ class Clr:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Cell types."""
+        """Return that it needs cell types."""
         return frozenset({"cell_types"})
 
     def between(self, training: Samples) -> Between:
@@ -87,7 +87,7 @@ class Pilot:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """The type of each cell."""
+        """Return that it needs the type of each cell."""
         return frozenset({"cell_types", "cells"})
 
     def between(self, training: Samples) -> Between:
@@ -120,7 +120,7 @@ class Gloscope:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """Cells that count alike: neighbors are counted."""
+        """Return that it needs cells that count alike, as neighbors are counted."""
         return frozenset({"cells", "equal_weights"})
 
     def between(self, training: Samples) -> Between:
@@ -149,7 +149,7 @@ class BySampleDistance:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the distance needs."""
+        """Return what the distance needs."""
         return self.source.needs
 
     def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:

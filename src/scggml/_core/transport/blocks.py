@@ -1,4 +1,4 @@
-"""How a batch is computed: with its costs held, or on a GPU by one kernel that holds none."""
+"""Choose how a batch is computed: with its costs held, or on a GPU by one kernel that holds none."""
 
 from scggml._core.transport.batches import Batch
 from scggml._core.transport.dense import DenseBlock

@@ -28,26 +28,26 @@ NOTHING = 1 - 1e-6
 
 
 class Options(Protocol):
-    """What transport needs of its solver."""
+    """Say what transport needs of its solver."""
 
     @property
     def tol(self) -> float:
-        """Error of the marginals at which a pair is solved."""
+        """Return the error of the marginals at which a pair is solved."""
         ...
 
     @property
     def max_iter(self) -> int:
-        """Limit of iterations."""
+        """Return the limit of iterations."""
         ...
 
     @property
     def device(self) -> Device:
-        """Where batches are computed."""
+        """Return where batches are computed."""
         ...
 
     @property
     def unit(self) -> float | None:
-        """Cost that epsilon is relative to."""
+        """Return the cost that epsilon is relative to."""
         ...
 
     def terms(self, cost: GroundCost | None) -> Terms:
@@ -78,7 +78,7 @@ class Blurred:
 
     @property
     def n_jobs(self) -> int | None:
-        """Threads that compute: one for a GPU, which a second one would only wait for."""
+        """Return how many threads compute: one for a GPU, which a second one would only wait for."""
         return self._n_jobs if self._place.device == "cpu" else 1
 
     def fork(self, n_jobs: int | None) -> "Blurred":

@@ -24,7 +24,7 @@ keeps a GPU busy (about 0.5 GB with what is computed from them)."""
 
 @dataclass(frozen=True)
 class Place:
-    """Where batches are computed, and in which precision."""
+    """Say where batches are computed, and in which precision."""
 
     torch: Any
     device: str

@@ -44,7 +44,7 @@ LAWS: tuple[Law, ...] = get_args(Law)
 
 @dataclass(frozen=True)
 class Traits:
-    """What a solver promises.
+    """Say what a solver promises.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ Atoms = Literal["points", "gaussian"]
 
 @dataclass(frozen=True)
 class SummaryTraits:
-    """What a summary makes of a sample, and what it can be combined with.
+    """Say what a summary makes of a sample, and what it can be combined with.
 
     Parameters
     ----------
