@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scggml._anndata.metric import fingerprint, read_metric
+from scggml._anndata.fingerprint import fingerprint
+from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import refresh_ranking
 from scggml._anndata.reading import Reading
 from scggml._core.learn.covariates import Adjustment

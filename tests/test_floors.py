@@ -53,6 +53,8 @@ FLOORS = {
     "scggml._anndata.measured": 22,
     "scggml._anndata.loadings": 26,
     "scggml._anndata.metric": 25,
+    "scggml._anndata.fingerprint": 24,
+    "scggml._anndata.recording": 26,
     "scggml._anndata.copies": 24,
     "scggml._anndata.genes": 27,
     "scggml._anndata.graph": 26,

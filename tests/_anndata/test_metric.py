@@ -18,8 +18,8 @@ from scggml._anndata.metric import (
     needs_everything,
     read_metric,
     stored_keys,
-    write_metric,
 )
+from scggml._anndata.recording import write_metric
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.triplets import Triplets
 from scggml._core.transport.coreset import Coreset

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
 import scggml as sg
-from scggml._anndata.metric import fingerprint
+from scggml._anndata.fingerprint import fingerprint
 from scggml._anndata.reading import Reading
 
 SERIAL = {"n_jobs": 1, "progress": False}

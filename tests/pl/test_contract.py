@@ -759,6 +759,17 @@ def test_a_palette_that_lacks_colors_is_answered_with_what_is_missing(name, wron
     assert plt.get_fignums() == []
 
 
+@pytest.mark.parametrize("name", ["clustermap", "embedding", "heatmap"])
+def test_a_palette_without_anything_to_color_is_refused(name, data):
+    call = PALETTES[name]
+    options = {option: value for option, value in call.options.items() if option not in ("color", "groupby")}
+    with pytest.raises(
+        ValueError, match=r"^palette='Set2' gives colors to the groups of color, and color is None; pass"
+    ):
+        draw(name, data(call.data), options, palette="Set2")
+    assert plt.get_fignums() == []
+
+
 @pytest.mark.parametrize("name", [name for name, plot in PLOTS.items() if any(call.panels > 1 for call in plot.calls)])
 def test_panels_stand_in_rows_of_the_length_asked_for(name, data):
     call = next(call for call in PLOTS[name].calls if call.panels > 1)

@@ -46,7 +46,7 @@ EVIDENCE = {
 
 
 @pytest.mark.filterwarnings("ignore:Held-out donors:UserWarning", "ignore:.*unlike any sample:UserWarning")
-@pytest.mark.filterwarnings("ignore:No component tells:UserWarning")
+@pytest.mark.filterwarnings("ignore:No component tells:UserWarning", "ignore:.*the mean cell of another:UserWarning")
 @pytest.mark.parametrize("name", EVIDENCE)
 def test_copies_of_samples_are_no_evidence(name):
     adata = learned(twice(make()))
@@ -56,6 +56,17 @@ def test_copies_of_samples_are_no_evidence(name):
     EVIDENCE[name](adata)
 
 
+def test_learning_from_copies_is_told_of():
+    message = r"10 samples have the mean cell of another one but count as different donors, such as 'cs0' and 's0'"
+    with pytest.warns(UserWarning, match=message):
+        learned(twice(make()))
+    learned(twice(make()), groups_key="donor")  # a warning is an error here
+    shuffled = twice(make())
+    with pytest.warns(UserWarning, match="samples have the mean cell of another one"):
+        learned(shuffled[np.random.default_rng(0).permutation(shuffled.n_obs)].copy())
+
+
+@pytest.mark.filterwarnings("ignore:.*have the mean cell of another one")
 @pytest.mark.parametrize("names", ["the same", "others"])
 def test_samples_of_the_reference_are_not_predicted(names):
     reference = learned(make())

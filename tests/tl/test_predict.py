@@ -224,4 +224,6 @@ def test_bad_input_is_named(reference):
         sg.tl.predict(new[:, :4].copy(), reference, **QUIET)
     with pytest.raises(KeyError, match="sample_key='s' is not a column"):
         sg.tl.predict(new, reference, sample_key="s", **QUIET)
+    with pytest.raises(ValueError, match=r"n_neighbors=31 is more than the 24 samples of the reference; pass at most"):
+        sg.tl.predict(new, reference, n_neighbors=31, **QUIET)
     assert isinstance(new.obs, pd.DataFrame)

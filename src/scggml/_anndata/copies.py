@@ -9,8 +9,10 @@ from scipy import sparse
 from scipy.stats import norm
 
 from scggml._anndata.features import ROWS, Features
+from scggml._anndata.messages import warn
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Integers
+from scggml._core.samples import Samples
 
 Bits = NDArray[np.uint64]
 
@@ -21,6 +23,9 @@ HALF = np.uint64(32)
 
 CACHED = 2**18
 """Values that are mixed at a time, so that they stay in the cache of a processor."""
+
+DIGITS = 9
+"""Decimals of mean cells, as shares of the largest value, that the order of cells does not change."""
 
 COPIED = 0.5
 """Share of equal cells from which on a sample counts as a copy."""
@@ -45,6 +50,28 @@ def check_copies(selection: Selection, features: Features, groups: Integers) -> 
         "so that a held-out one would be recognized by its copy. Leave one out, or pass a groups_key under "
         "which both belong to one donor."
     )
+
+
+def warn_of_copies(samples: Samples) -> None:
+    """Warn of samples of different donors whose mean cells are equal: settings are chosen by donors that are held out.
+
+    What makes evidence looks at all cells and refuses such samples, see `check_copies`.
+    """
+    cohort, groups = samples.cohort, samples.groups
+    if cohort.origin is None:
+        return
+    means = cohort.origin.profiles
+    rounded = np.round(means / max(float(np.abs(means).max(initial=0.0)), np.finfo(float).tiny), DIGITS)
+    kinds = np.unique(rounded, axis=0, return_inverse=True)[1].reshape(-1)
+    first = np.unique(kinds, return_index=True)[1][kinds]
+    copied = np.flatnonzero(groups != groups[first])
+    if len(copied) and kinds.any():  # where all are the same, nothing can be learned, which is told elsewhere
+        a, b = str(cohort.names[first[copied[0]]]), str(cohort.names[copied[0]])
+        warn(
+            f"{len(copied)} samples have the mean cell of another one but count as different donors, such as {b!r} and "
+            f"{a!r}: copies count twice, and settings are chosen as if donors were predicted that are known. Leave "
+            "them out, or pass a groups_key under which they belong to one donor."
+        )
 
 
 def check_new(new: Selection, features: Features, known: Selection, known_features: Features) -> None:

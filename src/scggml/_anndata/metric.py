@@ -1,6 +1,5 @@
 """A learned metric as `.uns` holds it: read, check, write and use it."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,21 +15,20 @@ from scggml._anndata.features import (
     pick,
     read_features,
 )
-from scggml._anndata.forms import CHECKSUMS, Entry, Form, check_entry, sealed
+from scggml._anndata.fingerprint import fingerprint
+from scggml._anndata.forms import Entry, Form, check_entry
 from scggml._anndata.keys import Keys
-from scggml._anndata.labels import label_texts, warn_of_new_labels
+from scggml._anndata.labels import warn_of_new_labels
 from scggml._anndata.messages import check_adata, choices
 from scggml._anndata.origin import FORM as ORIGIN
 from scggml._anndata.origin import check_cells, check_loadings
 from scggml._anndata.parts import embed_cells
 from scggml._anndata.reading import Reading, read_target
-from scggml._anndata.results import drop_obsm, find_result, write_obsm, write_uns, write_varm
+from scggml._anndata.results import find_result
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
 from scggml._core.learn.covariates import Adjustment
 from scggml._core.learn.learner import Learner
-from scggml._core.learn.metric import Fit
-from scggml._core.params import plain
 from scggml._core.samples import Samples, Target
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.summary import Summarizer
@@ -333,116 +331,6 @@ def _numbers(entry: Mapping[str, Any], name: str, where: str, again: str, ndim: 
             f"{where}[{name!r}] has shape {values.shape} or values that are not finite; the metric is damaged. {again}"
         )
     return values
-
-
-def fingerprint(
-    components: Floats,
-    singular_values: Floats,
-    features: Names,
-    *,
-    learner: Learner,
-    settled: Learner,
-    reading: Reading,
-    adjustment: Adjustment | None = None,
-) -> str:
-    """Return a text that changes with anything that a metric computes with."""
-    found = hashlib.sha256()
-    parts: list[Any] = [components, singular_values, list(features)]
-    parts += [learner.to_params(), settled.to_params(), reading.to_params()]
-    for part in parts + ([] if adjustment is None else [adjustment.slopes, adjustment.center]):
-        found.update(_as_bytes(part))
-    return found.hexdigest()[:16]
-
-
-def _as_bytes(value: Any) -> bytes:
-    """Return the content of nested options, whatever file they come from."""
-    if isinstance(value, Mapping):
-        return b"{" + b",".join(name.encode() + b":" + _as_bytes(value[name]) for name in sorted(value)) + b"}"
-    if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.number):
-        return str(value.shape).encode() + np.ascontiguousarray(value, dtype="<f8").tobytes()
-    if isinstance(value, np.ndarray | list | tuple):
-        return repr([str(part) for part in value]).encode()
-    return repr(plain(value)).encode()
-
-
-def metric_entry(
-    found: Fit,
-    features: Features,
-    learner: Learner,
-    reading: Reading,
-    samples: Names,
-    *,
-    target: Target,
-    origin: Any = None,
-    scale: str | None = None,
-) -> dict[str, Any]:
-    """Return the content of `.uns`, of plain values that h5ad and zarr can hold (so no None)."""
-    settled = learner.settled(found)
-    mark = fingerprint(
-        found.components,
-        found.singular_values,
-        features.names,
-        learner=learner,
-        settled=settled,
-        reading=reading,
-        adjustment=found.adjustment,
-    )
-    entry: dict[str, Any] = {
-        "components": found.components,
-        "singular_values": found.singular_values,
-        "features": features.names.astype(object),
-        "samples": samples.astype(object),
-        "labels": np.array(label_texts(target), dtype=object),
-        "class_means": found.class_means,
-        "oriented_to": np.array(found.oriented_to, dtype=object),
-        "history": dict(found.history),
-        "stop": found.stop,
-        "converged": found.converged,
-        "shrinkage": found.shrinkage,
-        "learned_share": found.learned_share,
-        "learner": learner.to_params(),
-        "settled": settled.to_params(),
-        "reading": reading.to_params(),
-        "fingerprint": mark,
-    }
-    if origin is not None:
-        entry["origin"] = origin
-    if scale is not None:
-        entry["scale"] = scale
-    if found.adjustment is not None:
-        entry["adjustment"] = {"slopes": found.adjustment.slopes, "center": found.adjustment.center}
-    if found.margin is not None and found.reg is not None:
-        entry |= {"margin": float(found.margin), "reg": float(found.reg), "refined": found.refined}
-    choice = found.choice
-    if choice is not None:
-        entry["choice"] = {
-            "ridge": np.array([setting.ridge for setting in choice.tried]),
-            "ridge_scale": np.array([setting.ridge_scale for setting in choice.tried], dtype=object),
-            "shrinkage": np.array([setting.shrinkage for setting in choice.tried]),
-            "score": choice.scores,
-            "error": choice.errors,
-            "chosen": choice.chosen,
-            "reason": choice.reason,
-            "given_up": np.isin(np.arange(len(choice.tried)), choice.given_up),
-        }
-    rest = {name: value for name, value in entry.items() if name not in (*ENTRIES, "adjustment")}
-    return entry | {CHECKSUMS: sealed(rest)[CHECKSUMS]}
-
-
-def write_metric(
-    adata: AnnData, keys: Keys, *, entry: Mapping[str, Any], embedded: Floats, loadings: Floats | None
-) -> None:
-    """Write a metric into `.uns`, the embedded cells into `.obsm` and the gene loadings, if any, into `.varm`."""
-    before = adata.uns.get(keys.metric)
-    same = isinstance(before, Mapping) and str(before.get("fingerprint")) == str(entry.get("fingerprint"))
-    write_uns(adata, keys.metric, dict(entry))
-    write_obsm(adata, keys.cells, embedded)
-    write_varm(adata, keys.loadings, loadings)
-    # What was found with another metric that was there goes, and what its record is gone of.
-    if not same or keys.genes not in adata.uns:
-        write_varm(adata, keys.patterns, None)
-    if not same or keys.held_out not in adata.uns:
-        drop_obsm(adata, keys.held_out_cells)
 
 
 def read_metric_entry(adata: AnnData, key: str) -> Mapping[str, Any]:

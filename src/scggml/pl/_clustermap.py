@@ -19,7 +19,7 @@ from scggml._arguments import shown
 from scggml._core.checks import check_choice, check_number
 from scggml._docs import documented
 from scggml.pl._annotations import color_table
-from scggml.pl._colors import Palette
+from scggml.pl._colors import Palette, check_needed
 from scggml.pl._figure import column_names, note
 from scggml.pl._fit import fit_names, letters
 from scggml.pl._legend import RIGHT, check_loc, draw_legend, embolden
@@ -120,7 +120,9 @@ def clustermap(
         raise ValueError(f"samples has {len(D)} row; at least two samples can be clustered.")
     titles(title, 1)
     check_loc(legend_loc)
-    colors, legend = color_table(samples, column_names(color), numbers=ANNOTATIONS, given=palette)
+    columns = column_names(color)
+    check_needed(palette, columns)
+    colors, legend = color_table(samples, columns, numbers=ANNOTATIONS, given=palette)
     check_choice("linkage_method", linkage_method, get_args(Linkage))
     if cmap not in mpl.colormaps:
         raise ValueError(f"cmap={cmap!r} is no color map of matplotlib; choose a name such as 'viridis_r'.")

@@ -10,6 +10,7 @@ from matplotlib.colors import ListedColormap, to_hex
 
 from scggml._anndata.drawn import obs_column, stored_colors
 from scggml._anndata.messages import choices
+from scggml._arguments import shown
 
 Palette = Mapping[str, str] | Sequence[str] | str
 """A color by group, colors in the order of the groups, or the name of a colormap of matplotlib."""
@@ -73,6 +74,15 @@ def palette(samples: AnnData, key: str, *, used: int = 0, given: Palette | None 
     else:
         colors = distinct(len(names), used=used)
     return dict(zip(names, colors, strict=True))
+
+
+def check_needed(given: Palette | None, columns: Sequence[str | None]) -> None:
+    """Raise if a palette is given where no column is colored, so that it would be ignored."""
+    if given is not None and not any(columns):
+        raise ValueError(
+            f"palette={shown(given)} gives colors to the groups of color, and color is None; pass a column as color, "
+            "or leave palette out."
+        )
 
 
 def chosen(given: Palette, names: Sequence[str], what: str, *, every: Sequence[str] | None = None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from scggml._anndata.drawn import cell_counts, is_mds, key_of, mds_shares, sample_coordinates, sample_values, seen
 from scggml._anndata.graph import warn_of_graph
 from scggml._docs import documented
-from scggml.pl._colors import OKABE_ITO, Palette, groups, is_number
+from scggml.pl._colors import OKABE_ITO, Palette, check_needed, groups, is_number
 from scggml.pl._colors import palette as colors_of
 from scggml.pl._figure import column_names, note, paint, panels, percent
 from scggml.pl._fit import grow
@@ -117,6 +117,7 @@ def embedding(
     colors: list[str | None] = [None] if color is None else [*column_names(color)]
     if not colors:
         raise ValueError("color=[] names nothing; pass columns of samples.obs or genes, or None.")
+    check_needed(palette, colors)
     tables = [embedding_table(samples, basis, name, components) for name in colors]  # what is missing is named here
     for name, table in zip(colors, tables, strict=True):
         if name is not None and not is_number(table["color"]):

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from scggml._anndata.drawn import is_learned, obs_column
 from scggml._docs import documented
 from scggml.pl._annotations import color_table
-from scggml.pl._colors import Palette, groups, is_number
+from scggml.pl._colors import Palette, check_needed, groups, is_number
 from scggml.pl._figure import column_names, note, panels
 from scggml.pl._fit import LARGEST, fit_names, letters
 from scggml.pl._heatmap_table import group_table, heatmap_table
@@ -135,6 +135,7 @@ def heatmap(
     """
     check_loc(legend_loc)
     columns, by = column_names(color), column_names(groupby, "groupby")
+    check_needed(palette, columns or by)
     options: dict[str, Any] = {"layer": layer, "standardize": standardize}
     limit = CUT
     if by:

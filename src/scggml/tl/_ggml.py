@@ -9,6 +9,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scggml._anndata.confounding import check_confounding
+from scggml._anndata.copies import warn_of_copies
 from scggml._anndata.disk import at_hand
 from scggml._anndata.features import Features, read_features
 from scggml._anndata.influence import warn_of_outlying
@@ -17,19 +18,18 @@ from scggml._anndata.loadings import gene_loadings, warn_of_loadings
 from scggml._anndata.messages import check_adata, logged, tell, warn
 from scggml._anndata.metric import (
     covariate_shifts,
-    metric_entry,
     needs_everything,
     read_metric,
-    write_metric,
 )
 from scggml._anndata.origin import kept_loadings
 from scggml._anndata.ownership import check_metric_key
 from scggml._anndata.parts import check_finite, embed_cells
 from scggml._anndata.reading import Reading, read_target
+from scggml._anndata.recording import metric_entry, write_metric
 from scggml._anndata.scales import are_genes, look, warn_of_scale, warn_of_scales
 from scggml._anndata.selection import Selection
 from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_component_test
-from scggml._core.cohort import Cohort
+from scggml._core.cohort import Cohort, Names
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
 from scggml._core.learn.learner import Learner, MethodName
@@ -268,6 +268,7 @@ def ggml(
     samples = reading.samples(selection, near, everything=needs_everything(learner), n_jobs=n_jobs, progress=progress)
     check_rank(learner.n_comps, getattr(learner.recipe, "init", None), samples.cohort, features.slot)
     scale = _scale(near, samples.cohort)
+    warn_of_copies(samples)
     warn_of_outlying(samples, target, selection, of_cells=reading.of_cells)
 
     given: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
@@ -277,28 +278,8 @@ def ggml(
     if automatic:
         learner, found, tested = _real_ones(learner, found, samples, target, reading, **given)
 
-    loadings = gene_loadings(adata, features, found.components, use_rep)
-    if loadings is None:
-        warn_of_loadings(adata, use_rep)
-    embedded = embed_cells(near, found.components, n_jobs)
-    if found.adjustment is not None:
-        embedded -= covariate_shifts(reading, everyone, found.adjustment, found.components)[everyone.owner]
-    write_metric(
-        adata,
-        Keys(key_added),
-        entry=metric_entry(
-            found,
-            features,
-            learner,
-            reading,
-            selection.names,
-            target=target,
-            origin=kept_loadings(adata, use_rep, found.components.shape[1]),
-            scale=scale,
-        ),
-        embedded=embedded,
-        loadings=loadings,
-    )
+    record: dict[str, Any] = {"learner": learner, "reading": reading, "target": target, "scale": scale}
+    _store(adata, Keys(key_added), found, near, everyone, samples=selection.names, n_jobs=n_jobs, **record)
     if tested is not None:
         stored = read_metric(adata, key_added)
         write_component_test(adata, stored, tested, seed=reading.seed)
@@ -310,6 +291,33 @@ def ggml(
             "stored. Look at sg.pl.history(adata), then raise max_iter, tol or lr of Triplets."
         )
     return adata if copy else None
+
+
+def _store(
+    adata: AnnData,
+    keys: Keys,
+    found: Fit,
+    features: Features,
+    everyone: Selection,
+    *,
+    samples: Names,
+    learner: Learner,
+    reading: Reading,
+    target: Target,
+    scale: str | None,
+    n_jobs: int | None,
+) -> None:
+    """Embed all cells and write the metric, with loadings where its features lead back to genes."""
+    components, use_rep = found.components, reading.use_rep
+    loadings = gene_loadings(adata, features, components, use_rep)
+    if loadings is None:
+        warn_of_loadings(adata, use_rep)
+    embedded = embed_cells(features, components, n_jobs)
+    if found.adjustment is not None:
+        embedded -= covariate_shifts(reading, everyone, found.adjustment, components)[everyone.owner]
+    origin = kept_loadings(adata, use_rep, components.shape[1])
+    entry = metric_entry(found, features, learner, reading, samples, target=target, origin=origin, scale=scale)
+    write_metric(adata, keys, entry=entry, embedded=embedded, loadings=loadings)
 
 
 def _tell(learner: Learner, found: Fit, selection: Selection) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scggml._anndata.copies import check_new
-from scggml._anndata.features import find_basis
+from scggml._anndata.features import Features, find_basis
 from scggml._anndata.keys import PREDICTION
 from scggml._anndata.loadings import warn_of_axes
 from scggml._anndata.messages import check_adata, choices, logged, warn
@@ -157,18 +157,23 @@ def predict(
     selection, target = stored.select(reference)
     reading_of_new = _reading_of_new(stored, sample_key)
     selection_of_new = _select_new(reading_of_new, adata, target)
-    stored.locate(adata)
+    if n_neighbors > selection.n_samples:
+        raise ValueError(
+            f"n_neighbors={n_neighbors} is more than the {selection.n_samples} samples of the reference; pass at most "
+            "as many."
+        )
+    features = stored.locate(adata)
     warn_of_axes(adata, reference, stored)
-    warn_of_other_scale(stored.locate(adata), stored.record.get("scale"), key)
+    warn_of_other_scale(features, stored.record.get("scale"), key)
     groups = reading.groups(selection)
     n_splits = min(n_splits, len(np.unique(groups)))  # the default must not fail where there are fewer donors
     # One seed, several streams: 0 draws cells, 1 summaries, 2 is for learning, and 3 for folds, here as in other
     # evaluations. Taking fewer cells then changes no fold.
     generator = np.random.default_rng([stored.reading.seed, 3])
     folds = make_folds(target, groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
-    check_new(selection_of_new, stored.locate(adata), selection, stored.locate(reference))
+    check_new(selection_of_new, features, selection, stored.locate(reference))
     known, names = stored.samples(selection, **how), selection.names
-    new, out = _read_new(stored, reading_of_new, selection_of_new, **how)
+    new, out = _read_new(stored, reading_of_new, selection_of_new, features, **how)
     # Euclidean plans know no label, so all folds may share them. The samples come before any adjustment: effects of
     # covariates are estimated in each fold, from its training donors.
     shared = stored.learner.with_work(known, rng=generator, n_jobs=n_jobs)
@@ -249,10 +254,12 @@ def _select_new(reading: Reading, adata: AnnData, target: Target) -> Selection:
     return selection
 
 
-def _read_new(stored: StoredMetric, reading: Reading, selection: Selection, **how: Any) -> tuple[Samples, AnnData]:
+def _read_new(
+    stored: StoredMetric, reading: Reading, selection: Selection, features: Features, **how: Any
+) -> tuple[Samples, AnnData]:
     """Return new samples and their AnnData."""
     adata = selection.adata
-    samples = reading.samples(selection, stored.locate(adata), **how)
+    samples = reading.samples(selection, features, **how)
     return samples, samples_adata(
         selection,
         samples.cohort,

@@ -14,10 +14,10 @@ from scggml._anndata.metric import (
     StoredMetric,
     read_metric,
     read_metric_entry,
-    write_metric,
 )
 from scggml._anndata.ownership import check_metric_key
 from scggml._anndata.parts import embed_cells
+from scggml._anndata.recording import write_metric
 from scggml._anndata.scales import warn_of_other_scale
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Floats
