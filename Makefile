@@ -60,7 +60,8 @@ $(VENV)/.ready-pip:
 	@touch $@
 
 $(VENV)/.ready-demo: $(INPUTS)
-	$(INSTALL) -e .
+	$(INSTALL) torch
+	$(INSTALL) -e ".[torch]"
 	@touch $@
 
 $(VENV)/.ready-test: $(INPUTS)
