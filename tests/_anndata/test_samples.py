@@ -190,7 +190,9 @@ def test_distances_are_written_with_how_they_were_computed():
     D = 1 - np.eye(3)
     write_distances(samples, "ggml", D, {"metric": "ggml"})
     assert list(samples.obsp) == ["ggml_distances"]
-    assert samples.uns["ggml_distances"]["metric"] == "ggml"
+    entry = samples.uns["ggml_distances"]
+    assert (entry["metric"], set(entry)) == ("ggml", {"metric", "near", "checksums"})
+    np.testing.assert_array_equal(entry["near"]["distances"], np.ones((3, 2)))
     np.testing.assert_array_equal(read_distances(samples, "ggml"), D)
 
 

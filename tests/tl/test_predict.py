@@ -101,9 +101,10 @@ def test_a_donor_from_another_disease_is_flagged(reference):
 
 def test_samples_that_were_measured_again_are_nearest_to_themselves(reference):
     new = measured_again(reference, 1e-4)
+    atol = 1e-4 * np.linalg.norm(reference.uns["ggml"]["components"]) * 2  # cells are moved by that, in the metric
     samples = sg.tl.predict(new, reference, n_cells=None, n_splits=3, n_repeats=1, **QUIET)
     assert (samples.uns["prediction"]["neighbors"][:, 0] == samples.obs_names).all()
-    np.testing.assert_allclose(samples.uns["prediction"]["neighbor_distances"][:, 0], 0.0, atol=1e-2)
+    np.testing.assert_allclose(samples.uns["prediction"]["neighbor_distances"][:, 0], 0.0, atol=atol)
 
 
 def test_it_works_on_principal_components_that_both_have():
