@@ -129,7 +129,7 @@ class Evaluation(Known):
             self.batch,
             self.covariates,
             everything=full if self.everything and approximate else None,
-            types=self.types if self.summary is None else None,
+            types=self.types if self.summary is None or (self.everything and approximate) else None,
         )
 
     def _summarized(self, cells: Cohort, summary: Summarizer, training: Integers | None) -> Cohort:
@@ -163,8 +163,11 @@ def what_lacks(subject: Subject, design: Design) -> dict[str, Any]:
     }
 
 
-def read_evaluation(subject: Subject, design: Design) -> Evaluation:
-    """Read the cells of the samples; copies of a sample and values that are not finite raise here."""
+def read_evaluation(subject: Subject, design: Design, *, everything: bool = False) -> Evaluation:
+    """Read the cells of the samples; copies of a sample and values that are not finite raise here.
+
+    With `everything` methods see all cells beside a summary that stands for them.
+    """
     selection = design.selection
     subject = subject.seeing(selection.adata)
     reading, features, step = subject.reading, subject.features, subject.step
@@ -189,7 +192,7 @@ def read_evaluation(subject: Subject, design: Design) -> Evaluation:
         summary=summary,
         seen=subject.seen,
         reading=reading,
-        everything=needs_everything(subject.learner),
+        everything=everything or needs_everything(subject.learner),
         cell_groups=selection.groups(summary) if isinstance(summary, Groups) else None,
     )
 

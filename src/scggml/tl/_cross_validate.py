@@ -15,6 +15,7 @@ from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, table, write_result
 from scggml._anndata.subject import read_design, read_subject
+from scggml._core.checks import check_flag
 from scggml._core.evaluate.classify import ClassifierName
 from scggml._core.evaluate.methods import ByDistance, FixedMetric, learners_of
 from scggml._core.evaluate.prediction import Method
@@ -27,7 +28,7 @@ from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._docs import documented
-from scggml.tl._methods import as_methods, check_needs
+from scggml.tl._methods import as_methods, calibrated, check_needs, wants_cells
 
 CONFIDENCE = 0.95
 
@@ -58,9 +59,10 @@ def cross_validate(
     n_repeats: int = 5,
     classifier: ClassifierName = "knn",
     n_neighbors: int = 3,
+    calibrate: bool = True,
     n_cells: int | Literal["auto"] | None = "auto",
     min_cells: int | None = None,
-    summary: Summary = None,
+    summary: Summary = "auto",
     key_added: str = CROSS_VALIDATION,
     rng: int | np.random.Generator = 0,
     n_jobs: int | None = None,
@@ -203,6 +205,7 @@ def cross_validate(
     check_adata(adata)
     check_result_key(adata, key_added, "cross_validation")
     check_writable(adata, copy=copy)
+    check_flag("calibrate", calibrate)
     n_threads(n_jobs)
     seed = as_seed(rng)
     base = ByDistance(FixedMetric("euclidean"), classifier=classifier, n_neighbors=n_neighbors)
@@ -243,7 +246,8 @@ def cross_validate(
         batch=design.batch,
         rng=generator,
     )
-    evaluation = read_evaluation(subject, design)
+    evaluation = read_evaluation(subject, design, everything=wants_cells(chosen))
+    chosen = calibrated(chosen, design.target.kind) if calibrate else chosen
     results = run_folds(
         evaluation, folds, chosen, seed, n_jobs=n_jobs, progress="cross-validation" if progress else None
     )
@@ -254,6 +258,7 @@ def cross_validate(
         n_repeats=n_repeats,
         classifier=classifier,
         n_neighbors=n_neighbors,
+        calibrate=calibrate,
         confidence=CONFIDENCE,
     )
     adata = adata.copy() if copy else adata

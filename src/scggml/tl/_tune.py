@@ -62,7 +62,7 @@ def tune(
     n_inner_repeats: int = 1,
     n_cells: int | Literal["auto"] | None = "auto",
     min_cells: int | None = None,
-    summary: Summary = None,
+    summary: Summary = "auto",
     key_added: str = TUNING,
     rng: int | np.random.Generator = 0,
     n_jobs: int | None = None,

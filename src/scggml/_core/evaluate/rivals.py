@@ -125,10 +125,11 @@ class Gloscope:
 
     def between(self, training: Samples) -> Between:
         """Return the divergence; training samples decide what counts as no distance between two cells."""
-        spread = float(np.sqrt(training.cohort.points.var(axis=0, dtype=np.float64).sum()))
+        spread = float(np.sqrt(training.as_cells.cohort.points.var(axis=0, dtype=np.float64).sum()))
 
         def between(first: Samples, second: Samples) -> Floats:
-            return np.maximum(symmetric_divergences(first.cohort, second.cohort, spread=spread), 0.0)
+            cells = first.as_cells.cohort, second.as_cells.cohort
+            return np.maximum(symmetric_divergences(*cells, spread=spread), 0.0)
 
         return between
 
