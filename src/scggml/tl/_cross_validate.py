@@ -1,25 +1,25 @@
 """Compare methods on donors that they have not seen."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Literal
 
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._anndata.cross_validated import CONFIDENCE, compared, entry
 from scggml._anndata.evaluation import Evaluation, read_evaluation, what_lacks
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
-from scggml._anndata.results import check_result_key, params, table, write_result
+from scggml._anndata.results import check_result_key, params, write_result
 from scggml._anndata.subject import read_design, read_subject
+from scggml._core.evaluate.by_batch import BatchFolds, folds_by_batch
 from scggml._core.evaluate.classify import ClassifierName
 from scggml._core.evaluate.methods import ByDistance, FixedMetric, learners_of
 from scggml._core.evaluate.prediction import Method
-from scggml._core.evaluate.run import HeldOut, Score, batch_removal, compare, evaluate_fold, mean_rows, score_method
-from scggml._core.evaluate.scores import decide
+from scggml._core.evaluate.run import HeldOut, evaluate_fold
 from scggml._core.folds import Fold, Split, make_folds
 from scggml._core.runner import run_tasks
 from scggml._core.samples import LabelKind
@@ -28,8 +28,6 @@ from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._docs import documented
 from scggml.tl._methods import as_methods, check_needs
-
-CONFIDENCE = 0.95
 
 
 @documented
@@ -127,8 +125,9 @@ def cross_validate(
         Column of `.obs` with cell types, for `"composition"`, `"clr"`, `"cell_type_pseudobulk"` and `"pilot"`; the
         last two need samples as their cells, not a `summary`.
     batch_key
-        Column of `.obs` with a technical batch of each sample. Learned metrics then take samples of different labels
-        apart only within batches, and count what differs between batches as noise.
+        Column of `.obs` with a technical batch of each sample, such as its site. Learned metrics then take samples of
+        different labels apart only within batches, and count what differs between batches as noise. Beside the
+        stratified split, one batch at a time is left out, where batches allow that.
     covariate_keys
         Columns of `.obs` with numbers of samples, such as age. Their effect on the cells, estimated within the classes
         of the training donors, is taken off all samples, for all methods alike.
@@ -166,8 +165,9 @@ def cross_validate(
     `scores`
         One row for each method, repeat, fold and metric. Fold -1 stands for all held-out samples of the repeat:
         `balanced_accuracy`, `macro_f1`, `corrected_f1` (0 by chance), `auroc` (two classes; pairs within folds),
-        `spearman` and `kappa` (ordered classes), `spearman` and `mean_absolute_error` (numbers),
-        `batch_removal:<covariate>`. For each fold: `ari`, `nmi`, `vi` and `silhouette` among the held-out samples of
+        `log_loss` (in nats, probabilities clipped to [0.025, 0.975]; log C by chance) and `brier` (squared error of the
+        probabilities; 1 - 1 / C by chance), both with classes counting equally, `spearman` and `kappa` (ordered
+        classes), `spearman` and `mean_absolute_error` (numbers), `batch_removal:<covariate>`. For each fold: `ari`, `nmi`, `vi` and `silhouette` among the held-out samples of
         the fold, where it is large enough, and `seconds` (without what folds and methods share).
     `predictions`, `probabilities`
         One row for each method, repeat and sample: what was predicted when the sample was held out.
@@ -175,6 +175,12 @@ def cross_validate(
         (n_methods, P, P) float32, mean over repeats; row p is under metrics that were learned without sample p.
     `differences`
         Mean paired difference of each two methods with its 95 % confidence interval (Nadeau and Bengio).
+    `by_batch`
+        With `batch_key`: `scores`, `predictions` (and the `batch` of each sample), `probabilities` and `differences`
+        where one batch was left out at a time, as `split="leave_one_batch_out"` gives them. What was learned of a batch
+        instead of the label fails here.
+    `not_by_batch`
+        In its place the reason why batches could not be left out, such as a class that is in one batch only.
     `samples`, `labels`, `groups`, `classes`, `params`, `features`
         The cohort, the arguments, and what the features are and whether they have seen the held-out cells.
 
@@ -243,9 +249,15 @@ def cross_validate(
         batch=design.batch,
         rng=generator,
     )
+    key_of_batch = subject.reading.batch_key
+    batches = None if key_of_batch is None else design.selection.values(key_of_batch, "batch_key")
+    apart = BatchFolds([])
+    if batches is not None and design.batch is not None and split == "stratified":
+        apart = folds_by_batch(design.target, design.groups, design.batch, batches)
     evaluation = read_evaluation(subject, design)
+    every = [*folds, *apart.folds]
     results = run_folds(
-        evaluation, folds, chosen, seed, n_jobs=n_jobs, progress="cross-validation" if progress else None
+        evaluation, every, chosen, seed, n_jobs=n_jobs, progress="cross-validation" if progress else None
     )
     arguments = evaluation.params() | params(
         cell_type_key=cell_type_key,
@@ -256,8 +268,15 @@ def cross_validate(
         n_neighbors=n_neighbors,
         confidence=CONFIDENCE,
     )
+    usual = {name: parts[: len(folds)] for name, parts in results.items()}
+    found = entry(evaluation, usual, arguments, batches=batches if split == "leave_one_batch_out" else None)
+    if apart.folds:
+        others = {name: parts[len(folds) :] for name, parts in results.items()}
+        found["by_batch"] = compared(evaluation, others, batches=batches)
+    elif apart.reason:
+        found["not_by_batch"] = apart.reason
     adata = adata.copy() if copy else adata
-    write_result(adata, key_added, entry(evaluation, results, arguments) | subject.mark())
+    write_result(adata, key_added, found | subject.mark())
     return adata if copy else None
 
 
@@ -287,70 +306,3 @@ def run_folds(
 
 def _run_fold(evaluation: Evaluation, fold: Fold, methods: Mapping[str, Method], seed: int) -> dict[str, HeldOut]:
     return evaluate_fold(evaluation.samples(fold), evaluation.target, fold, methods, seed)
-
-
-def entry(
-    evaluation: Evaluation, results: Mapping[str, Sequence[HeldOut]], arguments: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the content of `.uns`: tables and arrays that files can hold."""
-    target, P = evaluation.target, len(evaluation.names)
-    scores = [score for name, parts in results.items() for score in score_method(name, parts, target)]
-    for key, codes in evaluation.technical.items():
-        scores += [
-            Score(name, repeat, -1, f"batch_removal:{key}", value)
-            for name, parts in results.items()
-            for repeat, value in batch_removal(parts, codes).items()
-        ]
-    differences = compare(results, target, CONFIDENCE)
-    rows = {name: mean_rows(parts, P) for name, parts in results.items()}
-    distances = {name: row for name, row in rows.items() if row is not None}
-    labels = target.values if target.kind == "numbers" else target.classes[target.codes].astype(object)
-    return {
-        "kind": "cross_validation",
-        "scores": table(
-            {field.name: [getattr(score, field.name) for score in scores] for field in fields(Score)},
-            names=("method", "metric"),
-        ),
-        **_predictions(evaluation, results),
-        "distances": np.stack(list(distances.values())).astype(np.float32) if distances else np.empty((0, P, P)),
-        "distance_methods": np.array(list(distances), dtype=object),
-        "differences": table(
-            {
-                "method": [a for a, _, _ in differences],
-                "other": [b for _, b, _ in differences],
-                **{
-                    name: np.array([getattr(interval, name) for _, _, interval in differences], dtype=np.float64)
-                    for name in ("mean", "low", "high", "p_value")
-                },
-            },
-            names=("method", "other"),
-        ),
-        "samples": evaluation.names.astype(object),
-        "labels": labels,
-        "groups": evaluation.groups,
-        "classes": target.classes.astype(object),
-        "params": dict(arguments),
-        "features": evaluation.describe(),
-    }
-
-
-def _predictions(evaluation: Evaluation, results: Mapping[str, Sequence[HeldOut]]) -> dict[str, Any]:
-    """Return the table of held-out predictions and, row by row, the class probabilities (or the predicted numbers)."""
-    target = evaluation.target
-    parts = [(name, part) for name, held_out in results.items() for part in held_out]
-    tests = np.concatenate([part.fold.test for _, part in parts])
-    sizes = [len(part.fold.test) for _, part in parts]
-    scores = np.concatenate([part.prediction.scores for _, part in parts])
-    predicted = decide(target.kind, scores)
-    truth = target.values[tests]
-    numbers = target.kind == "numbers"
-    columns = {
-        "method": np.repeat([name for name, _ in parts], sizes),
-        "repeat": np.repeat([part.fold.repeat for _, part in parts], sizes),
-        "fold": np.repeat([part.fold.fold for _, part in parts], sizes),
-        "sample": evaluation.names[tests],
-        "label": truth if numbers else target.classes[truth.astype(np.int64)],
-        "prediction": predicted if numbers else target.classes[predicted.astype(np.int64)],
-    }
-    names = ("method", "sample") if numbers else ("method", "sample", "label", "prediction")
-    return {"predictions": table(columns, names=names), "probabilities": scores}
