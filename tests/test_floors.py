@@ -72,6 +72,7 @@ FLOORS = {
     "scggml._anndata.drawn": 29,
     "scggml._anndata.subject": 27,
     "scggml._anndata.evaluation": 28,
+    "scggml._anndata.cross_validated": 29,
     "scggml._anndata.contributions": 28,
     "scggml._anndata.held_out": 27,
     "scggml._anndata.tested": 26,

@@ -197,6 +197,25 @@ def read_evaluation(subject: Subject, design: Design, *, everything: bool = Fals
     )
 
 
+def draws(subject: Subject, design: Design, n_repeats: int, *, everything: bool = False) -> list[Evaluation]:
+    """Return one evaluation, or one for each repeat if cells are drawn: each repeat then has a draw of its own."""
+    reading, adata = subject.reading, design.selection.adata
+    first = read_evaluation(subject, design, everything=everything)
+    if (
+        n_repeats == 1
+        or reading.n_cells is None
+        or not (replace(reading, n_cells=None).select(adata).sizes > reading.n_cells).any()
+    ):
+        return [first]
+    found = [first]
+    for repeat in range(1, n_repeats):
+        seed = int(np.random.default_rng([reading.seed, 7, repeat]).integers(2**31))
+        other = replace(subject, reading=replace(reading, seed=seed))
+        selection = other.reading.select(adata)
+        found.append(read_evaluation(other, replace(design, selection=selection), everything=everything))
+    return found
+
+
 def _cells(selection: Selection, features: Features) -> AnnData:
     """Return the chosen cells with the features as `.X`, in memory."""
     adata, rows = selection.adata, selection.rows

@@ -138,6 +138,10 @@ class Selection:
             )
         return first
 
+    def values(self, key: str, argument: str) -> Names:
+        """Return (P,) value of each sample in a column, as text."""
+        return self._per_sample(key, argument)[1]
+
     def codes(self, key: str, argument: str) -> Integers:
         """Return (P,) code of each sample's value, in order of first appearance."""
         return pd.factorize(self._per_sample(key, argument)[1])[0].astype(np.int64)

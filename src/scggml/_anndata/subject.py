@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from scggml._anndata.composition import warn_of_leaks
 from scggml._anndata.confounding import check_confounding
 from scggml._anndata.features import (
     PCA_LOADINGS,
@@ -140,6 +141,8 @@ def read_design(
     else:  # labels are permuted within batches
         strata = np.zeros(selection.n_samples, dtype=np.int64) if batch is None else batch
     target = reading.target(selection)
+    if cell_type_key is not None:
+        warn_of_leaks(selection, target, *selection.categories(cell_type_key, "cell_type_key"), cell_type_key)
     subject.learner.check(target)
     check_confounding(reading, selection, target)
     return Design(
@@ -188,7 +191,7 @@ def read_subject(
         for name, value in given.items()
         if value is not None and not (isinstance(value, tuple) and not value) and name != "summary"
     }
-    if not is_auto(given["summary"]):  # None is all cells
+    if not is_auto(given.get("summary", "auto")):  # None is all cells
         replaced["summary"] = given["summary"]
     if sample_key is not None and label_key is not None:
         reading = Reading(

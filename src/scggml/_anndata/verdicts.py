@@ -13,14 +13,20 @@ CROSS_VALIDATION: Form = {
     "classes": Entry("text", ("classes",)),
     "params": OPTIONS,
     "samples": Entry("text", ("samples",)),
+    "groups": Entry("whole numbers", ("samples",)),
     "predictions": Entry("table", numbers=("repeat",), text=("method", "sample", "label", "prediction")),
     "probabilities": Entry("numbers", ("predictions", "columns")),
     "distances": Entry("numbers", ("methods", "samples", "samples"), missing=True),
     "distance_methods": Entry("text", ("methods",)),
     "differences": Entry("table", numbers=("mean", "low", "high", "p_value"), text=("method", "other")),
     "features": OPTIONS,
+    "by_batch": Entry("options", optional=True),
+    "not_by_batch": Entry("text", optional=True),
     "choices": Entry("table", numbers=("fold", "inner_score"), text=("setting",), optional=True),
 }
+
+BY_BATCH: Form = {name: CROSS_VALIDATION[name] for name in ("scores", "predictions", "probabilities", "differences")}
+"""What is told where one batch is left out at a time."""
 
 ABOUT: Form = {"slot": Entry("text"), "seen": Entry("flags")}
 """What is told about the features."""
@@ -39,13 +45,20 @@ def read_cross_validation(adata: AnnData, key: str, *, made_by: str = "cross_val
     where, again = f"adata.uns[{key!r}]", f"call sg.tl.{made_by} again."
     check_entry(entry["features"], f"{where}['features']", again, ABOUT)
     check_entry(entry["params"], f"{where}['params']", again, {"label_key": Entry("text"), "label_kind": Entry("text")})
-    rows, found = len(entry["predictions"]), entry["probabilities"].shape
-    if found != (rows, max(1, len(entry["classes"]))):
-        raise ValueError(
-            f"{where}['probabilities'] has shape {found} beside {rows} predictions of {len(entry['classes'])} classes; "
-            f"{again}"
-        )
+    _check_probabilities(entry, len(entry["classes"]), where, again)
+    if "by_batch" in entry:
+        inner = f"{where}['by_batch']"
+        check_entry(entry["by_batch"], inner, again, BY_BATCH)
+        _check_probabilities(entry["by_batch"], len(entry["classes"]), inner, again)
     return entry
+
+
+def _check_probabilities(entry: Mapping[str, Any], n_classes: int, where: str, again: str) -> None:
+    rows, found = len(entry["predictions"]), entry["probabilities"].shape
+    if found != (rows, max(1, n_classes)):
+        raise ValueError(
+            f"{where}['probabilities'] has shape {found} beside {rows} predictions of {n_classes} classes; {again}"
+        )
 
 
 def read_permutation_test(adata: AnnData, key: str) -> Mapping[str, Any]:

@@ -26,8 +26,7 @@ def soft_votes(nearest: Integers, codes: Integers, n_classes: int) -> Floats:
     counts = np.bincount(codes, minlength=n_classes)
     found = codes[nearest]
     out = np.zeros((len(nearest), n_classes))
-    for k in NEIGHBORS:
-        k = min(k, nearest.shape[1])  # a small fold may train on fewer samples
+    for k in (min(k, nearest.shape[1]) for k in NEIGHBORS):  # a small fold may train on fewer samples
         part = np.zeros_like(out)
         np.add.at(part, (np.arange(len(out))[:, None], found[:, :k]), 1.0 / counts[found[:, :k]])
         out += part / part.sum(axis=1, keepdims=True) / len(NEIGHBORS)

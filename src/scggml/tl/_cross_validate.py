@@ -1,36 +1,35 @@
 """Compare methods on donors that they have not seen."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Literal
 
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scggml._anndata.evaluation import Evaluation, read_evaluation, what_lacks
+from scggml._anndata.cross_validated import CONFIDENCE, compared, entry
+from scggml._anndata.evaluation import Evaluation, draws, what_lacks
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
-from scggml._anndata.results import check_result_key, params, table, write_result
+from scggml._anndata.results import check_result_key, params, write_result
 from scggml._anndata.subject import read_design, read_subject
 from scggml._core.checks import check_flag
+from scggml._core.evaluate.by_batch import BatchFolds, folds_by_batch
+from scggml._core.evaluate.calibrated import with_shared_work
 from scggml._core.evaluate.classify import ClassifierName
-from scggml._core.evaluate.methods import ByDistance, FixedMetric, learners_of
+from scggml._core.evaluate.methods import ByDistance, FixedMetric
 from scggml._core.evaluate.prediction import Method
-from scggml._core.evaluate.run import HeldOut, Score, batch_removal, compare, evaluate_fold, mean_rows, score_method
-from scggml._core.evaluate.scores import decide
+from scggml._core.evaluate.run import HeldOut, evaluate_fold
 from scggml._core.folds import Fold, Split, make_folds
 from scggml._core.runner import run_tasks
-from scggml._core.samples import LabelKind
+from scggml._core.samples import LabelKind, Samples
 from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._docs import documented
 from scggml.tl._methods import as_methods, calibrated, check_needs, wants_cells
-
-CONFIDENCE = 0.95
 
 
 @documented
@@ -100,10 +99,11 @@ def cross_validate(
         (`"canonical"`, `"triplets"`, `"paper"`, see `ggml`, or a `Learner(...)`); transport with a fixed cost
         (`"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`, `"correlation"`, or what else
         `distances` takes: a name of scipy, a function of two arrays of cells and, with `preprocess=None`, a matrix);
-        `"blend"` (see `Blend`); one of the rivals below, which see the training donors alone, too; or any estimator
-        with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds` is a list of (n_cells, d) arrays. By default
-        the stored metric (or `"canonical"`), `"euclidean"`, `"cosine"`, `"pseudobulk"`, `"composition"` (with
-        `cell_type_key`) and `"majority"`.
+        `"blend"` (see `Blend`); `"ensemble"`, what `predict` predicts by (see `Ensemble`), and two of its views,
+        `"frequencies"` and `"embedding"` (see `Frequencies`, `MeanEmbedding`); one of the rivals below, which see the
+        training donors alone, too; or any estimator with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds`
+        is a list of (n_cells, d) arrays. By default the stored metric (or `"canonical"`), `"ensemble"`, `"euclidean"`,
+        `"cosine"`, `"pseudobulk"`, `"composition"` (with `cell_type_key`) and `"majority"`.
 
         - Logistic regression (for numbers ridge regression) on `"pseudobulk"`, the mean profile;
           `"cell_type_pseudobulk"`, that of each cell type, gaps filled with the mean of the training samples; or
@@ -123,14 +123,16 @@ def cross_validate(
     use_rep, layer, mask_var
         Features of the cells as in `ggml`, but all genes by default: highly variable ones are chosen in each fold. A
         representation such as `"X_scVI"` has seen the held-out cells, though not their labels; the verdict says so.
-    label_kind, reference_class, weights_key, summary
+    label_kind, reference_class, weights_key
         As in `ggml`.
     cell_type_key
         Column of `.obs` with cell types, for `"composition"`, `"clr"`, `"cell_type_pseudobulk"` and `"pilot"`; the
-        last two need samples as their cells, not a `summary`.
+        last two look at all cells, and refuse a `summary` that replaces them. Types that occur in one class only are
+        warned of: an annotation can give the label away.
     batch_key
-        Column of `.obs` with a technical batch of each sample. Learned metrics then take samples of different labels
-        apart only within batches, and count what differs between batches as noise.
+        Column of `.obs` with a technical batch of each sample, such as its site. Learned metrics then take samples of
+        different labels apart only within batches, and count what differs between batches as noise. Beside the
+        stratified split, one batch at a time is left out, where batches allow that.
     covariate_keys
         Columns of `.obs` with numbers of samples, such as age. Their effect on the cells, estimated within the classes
         of the training donors, is taken off all samples, for all methods alike.
@@ -140,12 +142,23 @@ def cross_validate(
         `"stratified"` K-fold by donor with classes in proportion, repeated with donors shuffled, or
         `"leave_one_group_out"` (donor), or `"leave_one_batch_out"` (site; needs `batch_key`).
     classifier, n_neighbors
-        On distances: class-balanced `"knn"` with this many neighbors, or `"kernel_logistic"` (logistic regression on
+        On distances: class-balanced `"knn"` with this many neighbors, `"soft_knn"`, the mean over 1, 2, 3 and 5 of
+        them, or `"kernel_logistic"` (logistic regression on
         :math:`\exp(-D^2 / 2 h^2)`, h the median distance of training samples).
+    calibrate
+        Calibrate the votes of neighbors: each method is fitted again without one part of the training donors after the
+        other, and a single number, the same for all classes, makes its probabilities as sure as its predictions of
+        these allow (see `Ensemble`). What is predicted stays; probabilities, log loss and Brier score change. Without
+        it votes are taken for probabilities, which on few donors are far too sure, and folds take about a fifth of the
+        time. Other methods are shown as they are.
     n_cells
         %(n_cells)s
-        They are drawn once for all methods. `"auto"` is that of the stored metric, or else 100. Random draws add noise
-        to every distance, most where cells fall into groups that are far apart: take as many as time allows.
+        `"auto"` is that of the stored metric, or else 1000. Where a sample has more, they are drawn anew in each
+        repeat, so that the spread over repeats holds the noise of the draw.
+    summary
+        What stands for the cells of a sample in transport, made once in each fold; see `ggml`. `"auto"` is that of the
+        stored metric, or else `Coreset(100)`: up to 1000 cells in 100 weighted points. None takes the cells. Methods
+        that look at cells see all that were read.
     min_cells
         %(min_cells)s
         None for that of the stored metric, or 1.
@@ -168,15 +181,23 @@ def cross_validate(
     `scores`
         One row for each method, repeat, fold and metric. Fold -1 stands for all held-out samples of the repeat:
         `balanced_accuracy`, `macro_f1`, `corrected_f1` (0 by chance), `auroc` (two classes; pairs within folds),
-        `spearman` and `kappa` (ordered classes), `spearman` and `mean_absolute_error` (numbers),
-        `batch_removal:<covariate>`. For each fold: `ari`, `nmi`, `vi` and `silhouette` among the held-out samples of
-        the fold, where it is large enough, and `seconds` (without what folds and methods share).
+        `log_loss` (in nats, probabilities clipped to [0.025, 0.975]; log C by chance) and `brier` (squared error of the
+        probabilities; 1 - 1 / C by chance), both with classes counting equally, `spearman` and `kappa` (ordered
+        classes), `spearman` and `mean_absolute_error` (numbers), `batch_removal:<covariate>`. For each fold: `ari`,
+        `nmi`, `vi` and `silhouette` among the held-out samples of the fold, where it is large enough, and `seconds`
+        (without what folds and methods share).
     `predictions`, `probabilities`
         One row for each method, repeat and sample: what was predicted when the sample was held out.
     `distances`
         (n_methods, P, P) float32, mean over repeats; row p is under metrics that were learned without sample p.
     `differences`
         Mean paired difference of each two methods with its 95 % confidence interval (Nadeau and Bengio).
+    `by_batch`
+        With `batch_key`: `scores`, `predictions` (and the `batch` of each sample), `probabilities` and `differences`
+        where one batch was left out at a time, as `split="leave_one_batch_out"` gives them. What was learned of a batch
+        instead of the label fails here.
+    `not_by_batch`
+        In its place the reason why batches could not be left out, such as a class that is in one batch only.
     `samples`, `labels`, `groups`, `classes`, `params`, `features`
         The cohort, the arguments, and what the features are and whether they have seen the held-out cells.
 
@@ -246,10 +267,17 @@ def cross_validate(
         batch=design.batch,
         rng=generator,
     )
-    evaluation = read_evaluation(subject, design, everything=wants_cells(chosen))
+    key_of_batch = subject.reading.batch_key
+    batches = None if key_of_batch is None else design.selection.values(key_of_batch, "batch_key")
+    apart = BatchFolds([])
+    if batches is not None and design.batch is not None and split == "stratified":
+        apart = folds_by_batch(design.target, design.groups, design.batch, batches)
+    evaluations = draws(subject, design, n_repeats, everything=wants_cells(chosen))
+    evaluation = evaluations[0]
     chosen = calibrated(chosen, design.target.kind) if calibrate else chosen
+    every = [*folds, *apart.folds]
     results = run_folds(
-        evaluation, folds, chosen, seed, n_jobs=n_jobs, progress="cross-validation" if progress else None
+        evaluations, every, chosen, seed, n_jobs=n_jobs, progress="cross-validation" if progress else None
     )
     arguments = evaluation.params() | params(
         cell_type_key=cell_type_key,
@@ -261,13 +289,20 @@ def cross_validate(
         calibrate=calibrate,
         confidence=CONFIDENCE,
     )
+    usual = {name: parts[: len(folds)] for name, parts in results.items()}
+    found = entry(evaluation, usual, arguments, batches=batches if split == "leave_one_batch_out" else None)
+    if apart.folds:
+        others = {name: parts[len(folds) :] for name, parts in results.items()}
+        found["by_batch"] = compared(evaluation, others, batches=batches)
+    elif apart.reason:
+        found["not_by_batch"] = apart.reason
     adata = adata.copy() if copy else adata
-    write_result(adata, key_added, entry(evaluation, results, arguments) | subject.mark())
+    write_result(adata, key_added, found | subject.mark())
     return adata if copy else None
 
 
 def run_folds(
-    evaluation: Evaluation,
+    evaluations: Sequence[Evaluation],
     folds: Sequence[Fold],
     methods: Mapping[str, Method],
     seed: int,
@@ -275,87 +310,29 @@ def run_folds(
     n_jobs: int | None,
     progress: str | None,
 ) -> dict[str, list[HeldOut]]:
-    """Return what each method said in each fold, in order."""
-    if not evaluation.fitted_in_folds:
+    """Return what each method said in each fold, in order.
+
+    `evaluations` holds one for all repeats, or one for each where cells are drawn anew.
+    """
+    several = len(evaluations) > 1
+    if not evaluations[0].fitted_in_folds:
         # Features are the same in all folds, and so are samples and the plans that no label enters.
-        samples = evaluation.samples(None)
-        for learner in (learner for method in methods.values() for learner in learners_of(method)):
-            if samples.work is None:
-                samples = learner.with_work(samples, rng=np.random.default_rng([seed, 6]), n_jobs=n_jobs)
-        known = [(samples, evaluation.target, fold, methods, seed) for fold in folds]
+        shared = [_shared(evaluation, methods, seed, n_jobs) for evaluation in evaluations]
+        known = [(shared[fold.repeat * several], evaluations[0].target, fold, methods, seed) for fold in folds]
         found = run_tasks(evaluate_fold, known, n_jobs=n_jobs, progress=progress, unit="fold")
     else:
-        tasks = [(evaluation, fold, methods, seed) for fold in folds]
+        tasks = [(evaluations[fold.repeat * several], fold, methods, seed) for fold in folds]
         found = run_tasks(_run_fold, tasks, n_jobs=n_jobs, progress=progress, unit="fold")
     return {name: [result[name] for result in found] for name in methods}
 
 
+def _shared(evaluation: Evaluation, methods: Mapping[str, Method], seed: int, n_jobs: int | None) -> Samples:
+    """Return the samples with the plans that all folds share."""
+    samples = evaluation.samples(None)
+    for method in methods.values():
+        samples = with_shared_work(method, samples, np.random.default_rng([seed, 6]), n_jobs=n_jobs)
+    return samples
+
+
 def _run_fold(evaluation: Evaluation, fold: Fold, methods: Mapping[str, Method], seed: int) -> dict[str, HeldOut]:
     return evaluate_fold(evaluation.samples(fold), evaluation.target, fold, methods, seed)
-
-
-def entry(
-    evaluation: Evaluation, results: Mapping[str, Sequence[HeldOut]], arguments: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the content of `.uns`: tables and arrays that files can hold."""
-    target, P = evaluation.target, len(evaluation.names)
-    scores = [score for name, parts in results.items() for score in score_method(name, parts, target)]
-    for key, codes in evaluation.technical.items():
-        scores += [
-            Score(name, repeat, -1, f"batch_removal:{key}", value)
-            for name, parts in results.items()
-            for repeat, value in batch_removal(parts, codes).items()
-        ]
-    differences = compare(results, target, CONFIDENCE)
-    rows = {name: mean_rows(parts, P) for name, parts in results.items()}
-    distances = {name: row for name, row in rows.items() if row is not None}
-    labels = target.values if target.kind == "numbers" else target.classes[target.codes].astype(object)
-    return {
-        "kind": "cross_validation",
-        "scores": table(
-            {field.name: [getattr(score, field.name) for score in scores] for field in fields(Score)},
-            names=("method", "metric"),
-        ),
-        **_predictions(evaluation, results),
-        "distances": np.stack(list(distances.values())).astype(np.float32) if distances else np.empty((0, P, P)),
-        "distance_methods": np.array(list(distances), dtype=object),
-        "differences": table(
-            {
-                "method": [a for a, _, _ in differences],
-                "other": [b for _, b, _ in differences],
-                **{
-                    name: np.array([getattr(interval, name) for _, _, interval in differences], dtype=np.float64)
-                    for name in ("mean", "low", "high", "p_value")
-                },
-            },
-            names=("method", "other"),
-        ),
-        "samples": evaluation.names.astype(object),
-        "labels": labels,
-        "groups": evaluation.groups,
-        "classes": target.classes.astype(object),
-        "params": dict(arguments),
-        "features": evaluation.describe(),
-    }
-
-
-def _predictions(evaluation: Evaluation, results: Mapping[str, Sequence[HeldOut]]) -> dict[str, Any]:
-    """Return the table of held-out predictions and, row by row, the class probabilities (or the predicted numbers)."""
-    target = evaluation.target
-    parts = [(name, part) for name, held_out in results.items() for part in held_out]
-    tests = np.concatenate([part.fold.test for _, part in parts])
-    sizes = [len(part.fold.test) for _, part in parts]
-    scores = np.concatenate([part.prediction.scores for _, part in parts])
-    predicted = decide(target.kind, scores)
-    truth = target.values[tests]
-    numbers = target.kind == "numbers"
-    columns = {
-        "method": np.repeat([name for name, _ in parts], sizes),
-        "repeat": np.repeat([part.fold.repeat for _, part in parts], sizes),
-        "fold": np.repeat([part.fold.fold for _, part in parts], sizes),
-        "sample": evaluation.names[tests],
-        "label": truth if numbers else target.classes[truth.astype(np.int64)],
-        "prediction": predicted if numbers else target.classes[predicted.astype(np.int64)],
-    }
-    names = ("method", "sample") if numbers else ("method", "sample", "label", "prediction")
-    return {"predictions": table(columns, names=names), "probabilities": scores}

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from scggml._anndata.messages import choices
 from scggml._anndata.preprocess import Preprocess
 from scggml._arguments import shown
-from scggml._core.checks import check_distinct
+from scggml._core.checks import check_distinct, check_whole
 from scggml._core.evaluate.calibrated import N_SPLITS, Calibrated
 from scggml._core.evaluate.cell_labels import CELL_METRICS, LabelledCells
 from scggml._core.evaluate.ensemble import Ensemble as EnsembleOfMethods
@@ -19,10 +19,9 @@ from scggml._core.evaluate.methods import (
     Given,
     Learned,
     MetricSource,
-    Need,
     needs_of,
 )
-from scggml._core.evaluate.prediction import Method
+from scggml._core.evaluate.prediction import Method, Need
 from scggml._core.evaluate.rivals import RIVALS, BySampleDistance, rival
 from scggml._core.evaluate.views import Frequencies, MeanEmbedding
 from scggml._core.learn.learner import Learner, MethodName
@@ -107,12 +106,14 @@ class Blend:
 class Ensemble:
     r"""The mean of the calibrated probabilities of several views of a sample, or of the numbers that they predict.
 
-    .. math:: p(c) = \frac1V \sum_v p_v(c), \qquad p_v = \operatorname{softmax}(t_v s_v)
+    .. math:: p(c) = \sum_v w_v p_v(c), \qquad p_v = \operatorname{softmax}(t_v s_v), \qquad
+        w_v \propto (0.03 + \max(0, 1 - \ell_v / \log C))^2
 
     The scores :math:`s_v` of a view are the logarithms of its votes or probabilities. Its one number
     :math:`t_v \ge 0` is the one with the least log loss on donors that it has not seen, inside the training donors: a
-    view that says nothing there says nothing in the mean. No probability is above (n + 1/2) / (n + 1), n the donors of
-    the smallest class.
+    view that says nothing there gives equal probabilities. It then weighs as much as it has shown there, the share of
+    the log loss by chance that it takes away (:math:`\ell_v` is its own). No probability is above (n + 1/2) / (n + 1),
+    n the donors of the smallest class.
 
     Parameters
     ----------
@@ -136,8 +137,8 @@ class Ensemble:
 
     References
     ----------
-    Guo et al., *On calibration of modern neural networks*, ICML 2017, for the temperature; Kittler et al., *On combining
-    classifiers*, IEEE PAMI 1998, for the mean.
+    Guo et al., *On calibration of modern neural networks*, ICML 2017, for the temperature; Kittler et al., *On
+    combining classifiers*, IEEE PAMI 1998, for the mean.
     """
 
     views: Sequence[str] | Mapping[str, Any] | None = None
@@ -154,6 +155,9 @@ class Ensemble:
                 f"{choices(NAMES)}, or a dict from names of your own to methods."
             )
         check_distinct("Ensemble: views", given)
+        twice = [name for name, _ in self.named() if sum(name == other for other, _ in self.named()) > 1]
+        if twice:
+            raise ValueError(f"Ensemble: views names {twice[0]!r} twice; it would count twice.")
         for view in self.named():
             if isinstance(view[1], Ensemble) or view[1] == "ensemble":
                 raise ValueError(f"Ensemble: views has {view[0]!r}, an ensemble; pass its views instead.")
@@ -353,8 +357,8 @@ def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
         lacks = lacks if predicts or hasattr(method, "fit") else ""
         raise TypeError(
             f"{where}A method is a {type(method).__name__}{lacks}; pass a name of {choices(NAMES)}, "
-            "a Learner(...), a Blend(...), an Ensemble(...), or an estimator with fit(clouds, y) and predict_proba(clouds) (or "
-            "predict(clouds), which numbers need)."
+            "a Learner(...), a Blend(...), an Ensemble(...), or an estimator with fit(clouds, y) and "
+            "predict_proba(clouds) (or predict(clouds), which numbers need)."
         )
     cloned(method)  # before any cell is read
     return Clouds(method)

@@ -20,10 +20,11 @@ from scggml._anndata.samples import constant_columns, samples_adata
 from scggml._anndata.scales import warn_of_other_scale
 from scggml._anndata.selection import Selection
 from scggml._core.checks import check_choice, check_whole
-from scggml._core.cohort import Cohort, Floats
+from scggml._core.cohort import Cohort, Floats, Names
 from scggml._core.evaluate.calibrate import calibration_error, novelty
 from scggml._core.evaluate.ensemble import Ensemble as EnsembleOfMethods
 from scggml._core.evaluate.methods import ByDistance, FixedMetric, Relearned
+from scggml._core.evaluate.prediction import Prediction
 from scggml._core.evaluate.scores import log_loss
 from scggml._core.folds import make_folds
 from scggml._core.learn.covariates import adjust
@@ -68,11 +69,12 @@ def predict(
 
     The probability of a class is the mean over the views (see `Ensemble`): votes of the nearest reference samples under
     the learned metric, logistic regression on the mean profile, the frequencies of clusters of cells, and the mean
-    embedding of the cells; it is what `cross_validate` evaluates as `"ensemble"`. Each view is as sure as its
-    predictions of reference donors that were left out allow, the metric refitted without them, since on its training
-    samples it is always confident. All classes count as equally likely beforehand. The number of donors bounds the
-    confidence: if the smallest class of the reference has n of them, no probability is above (n + 1/2) / (n + 1). What
-    the metric itself says, and which genes and cells speak for it, stays with `tl.ggml`; neighbors are those under it.
+    embedding of the cells; it is what `cross_validate` evaluates as `"ensemble"`. Each view is as sure, and weighs as
+    much, as its predictions of reference donors that were left out allow, the metric refitted without them, since on
+    its training samples it is always confident. All classes count as equally likely beforehand. The number of donors
+    bounds the confidence: if the smallest class of the reference has n of them, no probability is above
+    (n + 1/2) / (n + 1). Which genes and cells tell the classes apart is the matter of the metric, not of the ensemble;
+    the neighbors that are named are those under it.
 
     Parameters
     ----------
@@ -118,9 +120,9 @@ def predict(
         (n, C) class probabilities (not for numbers).
     `.uns["prediction"]`
         dict: `classes`, `neighbors` and `neighbor_labels` (n, k) names, `neighbor_distances` (n, k), `views` and
-        `view_scores` (n_views, n, C), what each view says; `held_out_accuracy`, `held_out_log_loss` (chance is log C)
-        and `calibration_error` of the reference's held-out donors (for numbers `held_out_error`, the mean absolute
-        one); `fingerprint`, `params`.
+        `view_weights` (n_views,), `view_scores` (n_views, n, C), what each view says; `held_out_accuracy`,
+        `held_out_log_loss` (chance is log C) and `calibration_error` of the reference's held-out donors (for numbers
+        `held_out_error`, the mean absolute one); `fingerprint`, `params`.
 
     Raises
     ------
@@ -148,7 +150,8 @@ def predict(
 
     References
     ----------
-    Guo et al., *On calibration of modern neural networks*, ICML 2017; Iglewicz and Hoaglin, *How to detect and handle outliers*, 1993.
+    Guo et al., *On calibration of modern neural networks*, ICML 2017; Iglewicz and Hoaglin, *How to detect and handle
+    outliers*, 1993.
     """
     check_adata(adata)
     check_adata(reference, "reference")
@@ -177,67 +180,47 @@ def predict(
     warn_of_other_scale(features, stored.record.get("scale"), key)
     groups = reading.groups(selection)
     n_splits = min(n_splits, len(np.unique(groups)))  # the default must not fail where there are fewer donors
+    folds: dict[str, Any] = {"n_splits": n_splits, "n_repeats": n_repeats}
     # What is wrong with folds is said before any cell is read. One seed, several streams: 0 draws cells, 1 summaries, 2
     # is for learning, 3 for folds and 4 for views.
     generator = np.random.default_rng([reading.seed, 3])
-    make_folds(target, groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
+    make_folds(target, groups, rng=generator, **folds)
     shares = None if cell_type_key is None else shares_of_both(selection, selection_of_new, cell_type_key, target)
-    ensemble = _views(method, stored, selection, n_neighbors, n_splits, n_repeats, composition=shares is not None)
+    ensemble = _views(method, stored, selection, n_neighbors=n_neighbors, composition=shares is not None, **folds)
     summary = as_summary(reading.summary, selection.sizes, len(features.names))
     check_needs(
         dict(ensemble.views), numbers=target.kind == "numbers", summary=summary, weights_key=reading.weights_key
     )
     check_new(selection_of_new, features, selection, stored.locate(reference))
     how["everything"] = wants_cells(dict(ensemble.views))
-    known, names = stored.samples(selection, **how), selection.names
+    known = stored.samples(selection, **how)
     new, out = _read_new(stored, reading_of_new, selection_of_new, features, **how)
     if shares is not None:
         known, new = replace(known, composition=shares[0]), replace(new, composition=shares[1])
     fitted = ensemble.fit(known, target, rng=np.random.default_rng([reading.seed, 4]), n_jobs=n_jobs, progress=progress)
-    said = fitted.predict(new)
+    entry = _write_predicted(out, known, target, fitted.predict(new), fitted.held_out)
+    entry["view_weights"] = fitted.weights
 
-    solver = stored.learner.engine
-    metric = GroundMetric(stored.components, stored.cost)
     # The stored metric was learned from adjusted cells. New samples are adjusted by the effects of the reference, since
     # their own labels, within which effects are estimated, are unknown.
     if stored.adjustment is not None:
         known, new = adjust(known, stored.adjustment), adjust(new, stored.adjustment)
+    metric, solver = GroundMetric(stored.components, stored.cost), stored.learner.engine
     # To the reference only: what is predicted of a sample does not depend on the other new ones.
     D = cross_distances(metric, new.cohort, known.cohort, solver=solver, n_jobs=n_jobs, among=False)
+    entry |= _write_neighbors(out, D, selection.names, target, n_neighbors)
     strange = _novelty(new.cohort, known, n_neighbors, solver=solver, n_jobs=n_jobs)
-    # Stable, so that equally near samples come in the order of the reference on every machine.
-    nearest = np.argsort(D, axis=1, kind="stable")[:, :n_neighbors]
-    if target.kind == "numbers":
-        entry = _write_numbers(out, known, target, said.scores[:, 0], fitted.held_out)
-        labels = target.values.astype(str)
-    else:
-        entry = _write_classes(out, target, said.scores, fitted.held_out)
-        labels = target.classes[target.codes]
-    explained = [", ".join(f"{names[q]} ({labels[q]})" for q in row) for row in nearest]
-    write_obs(out, {"neighbors": explained, "novelty": strange, "unlike_reference": strange > UNLIKE})
-    write_result(
-        out,
-        PREDICTION,
-        {
-            "kind": "prediction",
-            "neighbors": names[nearest].astype(object),
-            "neighbor_labels": labels[nearest].astype(object),
-            "neighbor_distances": np.take_along_axis(D, nearest, axis=1),
-            "views": np.array([name for name, _ in said.parts], dtype=object),
-            "view_scores": np.stack([scores for _, scores in said.parts]),
-            "fingerprint": stored.fingerprint,
-            "params": stored.reading.to_params()
-            | params(
-                key=key,
-                method="ensemble" if isinstance(method, Ensemble) else method,
-                cell_type_key=cell_type_key,
-                n_neighbors=n_neighbors,
-                n_splits=n_splits,
-                n_repeats=n_repeats,
-            ),
-        }
-        | entry,
+    write_obs(out, {"novelty": strange, "unlike_reference": strange > UNLIKE})
+    asked = params(
+        key=key,
+        method="ensemble" if isinstance(method, Ensemble) else method,
+        cell_type_key=cell_type_key,
+        n_neighbors=n_neighbors,
+        n_splits=n_splits,
+        n_repeats=n_repeats,
     )
+    record = {"kind": "prediction", "fingerprint": stored.fingerprint, "params": reading.to_params() | asked}
+    write_result(out, PREDICTION, entry | record)
     # A classifier must choose among the classes it knows, and can be confident far from all of them.
     flagged = out.obs_names[strange > UNLIKE]
     if len(flagged):
@@ -252,10 +235,10 @@ def _views(
     method: str | Ensemble,
     stored: StoredMetric,
     selection: Selection,
+    *,
     n_neighbors: int,
     n_splits: int,
     n_repeats: int,
-    *,
     composition: bool,
 ) -> EnsembleOfMethods:
     """Return the views that predict; the stored metric is what the one of its name takes for all samples."""
@@ -325,7 +308,35 @@ def _novelty(new: Cohort, known: Samples, n_neighbors: int, *, solver: Solver, n
     return novelty(to_known, among, known.groups, n_neighbors)
 
 
-def _write_classes(out: AnnData, target: Target, probabilities: Floats, held_out: Floats | None) -> dict[str, Any]:
+def _write_neighbors(out: AnnData, D: Floats, names: Names, target: Target, n_neighbors: int) -> dict[str, Any]:
+    """Write the nearest reference samples of each new one with their labels, from distances (n, P)."""
+    # Stable, so that equally near samples come in the order of the reference on every machine.
+    nearest = np.argsort(D, axis=1, kind="stable")[:, :n_neighbors]
+    labels = target.values.astype(str) if target.kind == "numbers" else target.classes[target.codes]
+    write_obs(out, {"neighbors": [", ".join(f"{names[q]} ({labels[q]})" for q in row) for row in nearest]})
+    return {
+        "neighbors": names[nearest].astype(object),
+        "neighbor_labels": labels[nearest].astype(object),
+        "neighbor_distances": np.take_along_axis(D, nearest, axis=1),
+    }
+
+
+def _write_predicted(
+    out: AnnData, known: Samples, target: Target, said: Prediction, held_out: Floats | None
+) -> dict[str, Any]:
+    """Write what is predicted; return what each view says, and what is known from held-out donors."""
+    views = {
+        "views": np.array([name for name, _ in said.parts], dtype=object),
+        "view_scores": np.stack([scores for _, scores in said.parts]),
+    }
+    if held_out is None:
+        raise TypeError("no donor was held out")  # `make_folds` has raised before
+    if target.kind == "numbers":
+        return views | _write_numbers(out, known, target, said.scores[:, 0], held_out)
+    return views | _write_classes(out, target, said.scores, held_out)
+
+
+def _write_classes(out: AnnData, target: Target, probabilities: Floats, held_out: Floats) -> dict[str, Any]:
     """Write predicted classes with their probabilities; return what is known about the calibration."""
     # Not the class of the nearest sample, with which the probability might disagree.
     best = probabilities.argmax(axis=1)
@@ -333,8 +344,7 @@ def _write_classes(out: AnnData, target: Target, probabilities: Floats, held_out
     predicted = pd.Categorical(target.classes[best], categories=list(target.classes), ordered=target.kind == "ordered")
     write_obs(out, {"prediction": predicted, "probability": probabilities.max(axis=1)})
     write_obsm(out, PREDICTION, probabilities)
-    own = np.concatenate(np.zeros((1, 0, target.n_classes)) if held_out is None else held_out)
-    codes = np.tile(target.codes, 0 if held_out is None else len(held_out))
+    own, codes = np.concatenate(held_out), np.tile(target.codes, len(held_out))
     return {
         "classes": target.classes.astype(object),
         "held_out_accuracy": float((own.argmax(axis=1) == codes).mean()),

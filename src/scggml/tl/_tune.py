@@ -9,6 +9,7 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from scggml._anndata.cross_validated import CONFIDENCE, entry
 from scggml._anndata.evaluation import read_evaluation
 from scggml._anndata.keys import TUNING
 from scggml._anndata.messages import check_adata, choices, logged
@@ -29,7 +30,7 @@ from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._docs import documented
-from scggml.tl._cross_validate import CONFIDENCE, entry, run_folds
+from scggml.tl._cross_validate import run_folds
 
 SPACE: dict[str, Sequence[Any]] = {"n_comps": (2, 5, 10), "ridge": (0.03, 0.3), "shrinkage": (0.0, 0.4)}
 """Values that are tried if nothing is said: canonical variates."""
@@ -191,7 +192,7 @@ def tune(
         "untuned": build(first),
         "majority": Majority(),
     }
-    results = run_folds(evaluation, folds, methods, seed, n_jobs=n_jobs, progress="tuning" if progress else None)
+    results = run_folds([evaluation], folds, methods, seed, n_jobs=n_jobs, progress="tuning" if progress else None)
     best, inner = tuned.choose(everyone, evaluation.target, rng=generator)
     arguments = evaluation.params() | params(
         search=search,

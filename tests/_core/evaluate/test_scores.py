@@ -3,11 +3,15 @@ from math import log
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import brier_score_loss, f1_score, roc_auc_score
+from sklearn.metrics import log_loss as log_loss_of_sklearn
 
 from scggml._core.evaluate.scores import (
+    brier,
+    class_weights,
     concordance,
     held_out_structure,
+    log_loss,
     prediction_scores,
     spearman,
     variation_of_information,
@@ -106,3 +110,45 @@ def test_mean_success_is_the_balanced_accuracy():
     assert weighted_success(TWO, scores).mean() == pytest.approx(
         prediction_scores(TWO, scores, ALL)["balanced_accuracy"]
     )
+
+
+@pytest.mark.parametrize("C", [2, 3, 7])
+def test_log_loss_and_brier_score_are_those_of_scikit_learn_with_classes_weighted_alike(C):
+    rng = np.random.default_rng(C)
+    codes = np.concatenate([np.arange(C), rng.choice(C, 40, p=np.arange(1, C + 1) / np.arange(1, C + 1).sum())])
+    p = rng.dirichlet(np.full(C, 0.3), len(codes))
+    weights = 1 / np.bincount(codes)[codes]
+    clipped = np.clip(p, 0.025, 0.975)
+    clipped /= clipped.sum(axis=1, keepdims=True)
+    assert (p < 0.025).any()
+    assert log_loss(codes, p) == pytest.approx(log_loss_of_sklearn(codes, clipped, sample_weight=weights))
+    truth = brier_score_loss(codes, p, sample_weight=weights, labels=np.arange(C), scale_by_half=False)
+    assert brier(codes, p) == pytest.approx(truth)
+
+
+def test_probabilities_have_the_scores_of_chance_of_certainty_and_of_certain_error():
+    uniform, right = np.full((8, 2), 0.5), one_hot(TWO.codes, 2)
+    assert log_loss(TWO.codes, uniform) == pytest.approx(log(2))
+    assert brier(TWO.codes, uniform) == pytest.approx(1 / 2)
+    assert log_loss(TWO.codes, right) == pytest.approx(-log(0.975))
+    assert brier(TWO.codes, right) == pytest.approx(0.0)
+    assert log_loss(TWO.codes, 1 - right) == pytest.approx(-log(0.025))
+    assert brier(TWO.codes, 1 - right) == pytest.approx(2.0)
+    many = np.arange(60)  # a chance of 1/60 is below the least probability
+    assert log_loss(many, np.full((60, 60), 1 / 60)) == pytest.approx(log(60))
+    # the class of six is as wrong as the class of two is right
+    half = np.tile([0.0, 1.0], (8, 1))
+    assert brier(TWO.codes, half) == pytest.approx(1.0)
+    assert log_loss(TWO.codes, half) == pytest.approx(-(log(0.025) + log(0.975)) / 2)
+
+
+def test_classes_have_equal_weights_and_those_that_are_absent_none():
+    np.testing.assert_allclose(class_weights(np.array([0, 0, 0, 2])), [1 / 6, 1 / 6, 1 / 6, 1 / 2])
+
+
+@pytest.mark.parametrize("kind", ["classes", "ordered"])
+def test_probabilities_of_all_kinds_of_classes_are_scored(kind):
+    target = Target(kind, TWO.values, TWO.classes)
+    found = prediction_scores(target, np.tile([0.75, 0.25], (8, 1)), ALL)
+    assert found["log_loss"] == pytest.approx(-(log(0.75) + log(0.25)) / 2)
+    assert found["brier"] == pytest.approx((2 * 0.25**2 + 2 * 0.75**2) / 2)

@@ -1,7 +1,7 @@
 """The interface of methods: what they are given, and what they return."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -48,5 +48,25 @@ class Method(Protocol):
     """A method before it has seen anything."""
 
     def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Fitted:
+        """Learn from the training samples alone."""
+        ...
+
+
+class FittedView(Fitted, Protocol):
+    """A fitted method whose probabilities are calibrated, and that tells what it would say without a donor."""
+
+    @property
+    def held_out(self) -> Floats | None:
+        """(n_repeats, P, C) probabilities (or numbers) of the training samples, each without its donor."""
+        ...
+
+
+@runtime_checkable
+class View(Protocol):
+    """A method that leaves donors out in closed form, and needs no folds to be calibrated."""
+
+    knows_held_out: bool
+
+    def fit(self, training: Samples, target: Target, *, rng: np.random.Generator) -> FittedView:
         """Learn from the training samples alone."""
         ...

@@ -60,7 +60,8 @@ def fit_ridge(features: Floats, target: Target, groups: Integers) -> Ridge:
     U, s, Vt = np.linalg.svd((features - center) * root, full_matrices=False)
     total = float((s**2).sum()) or 1.0
     donors = [np.flatnonzero(groups == g) for g in np.unique(groups)]
-    found = [_held_out(U, s, ridge * total, truth, root, donors) for ridge in PENALTIES]
+    hats = [(U * (s**2 / (s**2 + ridge * total))) @ U.T + root @ root.T for ridge in PENALTIES]
+    found = [_held_out(hat, truth, root, donors) for hat in hats]
     errors = [float((weights[:, None] * (truth - held_out) ** 2).sum()) for held_out in found]
     best = int(np.argmin(errors))
     shrunk = s / (s**2 + PENALTIES[best] * total)
@@ -76,9 +77,8 @@ def _truth(target: Target) -> tuple[Floats, Floats]:
     return 2 * target.design - 1, weights / weights.sum()
 
 
-def _held_out(U: Floats, s: Floats, ridge: float, truth: Floats, root: Floats, donors: list[Integers]) -> Floats:
-    """Return (P, C) predictions without the donor of each sample; `U` and `s` are of the weighted, centred features."""
-    hat = (U * (s**2 / (s**2 + ridge))) @ U.T + root @ root.T
+def _held_out(hat: Floats, truth: Floats, root: Floats, donors: list[Integers]) -> Floats:
+    """Return (P, C) predictions without the donor of each sample; hat matrix and root weights are those of the fit."""
     rest = root * truth - hat @ (root * truth)
     out = np.empty_like(truth)
     for own in donors:

@@ -11,8 +11,8 @@ from scggml._core.cohort import Floats
 from scggml._core.evaluate.cell_labels import CELL_METRICS, LabelledCells
 from scggml._core.evaluate.classify import ClassifierName
 from scggml._core.evaluate.divergence import symmetric_divergences
-from scggml._core.evaluate.methods import ByDistance, Majority, Need, Profiles, classify
-from scggml._core.evaluate.prediction import Fitted, Method, Prediction
+from scggml._core.evaluate.methods import ByDistance, Majority, Profiles, classify
+from scggml._core.evaluate.prediction import Fitted, Method, Need, Prediction
 from scggml._core.samples import Samples, Target, type_profiles
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.plans import ground_cost

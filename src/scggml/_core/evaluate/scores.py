@@ -17,6 +17,9 @@ from sklearn.metrics import (
 from scggml._core.cohort import Floats, Integers
 from scggml._core.samples import LabelKind, Target
 
+CLIP = 0.025
+"""Probabilities are brought into [CLIP, 1 - CLIP] before their logarithm, which one of 0 would make infinite."""
+
 
 def decide(target_kind: LabelKind, scores: Floats) -> Floats:
     """Return (n,) predicted class codes, or numbers, out of (n, C) probabilities or (n, 1) numbers."""
@@ -28,9 +31,10 @@ def decide(target_kind: LabelKind, scores: Floats) -> Floats:
 def prediction_scores(target: Target, scores: Floats, parts: Sequence[Integers]) -> dict[str, float]:
     """Score all held-out predictions of one repeat.
 
-    Classes: `balanced_accuracy`, `macro_f1`, `corrected_f1` = C / (C - 1) (macro F1 - 1 / C), which is 0 by chance, and
-    `auroc` where there are two. Ordered classes also: `spearman` of the expected class, and `kappa` with quadratic
-    weights. Numbers: `spearman`, and `mean_absolute_error` in units of the label.
+    Classes: `balanced_accuracy`, `macro_f1`, `corrected_f1` = C / (C - 1) (macro F1 - 1 / C), which is 0 by chance,
+    `auroc` where there are two, and `log_loss` and `brier` of the probabilities, classes counting equally. Ordered
+    classes also: `spearman` of the expected class, and `kappa` with quadratic weights. Numbers: `spearman`, and
+    `mean_absolute_error` in units of the label.
 
     Parameters
     ----------
@@ -54,6 +58,7 @@ def prediction_scores(target: Target, scores: Floats, parts: Sequence[Integers])
         "macro_f1": macro,
         "corrected_f1": C / (C - 1) * (macro - 1 / C),
     }
+    found |= {"log_loss": log_loss(codes, scores), "brier": brier(codes, scores)}
     if C == 2:
         found["auroc"] = concordance(codes, scores[:, 1], parts)
     if target.kind == "ordered":
@@ -69,6 +74,32 @@ def balanced_accuracy(codes: Integers, predicted: Floats) -> float:
     # Permutation tests call this hundreds of times, so without the checks that scikit-learn makes each time.
     counts, right = np.bincount(codes), np.bincount(codes, codes == predicted)
     return float(np.mean(right[counts > 0] / counts[counts > 0]))
+
+
+def log_loss(codes: Integers, probabilities: Floats) -> float:
+    r"""Return the mean over classes of the mean of :math:`-\log p_c` over their samples, in nats.
+
+    Probabilities are clipped to [0.025, 0.975] and divided by their sum. Equal probabilities, or chance, give log C.
+    """
+    clipped = np.clip(probabilities, CLIP, 1 - CLIP)
+    own = clipped[np.arange(len(codes)), codes] / clipped.sum(axis=1)
+    return float(class_weights(codes) @ -np.log(own))
+
+
+def brier(codes: Integers, probabilities: Floats) -> float:
+    r"""Return the mean over classes of the mean of :math:`\sum_c (p_c - [c])^2` over their samples.
+
+    0 is best and 2 worst; equal probabilities give 1 - 1 / C.
+    """
+    squares = ((probabilities - np.eye(probabilities.shape[1])[codes]) ** 2).sum(axis=1)
+    return float(class_weights(codes) @ squares)
+
+
+def class_weights(codes: Integers) -> Floats:
+    """Return (P,) weights of samples, of sum 1, under which the classes that occur count equally."""
+    counts = np.bincount(codes)
+    out: Floats = 1.0 / ((counts > 0).sum() * counts[codes])
+    return out
 
 
 def spearman(truth: Floats, predicted: Floats) -> float:
@@ -134,8 +165,5 @@ def weighted_success(target: Target, scores: Floats) -> Floats:
     predicted = decide(target.kind, scores)
     if target.kind == "numbers":
         return -np.abs(target.values - predicted)
-    counts = np.bincount(target.codes, minlength=target.n_classes)
-    present = int((counts > 0).sum())
-    weights = len(target.codes) / (present * counts[target.codes])
-    out: Floats = weights * (predicted == target.values)
+    out: Floats = len(target.codes) * class_weights(target.codes) * (predicted == target.values)
     return out
