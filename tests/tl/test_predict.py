@@ -166,6 +166,73 @@ def test_donors_with_several_samples_are_held_out_together():
     assert mixed > 0.9 > apart + 0.2  # a second sample of the donor gives the label away
 
 
+def test_what_predicts_is_what_was_validated(reference):
+    """The views of `tl.predict` for samples of a fold are those of the row of `cross_validate`."""
+    options = {"n_splits": 3, "n_repeats": 1, "calibrate": False} | QUIET
+    sg.tl.cross_validate(reference, methods=["ensemble"], preprocess=None, key_added="cv", **options)
+    table = sg.get.cross_validation(reference, key="cv").predictions
+    held_out = table[table["fold"] == 0]["sample"].astype(str)
+    new = reference[reference.obs["sample_id"].isin(held_out)].copy()
+    known = reference[~reference.obs["sample_id"].isin(held_out)].copy()
+    sg.tl.ggml(known, "sample_id", "label", n_comps=2, progress=False)
+    samples = sg.tl.predict(new, known, **QUIET)
+    first = table[table["fold"] == 0].set_index(held_out).loc[samples.obs_names].filter(like="p:")
+    # folds and clusters are drawn otherwise
+    np.testing.assert_allclose(samples.obsm["prediction"], first, atol=0.1)
+    assert (samples.obsm["prediction"].argmax(axis=1) == first.to_numpy().argmax(axis=1)).all()
+
+
+def test_each_view_says_what_it_says_and_weighs_what_it_has_shown(predicted):
+    entry = predicted.uns["prediction"]
+    assert list(entry["views"]) == ["ggml", "pseudobulk", "frequencies", "embedding"]
+    assert entry["view_weights"].sum() == pytest.approx(1.0)
+    together = np.einsum("v,vnc->nc", entry["view_weights"], entry["view_scores"])
+    np.testing.assert_allclose(together, predicted.obsm["prediction"])
+
+
+def test_the_metric_alone_and_views_of_your_own(reference):
+    new = cohort(1, n_samples=2)
+    options = {"n_splits": 3} | QUIET
+    alone = sg.tl.predict(new, reference, method="metric", **options)
+    assert list(alone.uns["prediction"]["views"]) == ["ggml"]
+    mine = sg.tl.Ensemble({"ggml": "ggml", "coarse": sg.tl.Frequencies(n_clusters=3)}, n_splits=3)
+    both = sg.tl.predict(new, reference, method=mine, **options)
+    assert list(both.uns["prediction"]["views"]) == ["ggml", "coarse"]
+    np.testing.assert_allclose(both.uns["prediction"]["view_scores"][0], alone.uns["prediction"]["view_scores"][0])
+    with pytest.raises(ValueError, match="method='votes' is not known; choose from"):
+        sg.tl.predict(new, reference, method="votes", **options)
+
+
+@pytest.mark.filterwarnings("ignore:.*unlike any sample")
+def test_shares_of_cell_types_join_where_a_key_is_given(reference):
+    known, new = reference.copy(), cohort(1, n_samples=2)
+    for adata in (known, new):
+        adata.obs["type"] = np.where(np.arange(adata.n_obs) % 3, "T", "B")
+    found = sg.tl.predict(new, known, cell_type_key="type", n_splits=3, **QUIET)
+    assert list(found.uns["prediction"]["views"])[-1] == "composition"
+    new.obs.loc[new.obs_names[:2], "type"] = "NK"
+    with pytest.raises(ValueError, match=r"types that no sample of the reference has: 'NK'. Name them as"):
+        sg.tl.predict(new, known, cell_type_key="type", n_splits=3, **QUIET)
+    known.obs.loc[known.obs["label"] == "class0", "type"] = "abnormal"
+    with pytest.warns(UserWarning, match=r"types of adata.obs\['type'\] occur in one class only: 'abnormal'"):
+        sg.tl.predict(new[new.obs["type"] != "NK"].copy(), known, cell_type_key="type", n_splits=3, **QUIET)
+
+
+def test_sets_of_classes_where_abstaining_is_asked_for(reference):
+    new = cohort(1, n_samples=2)
+    found = sg.tl.predict(new, reference, abstain=0.2, n_splits=3, **QUIET)
+    p = found.obsm["prediction_p_values"]
+    assert p.shape == (6, 3)
+    classes = np.array(["class0", "class1", "class2"])
+    assert found.obs["possible"].tolist() == [", ".join(classes[row > 0.2]) for row in p]
+    assert found.obs["abstains"].tolist() == [(row > 0.2).sum() != 1 for row in p]
+    assert (p[np.arange(6), found.obs["label"].cat.codes] > 0.2).mean() >= 0.5
+    with pytest.warns(UserWarning, match=r"no error below 0\.111 can be promised.*pass abstain=0\.112 or more"):
+        sg.tl.predict(new, reference, abstain=0.05, n_splits=3, **QUIET)
+    with pytest.raises(ValueError, match=r"abstain=1\.5 must be an error rate between 0 and 1"):
+        sg.tl.predict(new, reference, abstain=1.5, **QUIET)
+
+
 def test_calibration_error_by_hand():
     p = np.array([[0.6, 0.4], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1]])
     assert calibration_error(p, np.array([0, 1, 0, 0]), n_bins=2) == pytest.approx((0.1 + 0.1) / 2)

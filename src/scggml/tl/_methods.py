@@ -118,7 +118,7 @@ class Ensemble:
     Parameters
     ----------
     views
-        Names of methods of `cross_validate`, or a dict from names of your own to methods: names, `Learner(...)`,
+        Names of methods of `cross_validate`, among them the `key` of the stored metric, or a dict from names of your own to methods: names, `Learner(...)`,
         `Blend(...)`, `Frequencies(...)`, `MeanEmbedding(...)`, or estimators with `fit(clouds, y)` and
         `predict_proba(clouds)`. By default the learned metric, `"pseudobulk"`, `"frequencies"` and `"embedding"`, with
         cell types also `"composition"`. Neighbors of a metric vote as the mean over 1, 2, 3 and 5 of them.
@@ -161,7 +161,8 @@ class Ensemble:
         for view in self.named():
             if isinstance(view[1], Ensemble) or view[1] == "ensemble":
                 raise ValueError(f"Ensemble: views has {view[0]!r}, an ensemble; pass its views instead.")
-            as_method(view[1], PLAIN, "Ensemble: ")
+            if not isinstance(view[1], str):  # a name may be that of a stored metric, which is known later
+                as_method(view[1], PLAIN, "Ensemble: ")
 
     def named(self) -> list[tuple[str, Any]]:
         """Return the views that were named."""

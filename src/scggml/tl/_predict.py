@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 
 from scggml._anndata.composition import shares_of_both
@@ -12,20 +11,27 @@ from scggml._anndata.copies import check_new
 from scggml._anndata.features import Features, find_basis
 from scggml._anndata.keys import PREDICTION
 from scggml._anndata.loadings import warn_of_axes
-from scggml._anndata.messages import check_adata, choices, logged, warn
+from scggml._anndata.messages import check_adata, choices, logged
 from scggml._anndata.metric import StoredMetric, read_metric
+from scggml._anndata.predicted import (
+    RESULTS,
+    check_abstain,
+    write_neighbors,
+    write_novelty,
+    write_possible,
+    write_predicted,
+)
 from scggml._anndata.reading import Reading, Stored, reread, seed_of
-from scggml._anndata.results import params, write_obs, write_obsm, write_result
+from scggml._anndata.results import params, write_result
 from scggml._anndata.samples import constant_columns, samples_adata
 from scggml._anndata.scales import warn_of_other_scale
 from scggml._anndata.selection import Selection
 from scggml._core.checks import check_choice, check_whole
-from scggml._core.cohort import Cohort, Floats, Names
-from scggml._core.evaluate.calibrate import calibration_error, novelty
+from scggml._core.cohort import Cohort, Floats
+from scggml._core.evaluate.calibrate import novelty
+from scggml._core.evaluate.conformal import conformal_p_values
 from scggml._core.evaluate.ensemble import Ensemble as EnsembleOfMethods
-from scggml._core.evaluate.methods import ByDistance, FixedMetric, Relearned
-from scggml._core.evaluate.prediction import Prediction
-from scggml._core.evaluate.scores import log_loss
+from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned, MetricSource, Relearned
 from scggml._core.folds import make_folds
 from scggml._core.learn.covariates import adjust
 from scggml._core.samples import Samples, Target
@@ -35,15 +41,6 @@ from scggml._core.transport.ground import GroundMetric, cross_distances, own_dis
 from scggml._core.transport.solver import Solver
 from scggml._docs import documented
 from scggml.tl._methods import Ensemble, check_needs, ensemble_of, wants_cells
-
-UNLIKE = 3.5
-"""Robust z-score from which on a sample counts as unlike the reference (Iglewicz and Hoaglin)."""
-
-RESULTS = (PREDICTION, "neighbors", "novelty", "unlike_reference")
-"""Columns that are written for labels of any kind."""
-
-COVERED = 0.9
-"""Share of held-out donors that the interval of a predicted number holds."""
 
 
 @documented
@@ -60,6 +57,7 @@ def predict(
     n_neighbors: int = 3,
     n_splits: int = 5,
     n_repeats: int = 1,
+    abstain: float | None = None,
     n_cells: int | Stored | None = "stored",
     rng: int | np.random.Generator | Stored = "stored",
     n_jobs: int | None = None,
@@ -96,6 +94,13 @@ def predict(
         Neighbors that are named; for numbers also those whose mean the metric predicts.
     n_splits, n_repeats
         Folds of the calibration.
+    abstain
+        :math:`\alpha`, such as 0.1: say of each new sample which classes it may be of, so that the true one is among
+        them with a chance of at least :math:`1 - \alpha`, whichever it is (full conformal prediction within classes).
+        Each new sample joins the reference with each label in turn, and everything that predicts is learned anew, the
+        metric included: seconds for each. With n donors in the smallest class of the reference no :math:`\alpha` below
+        1 / (n + 1) can rule that class out. The guarantee is for donors who are like those of the reference: a new
+        site, another protocol or other patients void it, as may `unlike_reference` show. None does nothing of this.
     n_cells
         %(n_cells)s
         By default as the metric was learned, as are weights, `min_cells`, summary, batches and covariates.
@@ -116,8 +121,12 @@ def predict(
         and `unlike_reference` (novelty above 3.5), besides what is constant within samples. For numbers `prediction` is
         the mean over the views, and `low`, `high` an interval that holds 90 % of the held-out donors
         of the reference; there is no `probability`.
+        With `abstain` also `possible`, the classes that are possible, and `abstains`, whether these are not exactly
+        one: several (the donors at hand cannot tell) or none (unlike every class).
     `.obsm["prediction"]`
         (n, C) class probabilities (not for numbers).
+    `.obsm["prediction_p_values"]`
+        (n, C) with `abstain`, the p-value of each class; those above it are possible.
     `.uns["prediction"]`
         dict: `classes`, `neighbors` and `neighbor_labels` (n, k) names, `neighbor_distances` (n, k), `views` and
         `view_weights` (n_views,), `view_scores` (n_views, n, C), what each view says; `held_out_accuracy`,
@@ -130,13 +139,13 @@ def predict(
         No such metric or column.
     ValueError
         Features are missing, a class of the reference has too few donors, a column of the new cells that is constant
-        within samples has the name of a result.
+        within samples has the name of a result, `abstain` for numbers (which have intervals).
 
     Warns
     -----
     UserWarning
-        Samples that are unlike any reference sample; their predictions mean little. New cells with a PCA whose loadings
-        are missing and that is not what their genes give.
+        Samples that are unlike any reference sample; their predictions mean little. `abstain` below what so few donors
+        can give. New cells with a PCA whose loadings are missing and that is not what their genes give.
 
     Examples
     --------
@@ -150,7 +159,8 @@ def predict(
 
     References
     ----------
-    Guo et al., *On calibration of modern neural networks*, ICML 2017; Iglewicz and Hoaglin, *How to detect and handle
+    Guo et al., *On calibration of modern neural networks*, ICML 2017; Vovk, Gammerman and Shafer, *Algorithmic learning
+    in a random world*, 2005, for sets of classes; Iglewicz and Hoaglin, *How to detect and handle
     outliers*, 1993.
     """
     check_adata(adata)
@@ -170,27 +180,25 @@ def predict(
     selection, target = stored.select(reference)
     reading_of_new = _reading_of_new(stored, sample_key)
     selection_of_new = _select_new(reading_of_new, adata, target)
-    if n_neighbors > selection.n_samples:
-        raise ValueError(
-            f"n_neighbors={n_neighbors} is more than the {selection.n_samples} samples of the reference; pass at most "
-            "as many."
-        )
+    _check_neighbors(n_neighbors, selection.n_samples)
     features = stored.locate(adata)
     warn_of_axes(adata, reference, stored)
     warn_of_other_scale(features, stored.record.get("scale"), key)
     groups = reading.groups(selection)
-    n_splits = min(n_splits, len(np.unique(groups)))  # the default must not fail where there are fewer donors
-    folds: dict[str, Any] = {"n_splits": n_splits, "n_repeats": n_repeats}
+    # the default must not fail where there are fewer donors
+    folds: dict[str, Any] = {"n_splits": min(n_splits, len(np.unique(groups))), "n_repeats": n_repeats}
     # What is wrong with folds is said before any cell is read. One seed, several streams: 0 draws cells, 1 summaries, 2
     # is for learning, 3 for folds and 4 for views.
-    generator = np.random.default_rng([reading.seed, 3])
-    make_folds(target, groups, rng=generator, **folds)
+    make_folds(target, groups, rng=np.random.default_rng([reading.seed, 3]), **folds)
     shares = None if cell_type_key is None else shares_of_both(selection, selection_of_new, cell_type_key, target)
-    ensemble = _views(method, stored, selection, n_neighbors=n_neighbors, composition=shares is not None, **folds)
+    views = {"n_neighbors": n_neighbors, "composition": shares is not None} | folds
+    ensemble = _views(method, stored, selection.n_samples, **views)
     summary = as_summary(reading.summary, selection.sizes, len(features.names))
     check_needs(
         dict(ensemble.views), numbers=target.kind == "numbers", summary=summary, weights_key=reading.weights_key
     )
+    if abstain is not None:
+        check_abstain(abstain, target, groups)
     check_new(selection_of_new, features, selection, stored.locate(reference))
     how["everything"] = wants_cells(dict(ensemble.views))
     known = stored.samples(selection, **how)
@@ -198,8 +206,13 @@ def predict(
     if shares is not None:
         known, new = replace(known, composition=shares[0]), replace(new, composition=shares[1])
     fitted = ensemble.fit(known, target, rng=np.random.default_rng([reading.seed, 4]), n_jobs=n_jobs, progress=progress)
-    entry = _write_predicted(out, known, target, fitted.predict(new), fitted.held_out)
+    entry = write_predicted(out, known, target, fitted.predict(new), fitted.held_out)
     entry["view_weights"] = fitted.weights
+    if abstain is not None:
+        progress_of = "labels of new samples" if progress else None
+        anew = _views(method, stored, None, **views)
+        p = conformal_p_values(anew, known, target, new, seed=reading.seed, n_jobs=n_jobs, progress=progress_of)
+        entry |= write_possible(out, target, p, abstain)
 
     # The stored metric was learned from adjusted cells. New samples are adjusted by the effects of the reference, since
     # their own labels, within which effects are estimated, are unknown.
@@ -208,46 +221,47 @@ def predict(
     metric, solver = GroundMetric(stored.components, stored.cost), stored.learner.engine
     # To the reference only: what is predicted of a sample does not depend on the other new ones.
     D = cross_distances(metric, new.cohort, known.cohort, solver=solver, n_jobs=n_jobs, among=False)
-    entry |= _write_neighbors(out, D, selection.names, target, n_neighbors)
-    strange = _novelty(new.cohort, known, n_neighbors, solver=solver, n_jobs=n_jobs)
-    write_obs(out, {"novelty": strange, "unlike_reference": strange > UNLIKE})
+    entry |= write_neighbors(out, D, selection.names, target, n_neighbors)
+    write_novelty(out, _novelty(new.cohort, known, n_neighbors, solver=solver, n_jobs=n_jobs))
     asked = params(
         key=key,
         method="ensemble" if isinstance(method, Ensemble) else method,
         cell_type_key=cell_type_key,
         n_neighbors=n_neighbors,
-        n_splits=n_splits,
-        n_repeats=n_repeats,
+        abstain=abstain,
+        **folds,
     )
     record = {"kind": "prediction", "fingerprint": stored.fingerprint, "params": reading.to_params() | asked}
     write_result(out, PREDICTION, entry | record)
-    # A classifier must choose among the classes it knows, and can be confident far from all of them.
-    flagged = out.obs_names[strange > UNLIKE]
-    if len(flagged):
-        warn(
-            f"{len(flagged)} of {out.n_obs} samples are unlike any sample of the reference, so that their predictions "
-            f"mean little: {choices(flagged)}. Look at .obs['novelty']."
-        )
     return out
+
+
+def _check_neighbors(n_neighbors: int, n_samples: int) -> None:
+    if n_neighbors > n_samples:
+        raise ValueError(
+            f"n_neighbors={n_neighbors} is more than the {n_samples} samples of the reference; pass at most as many."
+        )
 
 
 def _views(
     method: str | Ensemble,
     stored: StoredMetric,
-    selection: Selection,
+    n_samples: int | None,
     *,
     n_neighbors: int,
     n_splits: int,
     n_repeats: int,
     composition: bool,
 ) -> EnsembleOfMethods:
-    """Return the views that predict; the stored metric is what the one of its name takes for all samples."""
+    """Return the views that predict; for all `n_samples` the one of the metric takes what is stored (None: never)."""
     if not isinstance(method, Ensemble):
         check_choice("method", method, ("ensemble", "metric"))
     learner = stored.learner
-    metric = GroundMetric(stored.components, stored.cost)
+    source: MetricSource = Learned(learner)
+    if n_samples is not None:
+        source = Relearned(learner, GroundMetric(stored.components, stored.cost), n_samples)
     base = ByDistance(FixedMetric("euclidean"), n_neighbors=n_neighbors, solver=learner.engine, among=False)
-    view = replace(base, source=Relearned(learner, metric, selection.n_samples), classifier="soft_knn")
+    view = replace(base, source=source, classifier="soft_knn")
     if method == "metric":
         return EnsembleOfMethods(((stored.key, view),), n_splits, n_repeats)
     given = method if isinstance(method, Ensemble) else Ensemble(n_splits=n_splits)
@@ -306,59 +320,3 @@ def _novelty(new: Cohort, known: Samples, n_neighbors: int, *, solver: Solver, n
     to_known = cross_distances(metric, new, known.cohort, solver=solver, n_jobs=n_jobs, among=False)
     among = own_distances(metric, known.cohort, solver=solver, n_jobs=n_jobs)
     return novelty(to_known, among, known.groups, n_neighbors)
-
-
-def _write_neighbors(out: AnnData, D: Floats, names: Names, target: Target, n_neighbors: int) -> dict[str, Any]:
-    """Write the nearest reference samples of each new one with their labels, from distances (n, P)."""
-    # Stable, so that equally near samples come in the order of the reference on every machine.
-    nearest = np.argsort(D, axis=1, kind="stable")[:, :n_neighbors]
-    labels = target.values.astype(str) if target.kind == "numbers" else target.classes[target.codes]
-    write_obs(out, {"neighbors": [", ".join(f"{names[q]} ({labels[q]})" for q in row) for row in nearest]})
-    return {
-        "neighbors": names[nearest].astype(object),
-        "neighbor_labels": labels[nearest].astype(object),
-        "neighbor_distances": np.take_along_axis(D, nearest, axis=1),
-    }
-
-
-def _write_predicted(
-    out: AnnData, known: Samples, target: Target, said: Prediction, held_out: Floats | None
-) -> dict[str, Any]:
-    """Write what is predicted; return what each view says, and what is known from held-out donors."""
-    views = {
-        "views": np.array([name for name, _ in said.parts], dtype=object),
-        "view_scores": np.stack([scores for _, scores in said.parts]),
-    }
-    if held_out is None:
-        raise TypeError("no donor was held out")  # `make_folds` has raised before
-    if target.kind == "numbers":
-        return views | _write_numbers(out, known, target, said.scores[:, 0], held_out)
-    return views | _write_classes(out, target, said.scores, held_out)
-
-
-def _write_classes(out: AnnData, target: Target, probabilities: Floats, held_out: Floats) -> dict[str, Any]:
-    """Write predicted classes with their probabilities; return what is known about the calibration."""
-    # Not the class of the nearest sample, with which the probability might disagree.
-    best = probabilities.argmax(axis=1)
-    # All classes are categories, predicted or not, so that results of several calls can be compared and joined.
-    predicted = pd.Categorical(target.classes[best], categories=list(target.classes), ordered=target.kind == "ordered")
-    write_obs(out, {"prediction": predicted, "probability": probabilities.max(axis=1)})
-    write_obsm(out, PREDICTION, probabilities)
-    own, codes = np.concatenate(held_out), np.tile(target.codes, len(held_out))
-    return {
-        "classes": target.classes.astype(object),
-        "held_out_accuracy": float((own.argmax(axis=1) == codes).mean()),
-        "held_out_log_loss": log_loss(codes, own),
-        "calibration_error": calibration_error(own, codes),
-    }
-
-
-def _write_numbers(out: AnnData, known: Samples, target: Target, predicted: Floats, held_out: Floats) -> dict[str, Any]:
-    """Write predicted numbers with intervals of the errors of held-out donors; return their mean error."""
-    # Split conformal prediction: a new sample is one more, hence (n + 1) / n, and the next larger error instead of one
-    # in between. n counts donors: errors of one donor and of repeats are not independent. Few take their largest error.
-    errors = np.abs(held_out[:, :, 0] - target.values).ravel()
-    n = len(np.unique(known.groups))
-    reach = float(np.quantile(errors, min(1.0, COVERED * (n + 1) / n), method="higher"))
-    write_obs(out, {"prediction": predicted, "low": predicted - reach, "high": predicted + reach})
-    return {"held_out_error": float(errors.mean())}

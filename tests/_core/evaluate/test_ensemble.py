@@ -110,9 +110,11 @@ def test_the_public_object_names_what_is_wrong():
         ([], TypeError, "pass a list"),
         (["pseudobulk", "pseudobulk"], ValueError, "views"),
         (["ensemble"], ValueError, "an ensemble; pass its views instead"),
-        (["pseudo"], ValueError, "method 'pseudo' is not known"),
     ]:
         with pytest.raises(error, match=message):
             sg.tl.Ensemble(views)
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=4, n_cells=10)
+    with pytest.raises(ValueError, match="Ensemble: method 'pseudo' is not known"):
+        sg.tl.cross_validate(adata, "sample_id", "label", methods={"mine": sg.tl.Ensemble(["pseudo"])}, progress=False)
     with pytest.raises(ValueError, match="n_splits"):
         sg.tl.Ensemble(n_splits=1)

@@ -73,22 +73,31 @@ class Calibrated:
     ) -> "FittedCalibrated":
         """Fit the method to the training samples, after it has predicted each of them without its donor."""
         training = with_shared_work(self.method, training, rng, n_jobs=n_jobs)
-        held_out = self._held_out(training, target, rng, n_jobs=n_jobs, progress=progress)
+        temperature, held_out = self._calibration(training, target, rng, n_jobs=n_jobs, progress=progress)
         effects = None
         if training.covariates is not None:
             effects = estimate(training, target)
             training = adjust(training, effects)
         fitted = self.method.fit(training, target, rng=rng)
-        if target.kind == "numbers":
-            return FittedCalibrated(fitted, None, None, held_out, effects)
-        found = FittedCalibrated(fitted, None, highest_probability(target.codes, training.groups), None, effects)
-        if held_out is None:
-            return found
+        return FittedCalibrated(fitted, temperature, _highest(training, target), held_out, effects)
+
+    def leave_out(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Floats | None:
+        """Return (n_repeats, P, C) what it says of each training sample without its donor, as `fit` would."""
+        training = with_shared_work(self.method, training, rng, n_jobs=1)
+        return self._calibration(training, target, rng, n_jobs=1, progress=None)[1]
+
+    def _calibration(
+        self, training: Samples, target: Target, rng: np.random.Generator, *, n_jobs: int | None, progress: str | None
+    ) -> tuple[Temperature | None, Floats | None]:
+        """Return the temperature and (n_repeats, P, C) calibrated probabilities, or numbers, of held-out samples."""
+        held_out = self._held_out(training, target, rng, n_jobs=n_jobs, progress=progress)
+        if held_out is None or target.kind == "numbers":
+            return None, held_out
         n = len(held_out)
         scores = np.log(clipped(np.concatenate(held_out)))
         temperature = fit_temperature(scores, np.tile(target.codes, n), np.tile(training.groups, n))
-        found = replace(found, temperature=temperature)
-        return replace(found, held_out=np.stack([found.tempered(part) for part in held_out]))
+        highest = _highest(training, target)
+        return temperature, np.stack([_tempered(part, temperature, highest) for part in held_out])
 
     def _held_out(
         self, training: Samples, target: Target, rng: np.random.Generator, *, n_jobs: int | None, progress: str | None
@@ -148,13 +157,18 @@ class FittedCalibrated:
     held_out: Floats | None
     effects: Adjustment | None
 
-    def tempered(self, scores: Floats) -> Floats:
-        """Return calibrated probabilities (n, C) from those of the method."""
-        if self.temperature is not None:
-            scores = self.temperature.probabilities(np.log(clipped(scores)))
-        return scores if self.highest is None else at_most(scores, self.highest)
-
     def predict(self, test: Samples) -> Prediction:
         """Predict samples whose labels are unknown."""
         found = self.fitted.predict(test if self.effects is None else adjust(test, self.effects))
-        return replace(found, scores=self.tempered(found.scores))
+        return replace(found, scores=_tempered(found.scores, self.temperature, self.highest))
+
+
+def _highest(training: Samples, target: Target) -> float | None:
+    return None if target.kind == "numbers" else highest_probability(target.codes, training.groups)
+
+
+def _tempered(scores: Floats, temperature: Temperature | None, highest: float | None) -> Floats:
+    """Return calibrated probabilities (n, C) from those of the method; numbers stay as they are."""
+    if temperature is not None:
+        scores = temperature.probabilities(np.log(clipped(scores)))
+    return scores if highest is None else at_most(scores, highest)

@@ -1,6 +1,6 @@
 """Several ways to see a sample, each with a say of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -61,18 +61,55 @@ class Ensemble:
         """Fit and calibrate each view."""
         training = with_shared_work(self, training, rng, n_jobs=n_jobs)
         fits: dict[str, FittedView] = {}
-        for name, view in self.views:
-            own = np.random.default_rng(rng.integers(2**63))  # what a view draws does not move the others
-            # In closed form a view leaves donors out, but not the effects of covariates that have seen them.
-            if isinstance(view, View) and training.covariates is None:
-                fits[name] = view.fit(training, target, rng=own)
+        for name, view, own in self._views(training, rng):
+            if isinstance(view, Calibrated):
+                bar = f"calibration: {name}" if progress else None
+                fits[name] = view.fit(training, target, rng=own, n_jobs=n_jobs, progress=bar)
             else:
-                fits[name] = Calibrated(view, self.n_splits, self.n_repeats).fit(
-                    training, target, rng=own, n_jobs=n_jobs, progress=f"calibration: {name}" if progress else None
-                )
-        shown = np.array([_shown(view.held_out, target) for view in fits.values()])
-        weights = (shown + LEAST_SHOWN) ** 2
-        return FittedEnsemble(fits, weights / weights.sum())
+                fits[name] = view.fit(training, target, rng=own)
+        return FittedEnsemble(fits, _weights([view.held_out for view in fits.values()], target))
+
+    def leave_out(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Floats | None:
+        """Return (n_repeats, P, C) what it says of each training sample without its donor; None if donors are too few.
+
+        It is what `fit` finds on its way, and takes less time.
+        """
+        training = with_shared_work(self, training, rng, n_jobs=1)
+        parts = [
+            view.leave_out(training, target, rng=own)
+            if isinstance(view, Calibrated)
+            else view.fit(training, target, rng=own).held_out
+            for _, view, own in self._views(training, rng)
+        ]
+        return _together(parts, _weights(parts, target))
+
+    def _views(
+        self, training: Samples, rng: np.random.Generator
+    ) -> Iterator[tuple[str, Calibrated | View, np.random.Generator]]:
+        """Yield each view, ready to be calibrated, with a generator of its own: what it draws moves no other one."""
+        for name, view in self.views:
+            # In closed form a view leaves donors out, but not the effects of covariates that have seen them.
+            own = np.random.default_rng(rng.integers(2**63))
+            if isinstance(view, View) and training.covariates is None:
+                yield name, view, own
+            else:
+                yield name, Calibrated(view, self.n_splits, self.n_repeats), own
+
+
+def _weights(held_out: Sequence[Floats | None], target: Target) -> Floats:
+    """Return (n_views,) what views weigh that say these things of donors that were left out."""
+    weights = np.array([(_shown(part, target) + LEAST_SHOWN) ** 2 for part in held_out])
+    out: Floats = weights / weights.sum()
+    return out
+
+
+def _together(held_out: Sequence[Floats | None], weights: Floats) -> Floats | None:
+    """Return the weighted mean of what views say of donors that were left out; None if one could leave none out."""
+    known = [part for part in held_out if part is not None]
+    if len(known) < len(held_out):
+        return None
+    out: Floats = np.einsum("v,v...->...", weights, np.stack(np.broadcast_arrays(*known)))
+    return out
 
 
 def _shown(held_out: Floats | None, target: Target) -> float:
@@ -99,17 +136,9 @@ class FittedEnsemble:
     @property
     def held_out(self) -> Floats | None:
         """(n_repeats, P, C) what it says of each training sample without its donor; None if donors are too few."""
-        parts = [view.held_out for view in self.views.values()]
-        known = [part for part in parts if part is not None]
-        if len(known) < len(parts):
-            return None
-        return self._together(np.broadcast_arrays(*known))
+        return _together([view.held_out for view in self.views.values()], self.weights)
 
     def predict(self, test: Samples) -> Prediction:
         """Predict samples whose labels are unknown."""
         parts = tuple((name, view.predict(test).scores) for name, view in self.views.items())
-        return Prediction(self._together([scores for _, scores in parts]), parts=parts)
-
-    def _together(self, parts: Sequence[Floats]) -> Floats:
-        out: Floats = np.einsum("v,v...->...", self.weights, np.stack(parts))
-        return out
+        return Prediction(np.einsum("v,vnc->nc", self.weights, np.stack([said for _, said in parts])), parts=parts)

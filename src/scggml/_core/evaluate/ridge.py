@@ -80,9 +80,8 @@ def _truth(target: Target) -> tuple[Floats, Floats]:
 def _held_out(hat: Floats, truth: Floats, root: Floats, donors: list[Integers]) -> Floats:
     """Return (P, C) predictions without the donor of each sample; hat matrix and root weights are those of the fit."""
     rest = root * truth - hat @ (root * truth)
-    out = np.empty_like(truth)
-    for own in donors:
+    out: Floats = truth - rest / (1 - np.diag(hat))[:, None] / root  # of donors with one sample
+    for own in (own for own in donors if len(own) > 1):
         alone = np.eye(len(own)) - hat[np.ix_(own, own)]
-        # A donor that holds a whole dimension alone leaves nothing that could predict it: the least-norm answer.
-        out[own] = truth[own] - np.linalg.lstsq(alone, rest[own], rcond=None)[0] / root[own]
+        out[own] = truth[own] - np.linalg.solve(alone, rest[own]) / root[own]
     return out
