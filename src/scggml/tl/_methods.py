@@ -118,10 +118,11 @@ class Ensemble:
     Parameters
     ----------
     views
-        Names of methods of `cross_validate`, among them the `key` of the stored metric, or a dict from names of your own to methods: names, `Learner(...)`,
-        `Blend(...)`, `Frequencies(...)`, `MeanEmbedding(...)`, or estimators with `fit(clouds, y)` and
-        `predict_proba(clouds)`. By default the learned metric, `"pseudobulk"`, `"frequencies"` and `"embedding"`, with
-        cell types also `"composition"`. Neighbors of a metric vote as the mean over 1, 2, 3 and 5 of them.
+        Names of methods of `cross_validate`, among them the `key` of the stored metric, or a dict from names of your
+        own to methods: names, `Learner(...)`, `Blend(...)`, `Frequencies(...)`, `MeanEmbedding(...)`, or estimators
+        with `fit(clouds, y)` and `predict_proba(clouds)`. By default the learned metric, `"pseudobulk"`,
+        `"frequencies"` and `"embedding"`, with cell types also `"composition"`. Neighbors of a metric vote as the mean
+        over 1, 2, 3 and 5 of them.
     n_splits
         Inner folds.
 
