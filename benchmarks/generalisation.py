@@ -1,10 +1,12 @@
-"""Which method predicts donors that it has not seen? All methods on the same folds of eight public cohorts.
+"""Which method predicts donors that it has not seen? All methods on the same folds of nine public cohorts.
 
     python benchmarks/generalisation.py FOLDER_OF_COHORTS
 
 FOLDER holds one h5ad per cohort with `.obs["sample_id"]`, `.obs["label"]` and, where donors have several samples,
-`.obs["patient_id"]`. Prints the balanced accuracy of all held-out samples for each method and cohort (mean and standard
-deviation over repeats) with the seconds per fold, then a summary over cohorts, and keeps all scores in a table.
+`.obs["patient_id"]`. Cells and folds are drawn anew in each draw. Prints balanced accuracy, area under the ROC curve
+and log loss of all held-out samples for each method and cohort (mean and standard deviation over repeats) with the
+seconds per fold, then a summary over cohorts with paired differences, and keeps all scores in a table. Cohorts that are
+in the table already are not run again.
 """
 
 import argparse
@@ -12,7 +14,9 @@ import time
 from pathlib import Path
 
 import anndata as ad
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 import scggml as sg
 
@@ -25,7 +29,9 @@ COHORTS = (
     "autism_velmeshev",
     "onek1k_scdesignpop",
     "kidney_igan_pilot",
+    "csle_ragas",
 )
+SCORES = ("balanced_accuracy", "auroc", "log_loss")
 Learner, Triplets = sg.tl.Learner, sg.tl.Triplets
 
 
@@ -34,6 +40,10 @@ def usual(ridge=0.05, shrinkage=0.4, **options):
     return Learner(method=sg.tl.Canonical(ridge=ridge, ridge_scale="mean"), shrinkage=shrinkage, **options)
 
 
+FIRST = {"first version": usual()}
+"""The default of the first version: a fixed pair, 100 random cells, votes as probabilities."""
+
+NEW = {name: name for name in ("ensemble", "canonical", "pseudobulk", "euclidean", "frequencies", "embedding")}
 DEFAULT = {"canonical": "canonical", "canonical, fixed pair": usual()}
 RIVALS = {name: name for name in ("euclidean", "cosine", "pseudobulk", "composition", "majority")}
 AROUND = {
@@ -55,7 +65,15 @@ STEPS = {
     "triplets": "triplets",
     "triplets, not shrunk": Learner(method="triplets", shrinkage=0.0),
 }
-GROUPS = {"default": DEFAULT, "rivals": RIVALS, "around": AROUND, "reference": REFERENCE, "steps": STEPS}
+GROUPS = {
+    "first": FIRST,
+    "new": NEW,
+    "default": DEFAULT,
+    "rivals": RIVALS,
+    "around": AROUND,
+    "reference": REFERENCE,
+    "steps": STEPS,
+}
 
 
 def load(path, per_class=40, min_cells=10):
@@ -69,8 +87,8 @@ def load(path, per_class=40, min_cells=10):
     return adata
 
 
-def evaluate(name, adata, methods, *, repeats, jobs, cells, points):
-    """Scores of all methods on one cohort: cohort, method, repeat, metric, value."""
+def evaluate(name, adata, methods, *, repeats, draw, jobs, **options):
+    """Scores of all methods on one cohort: cohort, draw, method, repeat, metric, value."""
     has = set(adata.obs)
     chosen = {key: value for key, value in methods.items() if key != "composition" or "cell_type" in has}
     sg.tl.cross_validate(
@@ -81,54 +99,96 @@ def evaluate(name, adata, methods, *, repeats, jobs, cells, points):
         cell_type_key="cell_type" if "composition" in chosen and "cell_type" in has else None,
         label_kind="classes",
         methods=chosen,
-        n_cells=cells,
-        summary=sg.tl.Coreset(points) if points else None,
         n_repeats=repeats,
+        rng=draw,
         n_jobs=jobs,
         progress=False,
+        **options,
     )
     scores = sg.get.cross_validation(adata).scores
-    scores = scores[scores["metric"].isin(["balanced_accuracy", "seconds"])]
-    return scores.astype({"method": str, "metric": str}).assign(cohort=name)
+    scores = scores[scores["metric"].isin([*SCORES, "seconds"])]
+    return scores.astype({"method": str, "metric": str}).assign(cohort=name, draw=draw)
 
 
-def summarize(scores):
-    """Methods x cohorts: mean and standard deviation over repeats, and their mean over cohorts; seconds per fold."""
-    main = scores[scores["metric"] == "balanced_accuracy"].groupby(["method", "cohort"], sort=False)["value"]
+def shuffled(adata, seed):
+    """Return the cohort with the labels of its donors in random order, within donors where they vary there."""
+    adata = adata.copy()
+    donor = "patient_id" if "patient_id" in adata.obs else "sample_id"
+    samples = adata.obs[["sample_id", donor, "label"]].drop_duplicates("sample_id").set_index("sample_id", drop=False)
+    samples, rng = samples.astype(str), np.random.default_rng(seed)
+    if (samples.groupby(donor)["label"].nunique() > 1).any():
+        new = samples.groupby(donor)["label"].transform(lambda labels: rng.permutation(labels.to_numpy()))
+    else:
+        donors = samples.drop_duplicates(donor).set_index(donor)["label"]
+        new = samples[donor].map(dict(zip(donors.index, rng.permutation(donors.to_numpy()), strict=True)))
+    adata.obs["label"] = pd.Categorical(adata.obs["sample_id"].astype(str).map(new))
+    return adata
+
+
+def summarize(scores, metric):
+    """Methods x cohorts: mean and standard deviation over draws and repeats, their mean over cohorts, seconds."""
+    main = scores[scores["metric"] == metric].groupby(["method", "cohort"], sort=False)["value"]
     text = main.mean().map("{:.3f}".format) + " ± " + main.std().map("{:.3f}".format)
     table = text.unstack("cohort").fillna("-")
     table.insert(0, "mean", main.mean().unstack("cohort").mean(axis=1))
     seconds = scores[scores["metric"] == "seconds"].groupby("method")["value"].mean()
     table.insert(1, "seconds per fold", seconds.round(2))
-    return table.sort_values("mean", ascending=False).round(3)
+    return table.sort_values("mean", ascending=metric == "log_loss").round(3)
 
 
-def main(folder, *, cohorts, groups, repeats, jobs, cells, points, out):
+def differences(scores, metric, first):
+    """Paired difference of one method to each other one: mean over cohorts with its 95 % interval (Student's t)."""
+    by_cohort = scores[scores["metric"] == metric].groupby(["method", "cohort"])["value"].mean().unstack("method")
+    rows = {}
+    for other in by_cohort.columns.drop(first):
+        d = (by_cohort[first] - by_cohort[other]).dropna()
+        half = stats.t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / np.sqrt(len(d)) if len(d) > 1 else np.nan
+        rows[other] = {"difference": d.mean(), "low": d.mean() - half, "high": d.mean() + half, "cohorts": len(d)}
+    return pd.DataFrame(rows).T.round(3)
+
+
+def main(folder, *, cohorts, groups, repeats, draws, jobs, cells, points, permuted, per_class, out):
     """Evaluate all cohorts and print what is known after each."""
-    methods = {name: method for group in groups for name, method in GROUPS[group].items()}
-    found = []
+    methods = {name: method for group in groups if group != "first" for name, method in GROUPS[group].items()}
+    options = {} if cells is None else {"n_cells": cells, "summary": sg.tl.Coreset(points) if points else None}
+    found = [pd.read_csv(out)] if out.exists() else []
     for name in cohorts:
-        start = time.perf_counter()
-        options = {"repeats": repeats, "jobs": jobs, "cells": cells, "points": points}
-        found.append(evaluate(name, load(folder / f"{name}.h5ad"), methods, **options))
-        pd.concat(found).to_csv(out, index=False)
-        print(f"\n{name}: {time.perf_counter() - start:.0f} s", flush=True)
-        part = found[-1][found[-1]["metric"] == "balanced_accuracy"].groupby("method", sort=False)["value"]
-        print(part.agg(["mean", "std"]).round(3).to_string(), flush=True)
-    table = summarize(pd.concat(found))
-    print("\n" + table.to_string())
-    print(f"\nmean over {len(cohorts)} cohorts, best first; all scores are in {out}")
+        for draw in range(draws):
+            if found and ((found[0]["cohort"] == name) & (found[0]["draw"] == draw)).any():
+                continue
+            start, adata = time.perf_counter(), load(folder / f"{name}.h5ad", per_class)
+            adata = shuffled(adata, draw) if permuted else adata
+            usual_options = {"repeats": repeats, "draw": draw, "jobs": jobs}
+            parts = [evaluate(name, adata, methods, **usual_options, **options)] if methods else []
+            if "first" in groups:
+                as_first = {"n_cells": 100, "summary": None, "calibrate": False}
+                parts.append(evaluate(name, adata, FIRST, **usual_options, **as_first))
+            found = [pd.concat([*found, *parts])]
+            found[0].to_csv(out, index=False)
+            print(f"\n{name}, draw {draw}: {time.perf_counter() - start:.0f} s", flush=True)
+            now = pd.concat(parts)
+            now = now[now["metric"].isin(SCORES)].pivot_table(index="method", columns="metric", values="value")
+            print(now.round(3).to_string(), flush=True)
+    scores = found[0]
+    for metric in SCORES:
+        print(f"\n{metric}\n{summarize(scores, metric).to_string()}")
+        if "ensemble" in set(scores["method"]):
+            print(f"\nensemble minus other, {metric}\n{differences(scores, metric, 'ensemble').to_string()}")
+    print(f"\nmeans over cohorts, best first; all scores are in {out}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cohorts", nargs="+", default=COHORTS)
-    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS), help="of methods")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=["first", "new"], help="of methods")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=1, help="of cells and folds (default 1)")
+    parser.add_argument("--permuted", action="store_true", help="shuffle the labels of donors")
+    parser.add_argument("--per-class", type=int, default=40, help="samples of each class of very large cohorts")
     parser.add_argument("--jobs", type=int, default=None)
-    parser.add_argument("--cells", type=int, default=100, help="drawn of each sample (default 100)")
-    parser.add_argument("--points", type=int, help="of a coreset of each sample (default: all drawn cells)")
+    parser.add_argument("--cells", type=int, help="drawn of each sample (default: as `cross_validate` does)")
+    parser.add_argument("--points", type=int, help="of a coreset of each sample, with --cells (default: all drawn)")
     parser.add_argument("--out", type=Path, default=Path("generalisation.csv"))
     given = parser.parse_args()
     main(
@@ -136,6 +196,9 @@ if __name__ == "__main__":
         cohorts=given.cohorts,
         groups=given.groups,
         repeats=given.repeats,
+        draws=given.draws,
+        permuted=given.permuted,
+        per_class=given.per_class,
         jobs=given.jobs,
         cells=given.cells,
         points=given.points,
