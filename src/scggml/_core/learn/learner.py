@@ -11,6 +11,7 @@ from scggml._core.checks import check_flag, check_whole
 from scggml._core.cohort import Cohort, Floats, from_clouds
 from scggml._core.folds import strata_of
 from scggml._core.ids import array_target, as_codes
+from scggml._core.learn.bags import draw_bags, mean_metric
 from scggml._core.learn.canonical import Canonical, Variates, canonical_metric
 from scggml._core.learn.choice import Choice, choose, drawn, settings_for, smaller
 from scggml._core.learn.covariates import adjust, estimate
@@ -74,6 +75,11 @@ class Learner:
         %(shrinkage)s
     solver
         %(solver)s
+    bags
+        Learn from so many draws of 70 %% of the donors of each class, and take the mean of the metrics,
+        :math:`\frac1B \sum_b W_b^T W_b / v_b`, v the variance of the cells under each, before it is shrunk: single
+        donors then weigh less. 12 are usual, and take as many times longer, but for what bags share. None for one
+        metric of all donors.
 
     Examples
     --------
@@ -95,6 +101,7 @@ class Learner:
     squared: bool = False
     shrinkage: Shrinkage = "auto"
     solver: SolverName | Solver = "exact"
+    bags: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", as_method(self.method))
@@ -103,6 +110,8 @@ class Learner:
             check_whole("n_comps", self.n_comps, 1, ", or None for up to 5")
         check_flag("squared", self.squared)
         check_shrinkage(self.shrinkage)
+        if self.bags is not None:
+            check_whole("bags", self.bags, 2, ", or None for one metric of all donors")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Learner) and _same(self.to_params(), other.to_params())
@@ -222,14 +231,17 @@ class Learner:
         k = self.rank(cohort)
         work = self._work(samples)
         choice = self._choose(samples, target, k, work, rng=rng, n_jobs=n_jobs)
-        record: dict[str, Any]
-        if isinstance(self.recipe, Canonical):
-            variates = self._variates(
-                decided(self.recipe, choice), samples, target, k, work, rng=rng, n_jobs=n_jobs, progress=progress
-            )
-            W, record = variates.components, {"stop": "closed form", "history": {"eigenvalues": variates.eigenvalues}}
+        how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
+        if self.bags is None:
+            W, record = self._find(samples, target, k, choice, work, rng=rng, **how)
         else:
-            W, record = self._descend(cohort, samples, target, k, choice, rng=rng, n_jobs=n_jobs, progress=progress)
+            bags = draw_bags(target, samples.groups, self.bags, rng)
+            parts = [samples.take(own) for own in bags]
+            fits = [
+                self._find(part, target.take(own), k, choice, self._work(part), rng=rng, n_jobs=n_jobs, progress=False)
+                for part, own in zip(parts, bags, strict=True)
+            ]
+            W, record = mean_metric([found for found, _ in fits], k, cohort), fits[0][1]
         share = self._share(choice)
         kept_out = None if samples.batch is None else batch_directions(cohort, target, samples.batch)
         mixed, coefficients = mixture(W, share, cohort, kept_out=kept_out)
@@ -245,6 +257,25 @@ class Learner:
             adjustment=adjustment,
             **record,
         )
+
+    def _find(
+        self,
+        samples: Samples,
+        target: Target,
+        k: int,
+        choice: Choice | None,
+        work: Work | None,
+        *,
+        rng: np.random.Generator,
+        n_jobs: int | None,
+        progress: bool,
+    ) -> tuple[Floats, dict[str, Any]]:
+        """Return W before shrinkage, and the record of how it was found."""
+        how: dict[str, Any] = {"rng": rng, "n_jobs": n_jobs, "progress": progress}
+        if isinstance(self.recipe, Canonical):
+            found = self._variates(decided(self.recipe, choice), samples, target, k, work, **how)
+            return found.components, {"stop": "closed form", "history": {"eigenvalues": found.eigenvalues}}
+        return self._descend(labelled(samples.cohort, target), samples, target, k, choice, **how)
 
     def check(self, target: Target) -> None:
         """Raise if the method cannot learn from labels of this kind."""
