@@ -167,8 +167,9 @@ def cross_validate(
         `balanced_accuracy`, `macro_f1`, `corrected_f1` (0 by chance), `auroc` (two classes; pairs within folds),
         `log_loss` (in nats, probabilities clipped to [0.025, 0.975]; log C by chance) and `brier` (squared error of the
         probabilities; 1 - 1 / C by chance), both with classes counting equally, `spearman` and `kappa` (ordered
-        classes), `spearman` and `mean_absolute_error` (numbers), `batch_removal:<covariate>`. For each fold: `ari`, `nmi`, `vi` and `silhouette` among the held-out samples of
-        the fold, where it is large enough, and `seconds` (without what folds and methods share).
+        classes), `spearman` and `mean_absolute_error` (numbers), `batch_removal:<covariate>`. For each fold: `ari`,
+        `nmi`, `vi` and `silhouette` among the held-out samples of the fold, where it is large enough, and `seconds`
+        (without what folds and methods share).
     `predictions`, `probabilities`
         One row for each method, repeat and sample: what was predicted when the sample was held out.
     `distances`
