@@ -62,7 +62,7 @@ class CrossValidation:
     >>> print(result.verdict.split(";")[0])
     canonical: strong signal (balanced accuracy 1.00, chance 0.33
     >>> round(result.detectable, 2)
-    0.32
+    0.29
 
     References
     ----------

@@ -57,7 +57,7 @@ def calibration(
     Parameters
     ----------
     adata
-        AnnData that `tl.cross_validate` or `tl.tune` has written to.
+        %(adata_evaluated)s
     key
         %(key_result)s
     methods
