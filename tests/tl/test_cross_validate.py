@@ -30,6 +30,7 @@ BASE = ByDistance(FixedMetric("euclidean"))
 CANONICAL = ("canonical", sg.tl.Learner())
 USUAL = sg.tl.Canonical(ridge=0.05, ridge_scale="mean")
 FAST = ("canonical", "euclidean", "cosine", "pseudobulk", "majority")
+DEFAULTS = ("canonical", "ensemble", *FAST[1:])
 
 
 def evaluate(adata, methods=FAST, *, preprocess=None, n_splits=3, n_repeats=2, groups_key="donor", **options):
@@ -67,7 +68,7 @@ def signal():
 def test_predictions_are_those_of_the_main_functions_on_the_training_donors(signal):
     """Each fold by hand: learn with tl.ggml on training donors, take distances with tl.distances, vote."""
     given = {"method": USUAL, "n_comps": 2, "shrinkage": 0.4}  # else folds of the choice would be others
-    result = evaluate(signal, {"canonical": sg.tl.Learner(**given)}, n_repeats=1)
+    result = evaluate(signal, {"canonical": sg.tl.Learner(**given)}, n_repeats=1, calibrate=False)
     table = result.predictions.astype({"sample": str})
     for _, part in table.groupby("fold"):
         held_out = list(part["sample"])
@@ -87,8 +88,8 @@ def test_predictions_are_those_of_the_main_functions_on_the_training_donors(sign
 
 
 def test_the_default_decides_inside_the_training_donors_of_each_fold(signal):
-    result = evaluate(signal, None, n_repeats=1, rng=7)
-    assert list(result.summary.index) == list(FAST)
+    result = evaluate(signal, None, n_repeats=1, rng=7, calibrate=False)
+    assert list(result.summary.index) == list(DEFAULTS)
     evaluation = read(signal, rng=7)
     for number, part in result.predictions[result.predictions["method"] == "canonical"].groupby("fold"):
         test = np.flatnonzero(np.isin(evaluation.names, part["sample"].astype(str)))
@@ -168,9 +169,9 @@ def test_composition_uses_the_shares_of_cell_types():
 
 def test_the_default_methods_follow_what_is_given(signal):
     few = sg.tl.Learner(method=sg.tl.Triplets(max_iter=2, tol=0.0), n_comps=2)
-    assert list(as_methods(None, BASE, CANONICAL, composition=False)) == list(FAST)
+    assert list(as_methods(None, BASE, CANONICAL, composition=False)) == list(DEFAULTS)
     stored = as_methods(None, BASE, ("tumor", few), composition=True)
-    assert list(stored) == ["tumor", "euclidean", "cosine", "pseudobulk", "composition", "majority"]
+    assert list(stored) == ["tumor", "ensemble", "euclidean", "cosine", "pseudobulk", "composition", "majority"]
     assert stored["tumor"].source.learner == few
     assert as_methods(["tumor"], BASE, ("tumor", few), composition=False)["tumor"] == stored["tumor"]
     assert accuracy(evaluate(signal, {"few": few}, n_repeats=1), "few") > 0.5
@@ -481,7 +482,7 @@ def test_every_name_is_a_method():
 
 
 TYPED = ("composition", "clr", "cell_type_pseudobulk", "pilot")
-CELLS = {"summary": sg.tl.Coreset(5)}
+CELLS = {"summary": sg.tl.Groups("type"), "cell_type_key": "type"}
 
 
 @pytest.mark.parametrize("name", RIVALS)
@@ -503,10 +504,10 @@ def test_every_rival_finds_what_it_looks_at(name):
     ("method", "options", "message"),
     [
         *[(name, {}, f"The method '{name}' needs cell types; pass cell_type_key, or leave it out") for name in TYPED],
-        ("pilot", CELLS | {"cell_type_key": "type"}, r"needs the cells themselves, not summary=Coreset.*summary=None"),
+        ("pilot", CELLS, r"needs the cells themselves, not summary=Groups.*summary=None"),
         (
             "cell_type_pseudobulk",
-            CELLS | {"cell_type_key": "type"},
+            CELLS,
             "pseudobulk' needs the cells themselves",
         ),
         ("gloscope", CELLS, "'gloscope' needs the cells themselves"),
@@ -520,7 +521,7 @@ def test_what_a_rival_cannot_do_with_is_said_before_cells_are_read(signal, monke
     if "label_kind" in options:
         signal.obs["label"] = signal.obs["label"].astype("category").cat.codes.astype(float)
     module = sys.modules[sg.tl.cross_validate.__module__]
-    monkeypatch.setattr(module, "read_evaluation", lambda *_: pytest.fail("cells were read"))
+    monkeypatch.setattr(module, "draws", lambda *_, **__: pytest.fail("cells were read"))
     methods = [method] if isinstance(method, str) else {"mine": method}
     with pytest.raises(ValueError, match=message):
         evaluate(signal, methods, **options)

@@ -106,9 +106,9 @@ def test_the_verdict_of_a_refitted_pca_has_nothing_to_confess(cells):
 
 def test_predictions_are_those_of_the_stored_learner_on_the_refitted_features(cells):
     learn(cells, method=sg.tl.Canonical(ridge=0.2, ridge_scale="feature"), shrinkage=0.1)
-    sg.tl.cross_validate(cells, rng=4, **(FEW | {"methods": None}))
+    sg.tl.cross_validate(cells, rng=4, calibrate=False, **(FEW | {"methods": None}))
     result = sg.get.cross_validation(cells)
-    assert list(result.summary.index) == ["ggml", "euclidean", "cosine", "pseudobulk", "majority"]
+    assert list(result.summary.index) == ["ggml", "ensemble", "euclidean", "cosine", "pseudobulk", "majority"]
     evaluation = read(cells)
     learner = sg.tl.Learner(method=sg.tl.Canonical(ridge=0.2, ridge_scale="feature"), n_comps=3, shrinkage=0.1)
     table = result.predictions[result.predictions["method"] == "ggml"]

@@ -228,19 +228,3 @@ def warn_of_difference(study: Study, training: Contributions, held_out: Contribu
             f"on held-out donors {shares[1][t]:.0%}: what the metric separates here does not hold for new donors. Call "
             f"sg.tl.attribute(adata, key={study.stored.key!r}, held_out=True)."
         )
-
-
-def warn_of_leaks(study: Study, key: str) -> None:
-    """Warn of types that occur in one class only: an annotation that encodes the label makes everything perfect."""
-    if study.types is None:
-        return
-    labels, classes = np.repeat(study.target.codes, study.selection.sizes), study.target.classes
-    counts = np.zeros((len(study.type_names), len(classes)))
-    np.add.at(counts, (study.types, labels), 1)
-    alone = np.flatnonzero((counts > 0).sum(axis=1) == 1)
-    if len(alone):
-        listed = ", ".join(f"{str(study.type_names[t])!r} ({classes[counts[t].argmax()]})" for t in alone[:10])
-        warn(
-            f"{len(alone)} of the {len(counts)} types of adata.obs[{key!r}] occur in one class only: {listed}. If they "
-            "were named by what tells the classes apart, composition is perfect by that alone."
-        )

@@ -129,7 +129,7 @@ class Evaluation(Known):
             self.batch,
             self.covariates,
             everything=full if self.everything and approximate else None,
-            types=self.types if self.summary is None else None,
+            types=self.types if self.summary is None or (self.everything and approximate) else None,
         )
 
     def _summarized(self, cells: Cohort, summary: Summarizer, training: Integers | None) -> Cohort:
@@ -163,8 +163,11 @@ def what_lacks(subject: Subject, design: Design) -> dict[str, Any]:
     }
 
 
-def read_evaluation(subject: Subject, design: Design) -> Evaluation:
-    """Read the cells of the samples; copies of a sample and values that are not finite raise here."""
+def read_evaluation(subject: Subject, design: Design, *, everything: bool = False) -> Evaluation:
+    """Read the cells of the samples; copies of a sample and values that are not finite raise here.
+
+    With `everything` methods see all cells beside a summary that stands for them.
+    """
     selection = design.selection
     subject = subject.seeing(selection.adata)
     reading, features, step = subject.reading, subject.features, subject.step
@@ -189,9 +192,28 @@ def read_evaluation(subject: Subject, design: Design) -> Evaluation:
         summary=summary,
         seen=subject.seen,
         reading=reading,
-        everything=needs_everything(subject.learner),
+        everything=everything or needs_everything(subject.learner),
         cell_groups=selection.groups(summary) if isinstance(summary, Groups) else None,
     )
+
+
+def draws(subject: Subject, design: Design, n_repeats: int, *, everything: bool = False) -> list[Evaluation]:
+    """Return one evaluation, or one for each repeat if cells are drawn: each repeat then has a draw of its own."""
+    reading, adata = subject.reading, design.selection.adata
+    first = read_evaluation(subject, design, everything=everything)
+    if (
+        n_repeats == 1
+        or reading.n_cells is None
+        or not (replace(reading, n_cells=None).select(adata).sizes > reading.n_cells).any()
+    ):
+        return [first]
+    found = [first]
+    for repeat in range(1, n_repeats):
+        seed = int(np.random.default_rng([reading.seed, 7, repeat]).integers(2**31))
+        other = replace(subject, reading=replace(reading, seed=seed))
+        selection = other.reading.select(adata)
+        found.append(read_evaluation(other, replace(design, selection=selection), everything=everything))
+    return found
 
 
 def _cells(selection: Selection, features: Features) -> AnnData:

@@ -212,9 +212,14 @@ class StoredMetric:
             warn_of_new_labels(target, selection.names, self.record, str(self.reading.label_key), self.key)
         return target
 
-    def samples(self, selection: Selection, *, n_jobs: int | None = 1, progress: bool = False) -> Samples:
-        """Read the samples that the metric was learned from, as they were read then; copies of a sample raise."""
-        features, everything = self.locate(selection.adata), needs_everything(self.learner)
+    def samples(
+        self, selection: Selection, *, everything: bool = False, n_jobs: int | None = 1, progress: bool = False
+    ) -> Samples:
+        """Read the samples that the metric was learned from, as they were read then; copies of a sample raise.
+
+        With `everything` all cells come beside a summary that stands for them.
+        """
+        features, everything = self.locate(selection.adata), everything or needs_everything(self.learner)
         check_copies(selection, features, self.reading.groups(selection))
         return self.reading.samples(selection, features, everything=everything, n_jobs=n_jobs, progress=progress)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from scggml._anndata.composition import warn_of_leaks
 from scggml._anndata.confounding import check_confounding
 from scggml._anndata.features import (
     PCA_LOADINGS,
@@ -28,6 +29,11 @@ from scggml._core.checks import is_auto
 from scggml._core.cohort import Floats, Integers
 from scggml._core.learn.learner import Learner
 from scggml._core.samples import Target
+from scggml._core.transport.coreset import Coreset
+
+N_CELLS, N_POINTS = 1000, 100
+"""Most cells of a sample that an evaluation reads, and points of the coreset that stands for them: draws of few cells
+would add noise to every distance."""
 
 CHECKED = 200
 """Cells by which a stored PCA is recognized as one of the genes at hand."""
@@ -135,6 +141,8 @@ def read_design(
     else:  # labels are permuted within batches
         strata = np.zeros(selection.n_samples, dtype=np.int64) if batch is None else batch
     target = reading.target(selection)
+    if cell_type_key is not None:
+        warn_of_leaks(selection, target, *selection.categories(cell_type_key, "cell_type_key"), cell_type_key)
     subject.learner.check(target)
     check_confounding(reading, selection, target)
     return Design(
@@ -170,7 +178,8 @@ def read_subject(
         With both the arguments describe everything; without either it is as it was for the metric `key`, other
         arguments of `given` that are not None replacing parts of it.
     n_cells
-        `"auto"` is that of the stored metric, or 100.
+        `"auto"` is that of the stored metric, or `N_CELLS`. A summary `"auto"` is that of the stored metric, or a
+        coreset of `N_POINTS`.
     """
     if (sample_key is None) != (label_key is None):
         raise ValueError(
@@ -180,15 +189,17 @@ def read_subject(
     replaced = {
         name: value
         for name, value in given.items()
-        if value is not None and not (isinstance(value, tuple) and not value)
+        if value is not None and not (isinstance(value, tuple) and not value) and name != "summary"
     }
+    if not is_auto(given.get("summary", "auto")):  # None is all cells
+        replaced["summary"] = given["summary"]
     if sample_key is not None and label_key is not None:
         reading = Reading(
             sample_key=sample_key,
             label_key=label_key,
-            n_cells=100 if n_cells == "auto" else n_cells,  # type: ignore[arg-type]  # checked when cells are drawn
+            n_cells=N_CELLS if n_cells == "auto" else n_cells,  # type: ignore[arg-type]  # checked when cells are drawn
             seed=seed,
-            **replaced,
+            **({"summary": Coreset(N_POINTS)} | replaced),
         )
         features = read_features(adata, use_rep=reading.use_rep, layer=reading.layer, mask_var=mask_var)
         step = as_step(preprocess, usual=reading.use_rep in (None, "X"))

@@ -71,14 +71,14 @@ class Samples:
     composition
         (P, n_types) share of each cell type; None if there are no cell types.
     types
-        (n_cells,) code of the cell type of each cell of the cohort, a column of `composition`; None if there are no
-        cell types, or if points that are no cells stand for the samples.
+        (n_cells,) code of the cell type of each cell (of `everything`, if that is there), a column of `composition`;
+        None if there are no cell types, or if points that are no cells stand for the samples.
     batch
         (P,) code of a technical batch whose effect is not part of the signal; None if there is none.
     covariates
         (P, q) numbers whose effect on the cells is not part of the signal; None if there are none.
     everything
-        The same samples with all of their cells, where `cohort` is a summary of them and refinement asks for more.
+        The same samples with all of their cells, where `cohort` is a summary of them and something asks for more.
     work, positions
         What was computed of a cohort before any label was known (`learn.shared.Work`), and (P,) where these samples
         stand in it.
@@ -110,8 +110,15 @@ class Samples:
             everything=None if self.everything is None else self.everything.take(samples),
             work=self.work,
             positions=None if self.positions is None else self.positions[samples],
-            types=None if self.types is None else self.types[self.cohort.rows(samples)],
+            types=None if self.types is None else self.types[(self.everything or self.cohort).rows(samples)],
         )
+
+    @property
+    def as_cells(self) -> "Samples":
+        """The samples as all of their cells, where these are known beside a summary."""
+        if self.everything is None:
+            return self
+        return replace(self, cohort=self.everything, everything=None, work=None, positions=None)
 
 
 def plain_samples(cohort: Cohort) -> Samples:
@@ -157,6 +164,7 @@ def mean_profiles(cohort: Cohort) -> Floats:
 
 def type_profiles(samples: Samples) -> Floats:
     """Return (P, n_types, d), the weighted mean cell of each type in each sample; NaN where it has none."""
+    samples = samples.as_cells
     if samples.composition is None or samples.types is None:
         raise ValueError("Means by cell type need the type of each cell; pass cell_type_key, and no summary.")
     cohort, n_types = samples.cohort, samples.composition.shape[1]

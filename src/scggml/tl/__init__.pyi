@@ -9,6 +9,9 @@ from ._ggml import ggml as ggml
 from ._influence import influence as influence
 from ._mds import mds as mds
 from ._methods import Blend as Blend
+from ._methods import Ensemble as Ensemble
+from ._methods import Frequencies as Frequencies
+from ._methods import MeanEmbedding as MeanEmbedding
 from ._methods import Preprocess as Preprocess
 from ._neighbors import neighbors as neighbors
 from ._options import Canonical as Canonical

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scggml._anndata.composition import warn_of_leaks
 from scggml._anndata.contributions import (
     Contributions,
     Study,
@@ -14,7 +15,6 @@ from scggml._anndata.contributions import (
     p_values,
     parts_of,
     warn_of_difference,
-    warn_of_leaks,
 )
 from scggml._anndata.held_out import has_held_out, read_held_out
 from scggml._anndata.keys import Keys
@@ -203,7 +203,7 @@ def attribute(
     metric, gate, stored = stored, None, replace(stored, reading=reading)
     study = Study.of(stored, selection, target, cell_type_key)
     if study.types is not None:
-        warn_of_leaks(study, str(cell_type_key))
+        warn_of_leaks(study.selection, study.target, study.types, study.type_names, str(cell_type_key))
     options: dict[str, Any] = {"solver": engine, "n_jobs": n_jobs, "progress": progress}
     result = add_up(study, read_held_out(adata, stored) if held_out else None, **options)
     given = reading.to_params() | ({} if cell_type_key is None else {"cell_type_key": cell_type_key})

@@ -8,26 +8,28 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scggml._anndata.cross_validated import CONFIDENCE, compared, entry
-from scggml._anndata.evaluation import Evaluation, read_evaluation, what_lacks
+from scggml._anndata.evaluation import Evaluation, draws, what_lacks
 from scggml._anndata.keys import CROSS_VALIDATION
 from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, write_result
 from scggml._anndata.subject import read_design, read_subject
+from scggml._core.checks import check_flag
 from scggml._core.evaluate.by_batch import BatchFolds, folds_by_batch
+from scggml._core.evaluate.calibrated import with_shared_work
 from scggml._core.evaluate.classify import ClassifierName
-from scggml._core.evaluate.methods import ByDistance, FixedMetric, learners_of
+from scggml._core.evaluate.methods import ByDistance, FixedMetric
 from scggml._core.evaluate.prediction import Method
 from scggml._core.evaluate.run import HeldOut, evaluate_fold
 from scggml._core.folds import Fold, Split, make_folds
 from scggml._core.runner import run_tasks
-from scggml._core.samples import LabelKind
+from scggml._core.samples import LabelKind, Samples
 from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
 from scggml._docs import documented
-from scggml.tl._methods import as_methods, check_needs
+from scggml.tl._methods import as_methods, calibrated, check_needs, wants_cells
 
 
 @documented
@@ -56,9 +58,10 @@ def cross_validate(
     n_repeats: int = 5,
     classifier: ClassifierName = "knn",
     n_neighbors: int = 3,
+    calibrate: bool = True,
     n_cells: int | Literal["auto"] | None = "auto",
     min_cells: int | None = None,
-    summary: Summary = None,
+    summary: Summary = "auto",
     key_added: str = CROSS_VALIDATION,
     rng: int | np.random.Generator = 0,
     n_jobs: int | None = None,
@@ -96,10 +99,11 @@ def cross_validate(
         (`"canonical"`, `"triplets"`, `"paper"`, see `ggml`, or a `Learner(...)`); transport with a fixed cost
         (`"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`, `"correlation"`, or what else
         `distances` takes: a name of scipy, a function of two arrays of cells and, with `preprocess=None`, a matrix);
-        `"blend"` (see `Blend`); one of the rivals below, which see the training donors alone, too; or any estimator
-        with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds` is a list of (n_cells, d) arrays. By default
-        the stored metric (or `"canonical"`), `"euclidean"`, `"cosine"`, `"pseudobulk"`, `"composition"` (with
-        `cell_type_key`) and `"majority"`.
+        `"blend"` (see `Blend`); `"ensemble"`, what `predict` predicts by (see `Ensemble`), and two of its views,
+        `"frequencies"` and `"embedding"` (see `Frequencies`, `MeanEmbedding`); one of the rivals below, which see the
+        training donors alone, too; or any estimator with `fit(clouds, y)` and `predict_proba(clouds)`, where `clouds`
+        is a list of (n_cells, d) arrays. By default the stored metric (or `"canonical"`), `"ensemble"`, `"euclidean"`,
+        `"cosine"`, `"pseudobulk"`, `"composition"` (with `cell_type_key`) and `"majority"`.
 
         - Logistic regression (for numbers ridge regression) on `"pseudobulk"`, the mean profile;
           `"cell_type_pseudobulk"`, that of each cell type, gaps filled with the mean of the training samples; or
@@ -119,11 +123,12 @@ def cross_validate(
     use_rep, layer, mask_var
         Features of the cells as in `ggml`, but all genes by default: highly variable ones are chosen in each fold. A
         representation such as `"X_scVI"` has seen the held-out cells, though not their labels; the verdict says so.
-    label_kind, reference_class, weights_key, summary
+    label_kind, reference_class, weights_key
         As in `ggml`.
     cell_type_key
         Column of `.obs` with cell types, for `"composition"`, `"clr"`, `"cell_type_pseudobulk"` and `"pilot"`; the
-        last two need samples as their cells, not a `summary`.
+        last two look at all cells, and refuse a `summary` that replaces them. Types that occur in one class only are
+        warned of: an annotation can give the label away.
     batch_key
         Column of `.obs` with a technical batch of each sample, such as its site. Learned metrics then take samples of
         different labels apart only within batches, and count what differs between batches as noise. Beside the
@@ -137,12 +142,23 @@ def cross_validate(
         `"stratified"` K-fold by donor with classes in proportion, repeated with donors shuffled, or
         `"leave_one_group_out"` (donor), or `"leave_one_batch_out"` (site; needs `batch_key`).
     classifier, n_neighbors
-        On distances: class-balanced `"knn"` with this many neighbors, or `"kernel_logistic"` (logistic regression on
+        On distances: class-balanced `"knn"` with this many neighbors, `"soft_knn"`, the mean over 1, 2, 3 and 5 of
+        them, or `"kernel_logistic"` (logistic regression on
         :math:`\exp(-D^2 / 2 h^2)`, h the median distance of training samples).
+    calibrate
+        Calibrate the votes of neighbors: each method is fitted again without one part of the training donors after the
+        other, and a single number, the same for all classes, makes its probabilities as sure as its predictions of
+        these allow (see `Ensemble`). What is predicted stays; probabilities, log loss and Brier score change. Without
+        it votes are taken for probabilities, which on few donors are far too sure, and folds take about a fifth of the
+        time. Other methods are shown as they are.
     n_cells
         %(n_cells)s
-        They are drawn once for all methods. `"auto"` is that of the stored metric, or else 100. Random draws add noise
-        to every distance, most where cells fall into groups that are far apart: take as many as time allows.
+        `"auto"` is that of the stored metric, or else 1000. Where a sample has more, they are drawn anew in each
+        repeat, so that the spread over repeats holds the noise of the draw.
+    summary
+        What stands for the cells of a sample in transport, made once in each fold; see `ggml`. `"auto"` is that of the
+        stored metric, or else `Coreset(100)`: up to 1000 cells in 100 weighted points. None takes the cells. Methods
+        that look at cells see all that were read.
     min_cells
         %(min_cells)s
         None for that of the stored metric, or 1.
@@ -210,6 +226,7 @@ def cross_validate(
     check_adata(adata)
     check_result_key(adata, key_added, "cross_validation")
     check_writable(adata, copy=copy)
+    check_flag("calibrate", calibrate)
     n_threads(n_jobs)
     seed = as_seed(rng)
     base = ByDistance(FixedMetric("euclidean"), classifier=classifier, n_neighbors=n_neighbors)
@@ -255,10 +272,12 @@ def cross_validate(
     apart = BatchFolds([])
     if batches is not None and design.batch is not None and split == "stratified":
         apart = folds_by_batch(design.target, design.groups, design.batch, batches)
-    evaluation = read_evaluation(subject, design)
+    evaluations = draws(subject, design, n_repeats, everything=wants_cells(chosen))
+    evaluation = evaluations[0]
+    chosen = calibrated(chosen, design.target.kind) if calibrate else chosen
     every = [*folds, *apart.folds]
     results = run_folds(
-        evaluation, every, chosen, seed, n_jobs=n_jobs, progress="cross-validation" if progress else None
+        evaluations, every, chosen, seed, n_jobs=n_jobs, progress="cross-validation" if progress else None
     )
     arguments = evaluation.params() | params(
         cell_type_key=cell_type_key,
@@ -267,6 +286,7 @@ def cross_validate(
         n_repeats=n_repeats,
         classifier=classifier,
         n_neighbors=n_neighbors,
+        calibrate=calibrate,
         confidence=CONFIDENCE,
     )
     usual = {name: parts[: len(folds)] for name, parts in results.items()}
@@ -282,7 +302,7 @@ def cross_validate(
 
 
 def run_folds(
-    evaluation: Evaluation,
+    evaluations: Sequence[Evaluation],
     folds: Sequence[Fold],
     methods: Mapping[str, Method],
     seed: int,
@@ -290,19 +310,28 @@ def run_folds(
     n_jobs: int | None,
     progress: str | None,
 ) -> dict[str, list[HeldOut]]:
-    """Return what each method said in each fold, in order."""
-    if not evaluation.fitted_in_folds:
+    """Return what each method said in each fold, in order.
+
+    `evaluations` holds one for all repeats, or one for each where cells are drawn anew.
+    """
+    several = len(evaluations) > 1
+    if not evaluations[0].fitted_in_folds:
         # Features are the same in all folds, and so are samples and the plans that no label enters.
-        samples = evaluation.samples(None)
-        for learner in (learner for method in methods.values() for learner in learners_of(method)):
-            if samples.work is None:
-                samples = learner.with_work(samples, rng=np.random.default_rng([seed, 6]), n_jobs=n_jobs)
-        known = [(samples, evaluation.target, fold, methods, seed) for fold in folds]
+        shared = [_shared(evaluation, methods, seed, n_jobs) for evaluation in evaluations]
+        known = [(shared[fold.repeat * several], evaluations[0].target, fold, methods, seed) for fold in folds]
         found = run_tasks(evaluate_fold, known, n_jobs=n_jobs, progress=progress, unit="fold")
     else:
-        tasks = [(evaluation, fold, methods, seed) for fold in folds]
+        tasks = [(evaluations[fold.repeat * several], fold, methods, seed) for fold in folds]
         found = run_tasks(_run_fold, tasks, n_jobs=n_jobs, progress=progress, unit="fold")
     return {name: [result[name] for result in found] for name in methods}
+
+
+def _shared(evaluation: Evaluation, methods: Mapping[str, Method], seed: int, n_jobs: int | None) -> Samples:
+    """Return the samples with the plans that all folds share."""
+    samples = evaluation.samples(None)
+    for method in methods.values():
+        samples = with_shared_work(method, samples, np.random.default_rng([seed, 6]), n_jobs=n_jobs)
+    return samples
 
 
 def _run_fold(evaluation: Evaluation, fold: Fold, methods: Mapping[str, Method], seed: int) -> dict[str, HeldOut]:

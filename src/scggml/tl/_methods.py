@@ -7,8 +7,10 @@ from typing import Any, get_args
 from scggml._anndata.messages import choices
 from scggml._anndata.preprocess import Preprocess
 from scggml._arguments import shown
-from scggml._core.checks import check_distinct
+from scggml._core.checks import check_distinct, check_whole
+from scggml._core.evaluate.calibrated import N_SPLITS, Calibrated
 from scggml._core.evaluate.cell_labels import CELL_METRICS, LabelledCells
+from scggml._core.evaluate.ensemble import Ensemble as EnsembleOfMethods
 from scggml._core.evaluate.estimators import Clouds, cloned
 from scggml._core.evaluate.methods import Blend as BlendOfSources
 from scggml._core.evaluate.methods import (
@@ -17,23 +19,38 @@ from scggml._core.evaluate.methods import (
     Given,
     Learned,
     MetricSource,
-    Need,
     needs_of,
 )
-from scggml._core.evaluate.prediction import Method
-from scggml._core.evaluate.rivals import RIVALS, rival
+from scggml._core.evaluate.prediction import Method, Need
+from scggml._core.evaluate.rivals import RIVALS, BySampleDistance, rival
+from scggml._core.evaluate.views import Frequencies, MeanEmbedding
 from scggml._core.learn.learner import Learner, MethodName
 from scggml._core.learn.learner import as_method as learner_method
+from scggml._core.samples import LabelKind
 from scggml._core.transport.coreset import Summary
 from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.plans import GROUND_COSTS
 from scggml._core.transport.summaries import check_combination, check_cost
+from scggml._core.transport.summary import Summarizer
 from scggml.tl._fixed import FIXED, AnyMetric, as_fixed
 
-__all__ = ["Blend", "Preprocess", "as_method", "as_methods", "check_needs"]
+__all__ = [
+    "Blend",
+    "Ensemble",
+    "Frequencies",
+    "MeanEmbedding",
+    "Preprocess",
+    "as_method",
+    "as_methods",
+    "check_needs",
+    "ensemble_of",
+]
 
 LEARNED: tuple[str, ...] = get_args(MethodName)
-NAMES = (*LEARNED, "blend", *FIXED, *RIVALS)
+VIEWS: dict[str, Method] = {"frequencies": Frequencies(), "embedding": MeanEmbedding()}
+"""Ways to see a sample that are methods, too."""
+
+NAMES = (*LEARNED, "ensemble", "blend", *FIXED, *RIVALS, *VIEWS)
 METRICS = (*LEARNED, *FIXED, *CELL_METRICS)
 
 Methods = Sequence[str] | Mapping[str, Any]
@@ -85,6 +102,94 @@ class Blend:
         return tuple(as_source(metric) for metric in self.metrics)
 
 
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    r"""The mean of the calibrated probabilities of several views of a sample, or of the numbers that they predict.
+
+    .. math:: p(c) = \sum_v w_v p_v(c), \qquad p_v = \operatorname{softmax}(t_v s_v), \qquad
+        w_v \propto (0.03 + \max(0, 1 - \ell_v / \log C))^2
+
+    The scores :math:`s_v` of a view are the logarithms of its votes or probabilities. Its one number
+    :math:`t_v \ge 0` is the one with the least log loss on donors that it has not seen, inside the training donors: a
+    view that says nothing there gives equal probabilities. It then weighs as much as it has shown there, the share of
+    the log loss by chance that it takes away (:math:`\ell_v` is its own). No probability is above (n + 1/2) / (n + 1),
+    n the donors of the smallest class.
+
+    Parameters
+    ----------
+    views
+        Names of methods of `cross_validate`, or a dict from names of your own to methods: names, `Learner(...)`,
+        `Blend(...)`, `Frequencies(...)`, `MeanEmbedding(...)`, or estimators with `fit(clouds, y)` and
+        `predict_proba(clouds)`. By default the learned metric, `"pseudobulk"`, `"frequencies"` and `"embedding"`, with
+        cell types also `"composition"`. Neighbors of a metric vote as the mean over 1, 2, 3 and 5 of them.
+    n_splits
+        Inner folds.
+
+    Examples
+    --------
+    >>> import scggml as sg
+    >>> adata = sg.datasets.synthetic(n_noise=3, n_samples=6, n_cells=10)
+    >>> methods = {"two views": sg.tl.Ensemble(["canonical", "pseudobulk"], n_splits=3)}
+    >>> options = {"n_splits": 3, "n_repeats": 1, "n_jobs": 1, "progress": False}
+    >>> sg.tl.cross_validate(adata, "sample_id", "label", methods=methods, **options)
+    >>> float(sg.get.cross_validation(adata).summary.loc["two views", "balanced_accuracy"])
+    1.0
+
+    References
+    ----------
+    Guo et al., *On calibration of modern neural networks*, ICML 2017, for the temperature; Kittler et al., *On
+    combining classifiers*, IEEE PAMI 1998, for the mean.
+    """
+
+    views: Sequence[str] | Mapping[str, Any] | None = None
+    n_splits: int = N_SPLITS
+
+    def __post_init__(self) -> None:
+        check_whole("Ensemble: n_splits", self.n_splits, 2)
+        given: object = self.views
+        if given is None:
+            return
+        if isinstance(given, str | bytes) or not isinstance(given, Sequence | Mapping) or not given:
+            raise TypeError(
+                f"Ensemble: views={shown(given)} is a {type(given).__name__}; pass a list of names of "
+                f"{choices(NAMES)}, or a dict from names of your own to methods."
+            )
+        check_distinct("Ensemble: views", given)
+        twice = [name for name, _ in self.named() if sum(name == other for other, _ in self.named()) > 1]
+        if twice:
+            raise ValueError(f"Ensemble: views names {twice[0]!r} twice; it would count twice.")
+        for view in self.named():
+            if isinstance(view[1], Ensemble) or view[1] == "ensemble":
+                raise ValueError(f"Ensemble: views has {view[0]!r}, an ensemble; pass its views instead.")
+            as_method(view[1], PLAIN, "Ensemble: ")
+
+    def named(self) -> list[tuple[str, Any]]:
+        """Return the views that were named."""
+        views = self.views or ()
+        return list(views.items()) if isinstance(views, Mapping) else [(str(view), view) for view in views]
+
+
+VOTING = ("knn", "soft_knn")
+"""Classifiers whose probabilities are votes of few neighbors."""
+
+PLAIN = ByDistance(FixedMetric("euclidean"))
+
+
+def ensemble_of(
+    ensemble: Ensemble, base: ByDistance, learned: tuple[str, Any], *, composition: bool, n_repeats: int = 1
+) -> EnsembleOfMethods:
+    """Return the views of an ensemble as methods, by default those around what is learned."""
+    named = ensemble.named()
+    if ensemble.views is None:
+        named = [learned, *((name, name) for name in ("pseudobulk", *VIEWS))]
+        named += [("composition", "composition")] if composition else []
+    base = replace(base, classifier="soft_knn", among=False)
+    views = tuple(
+        (name, as_method(learned[1] if one == learned[0] else one, base, "Ensemble: ")) for name, one in named
+    )
+    return EnsembleOfMethods(views, ensemble.n_splits, n_repeats)
+
+
 def as_source(metric: AnyMetric | Learner) -> MetricSource:
     """Return what gives the metric of that name."""
     if isinstance(metric, Learner):
@@ -122,8 +227,8 @@ def as_methods(
     name and the learner of what is evaluated; its name stands for it in `methods`, too.
     """
     if methods is None:
-        fixed = ("euclidean",) if isinstance(summary, Gaussian) else ("euclidean", "cosine")
-        rivals = (*fixed, "pseudobulk", *(("composition",) if composition else ()), "majority")
+        others = ("euclidean",) if isinstance(summary, Gaussian) else ("ensemble", "euclidean", "cosine")
+        rivals = (*others, "pseudobulk", *(("composition",) if composition else ()), "majority")
         methods = {learned[0]: learned[1]} | {name: name for name in rivals}
     if isinstance(methods, str):
         methods = (methods,)
@@ -138,7 +243,13 @@ def as_methods(
     if not named:
         raise ValueError(f"methods is empty ({shown(methods)}); choose from {choices(NAMES)}.")
     check_distinct("methods", named)
-    found = {str(name): as_method(method, base, "methods: ") for name, method in named.items()}
+    named = {name: Ensemble() if isinstance(one, str) and one == "ensemble" else one for name, one in named.items()}
+    found = {
+        str(name): ensemble_of(one, base, learned, composition=composition)
+        if isinstance(one, Ensemble)
+        else as_method(one, base, "methods: ")
+        for name, one in named.items()
+    }
     for name, given in named.items():
         _check_name(str(name), given, found[str(name)], base, learned)
     for name, one in found.items():
@@ -157,7 +268,9 @@ def _check_name(name: str, given: Any, method: Method, base: ByDistance, learned
     if isinstance(given, Learner):
         own = name not in NAMES or (name in LEARNED and type(given.recipe) is type(learner_method(name)))
     else:
-        own = isinstance(given, Blend) if name == "blend" else name in NAMES and method == as_method(name, base)
+        made_of_others = {"blend": Blend, "ensemble": Ensemble}
+        kind = made_of_others.get(name)
+        own = isinstance(given, kind) if kind else name in NAMES and method == as_method(name, base)
     if not own:
         raise ValueError(
             f"methods[{name!r}] is {shown(given)}, but {name!r} is the name of another method, for which verdicts and "
@@ -167,6 +280,9 @@ def _check_name(name: str, given: Any, method: Method, base: ByDistance, learned
 
 def _check_summary(method: Method, summary: Summary) -> None:
     """Raise unless a method can compare what a summary makes of samples."""
+    if isinstance(method, EnsembleOfMethods):
+        for _, view in method.views:
+            _check_summary(view, summary)
     if not isinstance(method, ByDistance):
         return
     check_combination(summary, method.solver)
@@ -177,14 +293,34 @@ def _check_summary(method: Method, summary: Summary) -> None:
             check_combination(summary, source.learner.engine)
 
 
-def check_needs(methods: Mapping[str, Method], *, numbers: bool, summary: object, weights_key: str | None) -> None:
+def calibrated(methods: Mapping[str, Method], kind: LabelKind) -> dict[str, Method]:
+    """Return the methods, those with neighbors that vote for classes calibrated."""
+    voting = [
+        name
+        for name, method in methods.items()
+        if isinstance(method, ByDistance | BySampleDistance) and method.classifier in VOTING and kind != "numbers"
+    ]
+    return {name: Calibrated(method) if name in voting else method for name, method in methods.items()}
+
+
+def wants_cells(methods: Mapping[str, Method]) -> bool:
+    """Return whether any of the methods looks at all cells beside a summary of these."""
+    return any(needs_of(method) & {"cells", "all_cells"} for method in methods.values())
+
+
+def check_needs(
+    methods: Mapping[str, Method], *, numbers: bool, summary: Summarizer | None, weights_key: str | None
+) -> None:
     """Raise where a method cannot be fitted to what is known of the samples, before any cell is read.
 
     `numbers` says that the labels are numbers; `summary` is None where samples are their cells.
     """
+    replaced = summary is not None and not summary.traits.approximates
+    no_points = summary is not None and summary.traits.atoms != "points"
     lacking: dict[Need, tuple[bool, str]] = {
         "classes": (numbers, "labels that are classes, and these are numbers; leave it out"),
-        "cells": (summary is not None, f"the cells themselves, not summary={shown(summary)}; pass summary=None"),
+        "cells": (replaced, f"the cells themselves, not summary={shown(summary)}; pass summary=None"),
+        "points": (no_points, f"points, which summary={shown(summary)} does not give; leave it out"),
         "equal_weights": (
             weights_key is not None,
             f"cells that count alike, not weights_key={shown(weights_key)}; leave one of the two out",
@@ -206,6 +342,8 @@ def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
     if isinstance(method, Learner):
         method.engine.require()
         return replace(base, source=Learned(method), solver=method.engine)
+    if isinstance(method, Frequencies | MeanEmbedding | ByDistance):
+        return method
     if isinstance(method, str):
         return _by_name(method, base, where)
     has_fit = hasattr(method, "fit") or hasattr(method, "predict") or hasattr(method, "predict_proba")
@@ -219,8 +357,8 @@ def as_method(method: Any, base: ByDistance, where: str = "") -> Method:
         lacks = lacks if predicts or hasattr(method, "fit") else ""
         raise TypeError(
             f"{where}A method is a {type(method).__name__}{lacks}; pass a name of {choices(NAMES)}, "
-            "a Learner(...), a Blend(...), or an estimator with fit(clouds, y) and predict_proba(clouds) (or "
-            "predict(clouds), which numbers need)."
+            "a Learner(...), a Blend(...), an Ensemble(...), or an estimator with fit(clouds, y) and "
+            "predict_proba(clouds) (or predict(clouds), which numbers need)."
         )
     cloned(method)  # before any cell is read
     return Clouds(method)
@@ -230,6 +368,10 @@ def _by_name(name: str, base: ByDistance, where: str) -> Method:
     """Return the method of that name."""
     if name == "blend":
         return as_method(Blend(), base)
+    if name == "ensemble":
+        raise ValueError(f"{where}'ensemble' is made of other methods, and can be no part of one.")
+    if name in VIEWS:
+        return VIEWS[name]
     if name in RIVALS:
         return rival(name, base)
     if name in NAMES:

@@ -17,8 +17,9 @@ from scggml._anndata.results import check_result_key, params, write_result
 from scggml._anndata.subject import Design, Subject, read_design, read_subject
 from scggml._core.checks import check_whole, is_auto
 from scggml._core.cohort import Floats, Integers
+from scggml._core.evaluate.calibrated import with_shared_work
 from scggml._core.evaluate.classify import ClassifierName
-from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned, needs_of
+from scggml._core.evaluate.methods import ByDistance, FixedMetric
 from scggml._core.evaluate.prediction import Method
 from scggml._core.evaluate.run import main_score, ranked
 from scggml._core.folds import Fold, Split, make_folds
@@ -29,7 +30,7 @@ from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Coreset, Summary
 from scggml._docs import documented
-from scggml.tl._methods import as_methods, check_needs
+from scggml.tl._methods import as_methods, check_needs, wants_cells
 
 CHUNK = 4
 """Labelings that a worker scores before it reports."""
@@ -106,7 +107,7 @@ def permutation_test(
         As in `cross_validate`, but a `Preprocess` is fitted once, to all cells; a function is refitted in each fold.
     summary
         What stands for a sample, for the true labels as for permuted ones. `"auto"` is that of the stored metric, or
-        `Coreset(30)`, or None for methods that need cells; None takes all cells that were drawn.
+        `Coreset(30)` (methods that need cells see them all); None takes all cells that were drawn.
     cell_type_key
         As in `cross_validate`.
     split, n_splits, n_repeats, classifier, n_neighbors, n_cells, min_cells
@@ -176,7 +177,7 @@ def permutation_test(
             "covariate_keys": covariate_keys,
             "weights_key": weights_key,
             "min_cells": min_cells,
-            "summary": None if auto else summary,
+            "summary": summary,
         },
     )
     learned = subject.named(key)
@@ -185,7 +186,7 @@ def permutation_test(
     named = {tested if isinstance(tested, str) else "method": tested}
     how: dict[str, Any] = {"composition": cell_type_key is not None, "summary": subject.reading.summary}
     found_method = next(iter(as_methods(named, base, learned, **how).values()))
-    if auto and subject.reading.summary is None and "cells" not in needs_of(found_method):
+    if auto and (subject.stored is None or subject.reading.summary is None):
         subject = replace(subject, reading=replace(subject.reading, summary=Coreset(POINTS)))
     design = read_design(adata, subject, cell_type_key=cell_type_key, strata_key=strata_key)
     check_needs({next(iter(named)): found_method}, **what_lacks(subject, design))
@@ -195,7 +196,7 @@ def permutation_test(
     # what is wrong with folds or labels is said before any cell is read
     make_folds(design.target, design.groups, batch=design.batch, rng=np.random.default_rng(seed_of_folds), **given)
     blocks, possible = _labelings(subject, design)
-    evaluation = read_evaluation(subject, design)
+    evaluation = read_evaluation(subject, design, everything=wants_cells({"": found_method}))
     trial = Trial(evaluation=evaluation, method=found_method, seed=seed_of_folds, **given).with_work(generator, n_jobs)
     values = design.target.values
     labelings = [values] + [permute(values, blocks, generator) for _ in range(n_permutations)]
@@ -254,10 +255,7 @@ class Trial:
         if self.evaluation.step is not None and not _fitted_once(self.evaluation):
             return self
         samples = self.evaluation.samples(None)
-        source = self.method.source if isinstance(self.method, ByDistance) else None
-        if isinstance(source, Learned):
-            samples = source.learner.with_work(samples, rng=rng, n_jobs=n_jobs)
-        return replace(self, samples=samples)
+        return replace(self, samples=with_shared_work(self.method, samples, rng, n_jobs=n_jobs))
 
     def scores(self, labelings: list[Floats]) -> list[tuple[float, float]]:
         """Score labelings; all of them, the true one included, draw folds from the same seed."""

@@ -1,13 +1,13 @@
 """Predict labels of new samples, with probabilities, the nearest neighbors, and a warning about unlike samples."""
 
 from dataclasses import replace
-from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scggml._anndata.composition import shares_of_both
 from scggml._anndata.copies import check_new
 from scggml._anndata.features import Features, find_basis
 from scggml._anndata.keys import PREDICTION
@@ -19,19 +19,22 @@ from scggml._anndata.results import params, write_obs, write_obsm, write_result
 from scggml._anndata.samples import constant_columns, samples_adata
 from scggml._anndata.scales import warn_of_other_scale
 from scggml._anndata.selection import Selection
-from scggml._core.checks import check_whole
-from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.evaluate.calibrate import calibrate, calibration_error, class_reach, novelty
-from scggml._core.evaluate.classify import knn_mean
-from scggml._core.folds import Fold, make_folds
-from scggml._core.learn.covariates import adjust, estimate
-from scggml._core.learn.learner import Learner
-from scggml._core.runner import run_tasks
+from scggml._core.checks import check_choice, check_whole
+from scggml._core.cohort import Cohort, Floats, Names
+from scggml._core.evaluate.calibrate import calibration_error, novelty
+from scggml._core.evaluate.ensemble import Ensemble as EnsembleOfMethods
+from scggml._core.evaluate.methods import ByDistance, FixedMetric, Relearned
+from scggml._core.evaluate.prediction import Prediction
+from scggml._core.evaluate.scores import log_loss
+from scggml._core.folds import make_folds
+from scggml._core.learn.covariates import adjust
 from scggml._core.samples import Samples, Target
 from scggml._core.threads import n_threads
+from scggml._core.transport.coreset import as_summary
 from scggml._core.transport.ground import GroundMetric, cross_distances, own_distances
 from scggml._core.transport.solver import Solver
 from scggml._docs import documented
+from scggml.tl._methods import Ensemble, check_needs, ensemble_of, wants_cells
 
 UNLIKE = 3.5
 """Robust z-score from which on a sample counts as unlike the reference (Iglewicz and Hoaglin)."""
@@ -50,23 +53,28 @@ def predict(
     reference: AnnData,
     *,
     key: str = "ggml",
+    method: Literal["ensemble", "metric"] | Ensemble = "ensemble",
     sample_key: str | None = None,
     groups_key: str | None = None,
+    cell_type_key: str | None = None,
     n_neighbors: int = 3,
     n_splits: int = 5,
-    n_repeats: int = 3,
+    n_repeats: int = 1,
     n_cells: int | Stored | None = "stored",
     rng: int | np.random.Generator | Stored = "stored",
     n_jobs: int | None = None,
     progress: bool = True,
 ) -> AnnData:
-    r"""Predict the labels of new samples by their distances to the samples of a reference.
+    r"""Predict the labels of new samples by several views, of which the learned metric is one.
 
-    With :math:`m_c` the mean distance to the k nearest reference samples of class c under the learned metric, the class
-    probabilities are a logistic function of the :math:`m_c`, relative to their mean. That function is learned inside
-    the reference from held-out donors: the metric is refitted without them, since on its training samples it is
-    always confident. All classes count as equally likely beforehand. The number of donors bounds the confidence: if the
-    smallest class of the reference has n of them, no probability is above (n + 1/2) / (n + 1).
+    The probability of a class is the mean over the views (see `Ensemble`): votes of the nearest reference samples under
+    the learned metric, logistic regression on the mean profile, the frequencies of clusters of cells, and the mean
+    embedding of the cells; it is what `cross_validate` evaluates as `"ensemble"`. Each view is as sure, and weighs as
+    much, as its predictions of reference donors that were left out allow, the metric refitted without them, since on
+    its training samples it is always confident. All classes count as equally likely beforehand. The number of donors
+    bounds the confidence: if the smallest class of the reference has n of them, no probability is above
+    (n + 1/2) / (n + 1). Which genes and cells tell the classes apart is the matter of the metric, not of the ensemble;
+    the neighbors that are named are those under it.
 
     Parameters
     ----------
@@ -76,12 +84,16 @@ def predict(
         AnnData on which `tl.ggml` has learned the metric.
     key
         Metric in `reference.uns`.
+    method
+        `"ensemble"`, `"metric"` (the votes under the learned metric alone), or an `Ensemble` of views of your own.
     sample_key
         Column of `adata.obs` with the new samples; by default that of the reference.
     groups_key
         Column of `reference.obs` with donors, which are held out together; by default that of the metric.
+    cell_type_key
+        Column of `.obs` of both with cell types, whose shares are one more view.
     n_neighbors
-        k.
+        Neighbors that are named; for numbers also those whose mean the metric predicts.
     n_splits, n_repeats
         Folds of the calibration.
     n_cells
@@ -102,14 +114,15 @@ def predict(
         `prediction`, `probability` (of the predicted class), `neighbors` (names of the nearest reference samples with
         their labels), `novelty` (robust z-score of the Euclidean transport distance to the nearest reference samples)
         and `unlike_reference` (novelty above 3.5), besides what is constant within samples. For numbers `prediction` is
-        the mean of the nearest reference samples, and `low`, `high` an interval that holds 90 % of the held-out donors
+        the mean over the views, and `low`, `high` an interval that holds 90 % of the held-out donors
         of the reference; there is no `probability`.
     `.obsm["prediction"]`
         (n, C) class probabilities (not for numbers).
     `.uns["prediction"]`
-        dict: `classes`, `neighbors` and `neighbor_labels` (n, k) names, `neighbor_distances` (n, k),
-        `held_out_accuracy` and `calibration_error` of the reference's held-out donors (for numbers `held_out_error`,
-        the mean absolute one), `fingerprint`, `params`.
+        dict: `classes`, `neighbors` and `neighbor_labels` (n, k) names, `neighbor_distances` (n, k), `views` and
+        `view_weights` (n_views,), `view_scores` (n_views, n, C), what each view says; `held_out_accuracy`,
+        `held_out_log_loss` (chance is log C) and `calibration_error` of the reference's held-out donors (for numbers
+        `held_out_error`, the mean absolute one); `fingerprint`, `params`.
 
     Raises
     ------
@@ -137,8 +150,8 @@ def predict(
 
     References
     ----------
-    Platt, *Probabilistic outputs for support vector machines*, 1999; Guo et al., *On calibration of modern neural
-    networks*, ICML 2017; Iglewicz and Hoaglin, *How to detect and handle outliers*, 1993.
+    Guo et al., *On calibration of modern neural networks*, ICML 2017; Iglewicz and Hoaglin, *How to detect and handle
+    outliers*, 1993.
     """
     check_adata(adata)
     check_adata(reference, "reference")
@@ -167,55 +180,47 @@ def predict(
     warn_of_other_scale(features, stored.record.get("scale"), key)
     groups = reading.groups(selection)
     n_splits = min(n_splits, len(np.unique(groups)))  # the default must not fail where there are fewer donors
-    # One seed, several streams: 0 draws cells, 1 summaries, 2 is for learning, and 3 for folds, here as in other
-    # evaluations. Taking fewer cells then changes no fold.
-    generator = np.random.default_rng([stored.reading.seed, 3])
-    folds = make_folds(target, groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
+    folds: dict[str, Any] = {"n_splits": n_splits, "n_repeats": n_repeats}
+    # What is wrong with folds is said before any cell is read. One seed, several streams: 0 draws cells, 1 summaries, 2
+    # is for learning, 3 for folds and 4 for views.
+    generator = np.random.default_rng([reading.seed, 3])
+    make_folds(target, groups, rng=generator, **folds)
+    shares = None if cell_type_key is None else shares_of_both(selection, selection_of_new, cell_type_key, target)
+    ensemble = _views(method, stored, selection, n_neighbors=n_neighbors, composition=shares is not None, **folds)
+    summary = as_summary(reading.summary, selection.sizes, len(features.names))
+    check_needs(
+        dict(ensemble.views), numbers=target.kind == "numbers", summary=summary, weights_key=reading.weights_key
+    )
     check_new(selection_of_new, features, selection, stored.locate(reference))
-    known, names = stored.samples(selection, **how), selection.names
+    how["everything"] = wants_cells(dict(ensemble.views))
+    known = stored.samples(selection, **how)
     new, out = _read_new(stored, reading_of_new, selection_of_new, features, **how)
-    # Euclidean plans know no label, so all folds may share them. The samples come before any adjustment: effects of
-    # covariates are estimated in each fold, from its training donors.
-    shared = stored.learner.with_work(known, rng=generator, n_jobs=n_jobs)
-    hold_out = partial(_hold_out, learner=stored.learner, n_neighbors=n_neighbors, seed=stored.reading.seed)
-    tasks = [(shared, target, fold) for fold in folds]
-    parts = run_tasks(hold_out, tasks, n_jobs=n_jobs, progress="calibration" if progress else None, unit="fold")
-    # Parts come in the order of the folds, so row by row these belong together; each sample is there `n_repeats` times.
-    held_out, found = np.concatenate([fold.test for fold in folds]), np.concatenate(parts)
+    if shares is not None:
+        known, new = replace(known, composition=shares[0]), replace(new, composition=shares[1])
+    fitted = ensemble.fit(known, target, rng=np.random.default_rng([reading.seed, 4]), n_jobs=n_jobs, progress=progress)
+    entry = _write_predicted(out, known, target, fitted.predict(new), fitted.held_out)
+    entry["view_weights"] = fitted.weights
 
-    solver = stored.learner.engine
-    metric = GroundMetric(stored.components, stored.cost)
     # The stored metric was learned from adjusted cells. New samples are adjusted by the effects of the reference, since
     # their own labels, within which effects are estimated, are unknown.
     if stored.adjustment is not None:
         known, new = adjust(known, stored.adjustment), adjust(new, stored.adjustment)
+    metric, solver = GroundMetric(stored.components, stored.cost), stored.learner.engine
     # To the reference only: what is predicted of a sample does not depend on the other new ones.
     D = cross_distances(metric, new.cohort, known.cohort, solver=solver, n_jobs=n_jobs, among=False)
+    entry |= _write_neighbors(out, D, selection.names, target, n_neighbors)
     strange = _novelty(new.cohort, known, n_neighbors, solver=solver, n_jobs=n_jobs)
-    # Stable, so that equally near samples come in the order of the reference on every machine.
-    nearest = np.argsort(D, axis=1, kind="stable")[:, :n_neighbors]
-    if target.kind == "numbers":
-        entry = _write_numbers(out, known, target, D=D, found=found, held_out=held_out, n_neighbors=n_neighbors)
-        labels = target.values.astype(str)
-    else:
-        entry = _write_classes(out, known, target, D=D, reach=found, held_out=held_out, n_neighbors=n_neighbors)
-        labels = target.classes[target.codes]
-    explained = [", ".join(f"{names[q]} ({labels[q]})" for q in row) for row in nearest]
-    write_obs(out, {"neighbors": explained, "novelty": strange, "unlike_reference": strange > UNLIKE})
-    write_result(
-        out,
-        PREDICTION,
-        {
-            "kind": "prediction",
-            "neighbors": names[nearest].astype(object),
-            "neighbor_labels": labels[nearest].astype(object),
-            "neighbor_distances": np.take_along_axis(D, nearest, axis=1),
-            "fingerprint": stored.fingerprint,
-            "params": stored.reading.to_params()
-            | params(key=key, n_neighbors=n_neighbors, n_splits=n_splits, n_repeats=n_repeats),
-        }
-        | entry,
+    write_obs(out, {"novelty": strange, "unlike_reference": strange > UNLIKE})
+    asked = params(
+        key=key,
+        method="ensemble" if isinstance(method, Ensemble) else method,
+        cell_type_key=cell_type_key,
+        n_neighbors=n_neighbors,
+        n_splits=n_splits,
+        n_repeats=n_repeats,
     )
+    record = {"kind": "prediction", "fingerprint": stored.fingerprint, "params": reading.to_params() | asked}
+    write_result(out, PREDICTION, entry | record)
     # A classifier must choose among the classes it knows, and can be confident far from all of them.
     flagged = out.obs_names[strange > UNLIKE]
     if len(flagged):
@@ -224,6 +229,29 @@ def predict(
             f"mean little: {choices(flagged)}. Look at .obs['novelty']."
         )
     return out
+
+
+def _views(
+    method: str | Ensemble,
+    stored: StoredMetric,
+    selection: Selection,
+    *,
+    n_neighbors: int,
+    n_splits: int,
+    n_repeats: int,
+    composition: bool,
+) -> EnsembleOfMethods:
+    """Return the views that predict; the stored metric is what the one of its name takes for all samples."""
+    if not isinstance(method, Ensemble):
+        check_choice("method", method, ("ensemble", "metric"))
+    learner = stored.learner
+    metric = GroundMetric(stored.components, stored.cost)
+    base = ByDistance(FixedMetric("euclidean"), n_neighbors=n_neighbors, solver=learner.engine, among=False)
+    view = replace(base, source=Relearned(learner, metric, selection.n_samples), classifier="soft_knn")
+    if method == "metric":
+        return EnsembleOfMethods(((stored.key, view),), n_splits, n_repeats)
+    given = method if isinstance(method, Ensemble) else Ensemble(n_splits=n_splits)
+    return ensemble_of(given, base, (stored.key, view), composition=composition, n_repeats=n_repeats)
 
 
 def _reading_of_new(stored: StoredMetric, sample_key: str | None) -> Reading:
@@ -271,29 +299,6 @@ def _read_new(
     )
 
 
-def _hold_out(samples: Samples, target: Target, fold: Fold, *, learner: Learner, n_neighbors: int, seed: int) -> Floats:
-    """Predict held-out samples under a metric that was learned from the training samples alone.
-
-    Returns
-    -------
-    (n_test, C) relative nearness of the classes, or (n_test, 1) numbers.
-    """
-    training, known, test = samples.take(fold.train), target.take(fold.train), samples.take(fold.test)
-    # Effects are estimated within labels, so held-out labels must not be among them.
-    if training.covariates is not None:
-        effects = estimate(training, known)
-        training, test = adjust(training, effects), adjust(test, effects)
-    # Seeded by its number, a fold draws the same in any process and order, whatever other folds draw.
-    rng = np.random.default_rng([seed, 4, fold.repeat, fold.fold])
-    metric = GroundMetric(learner.learn(training, known, rng=rng).components, learner.cost)
-    solver = learner.engine
-    D = cross_distances(metric, test.cohort, training.cohort, solver=solver, among=False)
-    if known.kind == "numbers":
-        # As the new samples are predicted in `_write_numbers`, so that the errors are those to expect there.
-        return knn_mean(D, known.values, n_neighbors)[:, None]
-    return class_reach(D, known.codes, known.n_classes, n_neighbors)
-
-
 def _novelty(new: Cohort, known: Samples, n_neighbors: int, *, solver: Solver, n_jobs: int | None) -> Floats:
     """Return novelty under the Euclidean distance: what a learned metric overlooks can be unusual, too."""
     # A learned metric keeps few directions, and a sample that is unusual in all others looks usual to it.
@@ -303,45 +308,56 @@ def _novelty(new: Cohort, known: Samples, n_neighbors: int, *, solver: Solver, n
     return novelty(to_known, among, known.groups, n_neighbors)
 
 
-def _write_classes(
-    out: AnnData,
-    known: Samples,
-    target: Target,
-    *,
-    D: Floats,
-    reach: Floats,
-    held_out: Integers,
-    n_neighbors: int,
+def _write_neighbors(out: AnnData, D: Floats, names: Names, target: Target, n_neighbors: int) -> dict[str, Any]:
+    """Write the nearest reference samples of each new one with their labels, from distances (n, P)."""
+    # Stable, so that equally near samples come in the order of the reference on every machine.
+    nearest = np.argsort(D, axis=1, kind="stable")[:, :n_neighbors]
+    labels = target.values.astype(str) if target.kind == "numbers" else target.classes[target.codes]
+    write_obs(out, {"neighbors": [", ".join(f"{names[q]} ({labels[q]})" for q in row) for row in nearest]})
+    return {
+        "neighbors": names[nearest].astype(object),
+        "neighbor_labels": labels[nearest].astype(object),
+        "neighbor_distances": np.take_along_axis(D, nearest, axis=1),
+    }
+
+
+def _write_predicted(
+    out: AnnData, known: Samples, target: Target, said: Prediction, held_out: Floats | None
 ) -> dict[str, Any]:
-    """Write predicted classes with calibrated probabilities; return what is known about the calibration."""
-    codes = target.codes
-    # Donors, not samples: several samples of a donor are one independent observation. The smallest class sets the bound
-    # of all, since a bound for each would make some classes more likely beforehand.
-    n_donors = min(len(np.unique(known.groups[codes == c])) for c in range(target.n_classes))
-    model = calibrate(reach, codes[held_out], n_donors)
-    own = model.probabilities(reach)
-    probabilities = model.probabilities(class_reach(D, codes, target.n_classes, n_neighbors))
+    """Write what is predicted; return what each view says, and what is known from held-out donors."""
+    views = {
+        "views": np.array([name for name, _ in said.parts], dtype=object),
+        "view_scores": np.stack([scores for _, scores in said.parts]),
+    }
+    if held_out is None:
+        raise TypeError("no donor was held out")  # `make_folds` has raised before
+    if target.kind == "numbers":
+        return views | _write_numbers(out, known, target, said.scores[:, 0], held_out)
+    return views | _write_classes(out, target, said.scores, held_out)
+
+
+def _write_classes(out: AnnData, target: Target, probabilities: Floats, held_out: Floats) -> dict[str, Any]:
+    """Write predicted classes with their probabilities; return what is known about the calibration."""
     # Not the class of the nearest sample, with which the probability might disagree.
     best = probabilities.argmax(axis=1)
     # All classes are categories, predicted or not, so that results of several calls can be compared and joined.
     predicted = pd.Categorical(target.classes[best], categories=list(target.classes), ordered=target.kind == "ordered")
     write_obs(out, {"prediction": predicted, "probability": probabilities.max(axis=1)})
     write_obsm(out, PREDICTION, probabilities)
+    own, codes = np.concatenate(held_out), np.tile(target.codes, len(held_out))
     return {
         "classes": target.classes.astype(object),
-        "held_out_accuracy": float((own.argmax(axis=1) == codes[held_out]).mean()),
-        "calibration_error": calibration_error(own, codes[held_out]),
+        "held_out_accuracy": float((own.argmax(axis=1) == codes).mean()),
+        "held_out_log_loss": log_loss(codes, own),
+        "calibration_error": calibration_error(own, codes),
     }
 
 
-def _write_numbers(
-    out: AnnData, known: Samples, target: Target, *, D: Floats, found: Floats, held_out: Integers, n_neighbors: int
-) -> dict[str, Any]:
+def _write_numbers(out: AnnData, known: Samples, target: Target, predicted: Floats, held_out: Floats) -> dict[str, Any]:
     """Write predicted numbers with intervals of the errors of held-out donors; return their mean error."""
-    predicted = knn_mean(D, target.values, n_neighbors)
     # Split conformal prediction: a new sample is one more, hence (n + 1) / n, and the next larger error instead of one
     # in between. n counts donors: errors of one donor and of repeats are not independent. Few take their largest error.
-    errors = np.abs(found[:, 0] - target.values[held_out])
+    errors = np.abs(held_out[:, :, 0] - target.values).ravel()
     n = len(np.unique(known.groups))
     reach = float(np.quantile(errors, min(1.0, COVERED * (n + 1) / n), method="higher"))
     write_obs(out, {"prediction": predicted, "low": predicted - reach, "high": predicted + reach})

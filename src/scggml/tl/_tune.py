@@ -63,7 +63,7 @@ def tune(
     n_inner_repeats: int = 1,
     n_cells: int | Literal["auto"] | None = "auto",
     min_cells: int | None = None,
-    summary: Summary = None,
+    summary: Summary = "auto",
     key_added: str = TUNING,
     rng: int | np.random.Generator = 0,
     n_jobs: int | None = None,
@@ -192,7 +192,7 @@ def tune(
         "untuned": build(first),
         "majority": Majority(),
     }
-    results = run_folds(evaluation, folds, methods, seed, n_jobs=n_jobs, progress="tuning" if progress else None)
+    results = run_folds([evaluation], folds, methods, seed, n_jobs=n_jobs, progress="tuning" if progress else None)
     best, inner = tuned.choose(everyone, evaluation.target, rng=generator)
     arguments = evaluation.params() | params(
         search=search,

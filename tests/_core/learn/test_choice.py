@@ -13,11 +13,9 @@ from scggml._core.learn import choice as module
 from scggml._core.learn.canonical import Canonical, canonical_metric
 from scggml._core.learn.choice import (
     ERRORS,
-    LEAST,
     MOST_CELLS,
     MOST_SAMPLES,
     N_SPLITS,
-    NEIGHBORS,
     SETTINGS,
     Setting,
     _decide,
@@ -34,6 +32,7 @@ from scggml._core.samples import Samples, Target, blind, class_target, plain_sam
 from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.pairs import all_pairs
+from scggml._core.votes import LEAST, NEIGHBORS
 
 OPTIONS = {"cost": "euclidean", "solver": Exact(), "n_jobs": 1}
 

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
 
 from scggml._core.cohort import Cohort, Floats, Integers
-from scggml._core.evaluate.methods import Need
+from scggml._core.evaluate.prediction import Need
 from scggml._core.samples import Samples, Target
 from scggml._core.transport.ground import GroundMetric
 

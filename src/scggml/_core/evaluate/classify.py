@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from scggml._core.cohort import Floats, Integers
 
-ClassifierName = Literal["knn", "kernel_logistic"]
+ClassifierName = Literal["knn", "soft_knn", "kernel_logistic"]
 CLASSIFIERS: tuple[ClassifierName, ...] = get_args(ClassifierName)
 
 TIE = 1e-6

@@ -13,7 +13,7 @@ from scggml._core.checks import check_choice, check_whole
 from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.classify import CLASSIFIERS, ClassifierName, kernel_logistic, knn_mean, knn_votes
 from scggml._core.evaluate.estimators import FittedEstimator, fit_estimator
-from scggml._core.evaluate.prediction import Fitted, Method, Prediction
+from scggml._core.evaluate.prediction import Fitted, Method, Need, Prediction
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.shared import Work
 from scggml._core.samples import Samples, Target, mean_profiles, type_profiles
@@ -22,10 +22,7 @@ from scggml._core.transport.free import FreeCost
 from scggml._core.transport.ground import Blended, Ground, GroundMetric, cross_distances, own_distances
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.solver import Solver
-
-Need = Literal["cell_types", "cells", "equal_weights", "classes"]
-"""What a method needs that an evaluation may lack: cell types, samples as their cells instead of summaries, cells of
-equal weight, and labels that are classes."""
+from scggml._core.votes import soft_votes
 
 
 class MetricSource(Protocol):
@@ -70,6 +67,29 @@ class Learned:
         return GroundMetric(found.components, self.learner.cost)
 
 
+@dataclass(frozen=True, eq=False)
+class Relearned:
+    """A metric that is known for all samples, and is learned anew where some are left out.
+
+    Parameters
+    ----------
+    learner, metric
+        How it is learned, and what it has found in all samples.
+    n_samples
+        How many these are.
+    """
+
+    learner: Learner
+    metric: GroundMetric
+    n_samples: int
+
+    def ground(self, training: Samples, target: Target, *, rng: np.random.Generator) -> Ground:
+        """Return the known metric for all samples; learn one from fewer."""
+        if training.n_samples == self.n_samples:
+            return self.metric
+        return Learned(self.learner).ground(training, target, rng=rng)
+
+
 @dataclass(frozen=True)
 class Blend:
     """The mean of the distances of several sources."""
@@ -95,9 +115,12 @@ def needs_of(method: Method | MetricSource) -> frozenset[Need]:
 
 def learners_of(method: Method) -> list[Learner]:
     """Return the learners of the metrics that a method predicts by."""
+    found: list[Learner] | None = getattr(method, "learners", None)
+    if found is not None:
+        return found
     source = method.source if isinstance(method, ByDistance) else None
     parts = source.sources if isinstance(source, Blend) else (source,)
-    return [part.learner for part in parts if isinstance(part, Learned)]
+    return [part.learner for part in parts if isinstance(part, Learned | Relearned)]
 
 
 @dataclass(frozen=True)
@@ -109,15 +132,19 @@ class ByDistance:
     source
         Where the metric comes from.
     classifier, n_neighbors
-        Class-balanced `"knn"` with this many votes, or `"kernel_logistic"`.
+        Class-balanced `"knn"` with this many votes, `"soft_knn"` (the mean over votes of 1, 2, 3 and 5), or
+        `"kernel_logistic"`.
     solver
         Solver of optimal transport.
+    among
+        Whether distances among the predicted samples are wanted, too.
     """
 
     source: MetricSource
     classifier: ClassifierName = "knn"
     n_neighbors: int = 3
     solver: Solver = Exact()  # noqa: RUF009 - frozen, so it can be shared
+    among: bool = True
 
     def __post_init__(self) -> None:
         check_choice("classifier", self.classifier, CLASSIFIERS)
@@ -145,14 +172,14 @@ class _FittedByDistance:
         return own_distances(self.metric, self.training.cohort, solver=self.method.solver)
 
     def _distances(self, test: Samples) -> Floats:
-        """Return (n, P + n) distances to the training samples and among the n samples."""
+        """Return (n, P + n) distances to the training samples and among the n samples (these if they are wanted)."""
         work, training, metric = self.training.work, self.training, self.metric
         usable = isinstance(work, Work) and test.work is work and work.solver == self.method.solver
         if usable and isinstance(metric, GroundMetric) and not isinstance(metric.cost, FreeCost):
             rows, columns = test.positions, training.positions
             if rows is not None and columns is not None and _all_different(np.concatenate([rows, columns])):
                 return work.cross_distances(metric, rows, columns)
-        return cross_distances(metric, test.cohort, training.cohort, solver=self.method.solver)
+        return cross_distances(metric, test.cohort, training.cohort, solver=self.method.solver, among=self.method.among)
 
 
 def classify(
@@ -167,6 +194,8 @@ def classify(
         return knn_mean(D, target.values, n_neighbors)[:, None]
     if classifier == "knn":
         return knn_votes(D, target.codes, target.n_classes, n_neighbors)
+    if classifier == "soft_knn":
+        return soft_votes(np.argsort(D, axis=1, kind="stable"), target.codes, target.n_classes)
     return kernel_logistic(D, known(), target.codes, target.n_classes)
 
 

@@ -11,8 +11,8 @@ from scggml._core.cohort import Floats
 from scggml._core.evaluate.cell_labels import CELL_METRICS, LabelledCells
 from scggml._core.evaluate.classify import ClassifierName
 from scggml._core.evaluate.divergence import symmetric_divergences
-from scggml._core.evaluate.methods import ByDistance, Majority, Need, Profiles, classify
-from scggml._core.evaluate.prediction import Fitted, Method, Prediction
+from scggml._core.evaluate.methods import ByDistance, Majority, Profiles, classify
+from scggml._core.evaluate.prediction import Fitted, Method, Need, Prediction
 from scggml._core.samples import Samples, Target, type_profiles
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.plans import ground_cost
@@ -125,10 +125,11 @@ class Gloscope:
 
     def between(self, training: Samples) -> Between:
         """Return the divergence; training samples decide what counts as no distance between two cells."""
-        spread = float(np.sqrt(training.cohort.points.var(axis=0, dtype=np.float64).sum()))
+        spread = float(np.sqrt(training.as_cells.cohort.points.var(axis=0, dtype=np.float64).sum()))
 
         def between(first: Samples, second: Samples) -> Floats:
-            return np.maximum(symmetric_divergences(first.cohort, second.cohort, spread=spread), 0.0)
+            cells = first.as_cells.cohort, second.as_cells.cohort
+            return np.maximum(symmetric_divergences(*cells, spread=spread), 0.0)
 
         return between
 

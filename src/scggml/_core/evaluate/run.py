@@ -43,15 +43,17 @@ def evaluate_fold(
     samples: Samples, target: Target, fold: Fold, methods: Mapping[str, Method], seed: int
 ) -> dict[str, HeldOut]:
     """Fit each method to the training samples, and predict the held-out samples without their labels."""
-    training, test = samples.take(fold.train), samples.take(fold.test)
-    known = target.take(fold.train)
-    if training.covariates is not None:  # for all methods alike, and from training samples alone
-        effects = estimate(training, known)
-        training, test = adjust(training, effects), adjust(test, effects)
+    raw = samples.take(fold.train), samples.take(fold.test)
+    known, adjusted = target.take(fold.train), raw
+    if samples.covariates is not None:  # for all methods alike, and from training samples alone
+        effects = estimate(raw[0], known)
+        adjusted = adjust(raw[0], effects), adjust(raw[1], effects)
     found = {}
     for number, (name, method) in enumerate(methods.items()):
         # A stream for each fold and method: the order of folds, processes and what other methods draw change nothing.
         rng = np.random.default_rng([seed, 5, fold.repeat, fold.fold, number])
+        # Those with folds of their own take the effects off in each of these.
+        training, test = raw if getattr(method, "takes_covariates", False) else adjusted
         start = perf_counter()
         prediction = method.fit(training, known, rng=rng).predict(test)
         found[name] = HeldOut(fold, prediction, perf_counter() - start)

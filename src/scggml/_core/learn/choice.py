@@ -26,15 +26,10 @@ from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.products import project
 from scggml._core.transport.solver import Solver
 from scggml._core.transport.summary import Summarizer
+from scggml._core.votes import NEIGHBORS, clipped, soft_votes
 
 N_SPLITS = 4
 """Parts of the training donors that are held out in turn."""
-
-NEIGHBORS = (1, 2, 3, 5)
-"""Numbers of neighbors whose votes are averaged."""
-
-LEAST = 0.025
-"""Least probability of a class: a single held-out sample must not decide."""
 
 ERRORS = 2.0
 """Standard errors by which another setting must be better than the first one."""
@@ -306,25 +301,13 @@ def _held_out(
 
 def _scores(D: Floats, known: Target, truth: Floats) -> Floats:
     """Score (n,) predictions by distances (n, P) to known samples: log probability, or minus the absolute error."""
-    # Votes of one number of neighbors take few values, and so would the score; the mean over several is finer.
     # Stable, so that equally near samples come in the order of the cohort on every machine.
     nearest = np.argsort(D, axis=1, kind="stable")
-    # A small fold may train on fewer samples than the largest number of neighbors.
-    ks = [min(k, D.shape[1]) for k in NEIGHBORS]
     if known.kind != "classes":
-        guesses = np.mean([known.values[nearest[:, :k]].mean(axis=1) for k in ks], axis=0)
+        guesses = np.mean([known.values[nearest[:, :k]].mean(axis=1) for k in NEIGHBORS], axis=0)
         return -np.abs(guesses - truth)
-    codes = known.codes[nearest]
-    counts = np.bincount(known.codes, minlength=known.n_classes)
-    votes = np.zeros((len(D), known.n_classes))
-    # A vote counts 1 / (samples of its class): no class is more likely beforehand because it is larger.
-    for k in ks:
-        part = np.zeros_like(votes)
-        np.add.at(part, (np.arange(len(D))[:, None], codes[:, :k]), 1.0 / counts[codes[:, :k]])
-        votes += part / part.sum(axis=1, keepdims=True) / len(ks)
-    # The logarithm of a share of 0 would outweigh all other samples. Clipped shares are brought back to sum 1.
-    p = np.clip(votes, LEAST, 1 - LEAST)
-    out: Floats = np.log((p / p.sum(axis=1, keepdims=True))[np.arange(len(D)), truth.astype(np.int64)])
+    p = clipped(soft_votes(nearest, known.codes, known.n_classes))
+    out: Floats = np.log(p[np.arange(len(D)), truth.astype(np.int64)])
     return out
 
 

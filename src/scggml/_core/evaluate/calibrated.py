@@ -1,0 +1,160 @@
+"""A method whose probabilities are as sure as its predictions of donors that were left out inside the training ones."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from scggml._core.checks import check_whole
+from scggml._core.cohort import Floats
+from scggml._core.evaluate.methods import learners_of, needs_of
+from scggml._core.evaluate.prediction import Fitted, Method, Need, Prediction
+from scggml._core.evaluate.run import HeldOut, evaluate_fold, pooled
+from scggml._core.evaluate.temperature import Temperature, at_most, fit_temperature, highest_probability
+from scggml._core.folds import Fold, TooFewDonorsError, make_folds
+from scggml._core.learn.covariates import Adjustment, adjust, estimate
+from scggml._core.learn.learner import Learner
+from scggml._core.learn.shared import Work
+from scggml._core.runner import run_tasks
+from scggml._core.samples import Samples, Target
+from scggml._core.votes import clipped
+
+N_SPLITS = 5
+"""Parts of the training donors that are left out in turn."""
+
+VIEW = "view"
+"""Name of the method in its inner folds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """A method, and a temperature for its probabilities.
+
+    The method is fitted without one part of the training donors after the other. The temperature is the one with the
+    least log loss there (`fit_temperature`); the order of the probabilities stays, and with it what is predicted. None
+    is above what so few donors allow (`highest_probability`).
+
+    Parameters
+    ----------
+    method
+        What predicts.
+    n_splits, n_repeats
+        Inner folds, at most as many splits as there are donors.
+    """
+
+    method: Method
+    n_splits: int = N_SPLITS
+    n_repeats: int = 1
+
+    takes_covariates: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_whole("n_splits", self.n_splits, 2)
+        check_whole("n_repeats", self.n_repeats, 1)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Return what the method needs."""
+        return needs_of(self.method)
+
+    @property
+    def learners(self) -> list[Learner]:
+        """Return the learners of the metrics that the method predicts by."""
+        return learners_of(self.method)
+
+    def fit(
+        self,
+        training: Samples,
+        target: Target,
+        *,
+        rng: np.random.Generator,
+        n_jobs: int | None = 1,
+        progress: str | None = None,
+    ) -> "FittedCalibrated":
+        """Fit the method to the training samples, after it has predicted each of them without its donor."""
+        training = with_shared_work(self.method, training, rng, n_jobs=n_jobs)
+        held_out = self._held_out(training, target, rng, n_jobs=n_jobs, progress=progress)
+        effects = None
+        if training.covariates is not None:
+            effects = estimate(training, target)
+            training = adjust(training, effects)
+        fitted = self.method.fit(training, target, rng=rng)
+        if target.kind == "numbers":
+            return FittedCalibrated(fitted, None, None, held_out, effects)
+        found = FittedCalibrated(fitted, None, highest_probability(target.codes, training.groups), None, effects)
+        if held_out is None:
+            return found
+        n = len(held_out)
+        scores = np.log(clipped(np.concatenate(held_out)))
+        temperature = fit_temperature(scores, np.tile(target.codes, n), np.tile(training.groups, n))
+        found = replace(found, temperature=temperature)
+        return replace(found, held_out=np.stack([found.tempered(part) for part in held_out]))
+
+    def _held_out(
+        self, training: Samples, target: Target, rng: np.random.Generator, *, n_jobs: int | None, progress: str | None
+    ) -> Floats | None:
+        """Return (n_repeats, P, C) scores of the training samples without their donors; None if these are too few."""
+        seed = int(rng.integers(2**31))
+        try:
+            folds = make_folds(
+                target,
+                training.groups,
+                n_splits=min(self.n_splits, len(np.unique(training.groups))),
+                n_repeats=self.n_repeats,
+                rng=rng,
+            )
+        except TooFewDonorsError:
+            return None
+        tasks = [(training, target, fold, {VIEW: self.method}, seed) for fold in folds]
+        found = run_tasks(evaluate_fold, tasks, n_jobs=n_jobs, progress=progress, unit="fold")
+        return by_fold(folds, [one[VIEW] for one in found], len(target.values))
+
+
+def by_fold(folds: list[Fold], results: list[HeldOut], n_samples: int) -> Floats:
+    """Return (n_repeats, P, C) held-out scores."""
+    repeats = np.unique([fold.repeat for fold in folds])
+    return np.stack([pooled([one for one in results if one.fold.repeat == r], n_samples) for r in repeats])
+
+
+def with_shared_work(method: Method, samples: Samples, rng: np.random.Generator, *, n_jobs: int | None) -> Samples:
+    """Return the samples with the plans that all refits of the method share, unless they are there."""
+    for learner in learners_of(method):
+        if not isinstance(samples.work, Work):
+            samples = learner.with_work(samples, rng=rng, n_jobs=n_jobs)
+    return samples
+
+
+@dataclass(frozen=True, eq=False)
+class FittedCalibrated:
+    """A fitted method with its temperature.
+
+    Parameters
+    ----------
+    fitted
+        The method.
+    temperature
+        None where none could be found: for numbers, and where too few donors leave no inner fold.
+    highest
+        The highest probability; None for numbers.
+    held_out
+        (n_repeats, P, C) what it says of each training sample without its donor.
+    effects
+        Effects of covariates in the training samples.
+    """
+
+    fitted: Fitted
+    temperature: Temperature | None
+    highest: float | None
+    held_out: Floats | None
+    effects: Adjustment | None
+
+    def tempered(self, scores: Floats) -> Floats:
+        """Return calibrated probabilities (n, C) from those of the method."""
+        if self.temperature is not None:
+            scores = self.temperature.probabilities(np.log(clipped(scores)))
+        return scores if self.highest is None else at_most(scores, self.highest)
+
+    def predict(self, test: Samples) -> Prediction:
+        """Predict samples whose labels are unknown."""
+        found = self.fitted.predict(test if self.effects is None else adjust(test, self.effects))
+        return replace(found, scores=self.tempered(found.scores))
