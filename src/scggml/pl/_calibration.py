@@ -27,7 +27,7 @@ BARS = 20
 """Ranges of confidence that are counted below the curve."""
 
 PANEL, LEGEND = 2.5, 1.4
-"""Inches of the width of a panel, and of the legend beside the last one."""
+"""Inches of the width of a panel, and of the legend beside the last one of the first row."""
 
 TALLEST = 0.16
 """Height of the bar of the most frequent confidences."""
@@ -109,19 +109,19 @@ def calibration(
     table = calibration_table(adata, key, methods, n_bins, by_batch=by_batch)
     names = list(dict.fromkeys(table["method"]))
     check_loc(legend_loc)
-    wide = PANEL + LEGEND / grid(len(names), ncols)[1]
-    axes = panels(len(names), ax, (wide, 3.2), ncols=ncols, title=title)
+    n_columns = grid(len(names), ncols)[1]
+    axes = panels(len(names), ax, (PANEL + LEGEND / n_columns, 3.2), ncols=ncols, title=title)
     for axis, name in zip(axes, names, strict=True):
         _draw(axis, table[table["method"] == name], table.attrs["confidences"][name], float(table.attrs["chance"]))
         note(axis, "held out")
         lost, by_chance = table.attrs["log_loss"][name], log(round(1 / table.attrs["chance"]))
         said = f"ECE {table.attrs['error'][name]:.2f}\nlog loss {lost:.2f}, chance {by_chance:.2f}"
         axis.set_title(f"{wrapped(name, LINE)}\n{said}", fontsize="small", pad=2 * NOTE)
-    for axis in axes[1:]:
-        axis.set_ylabel("")
+    for place, axis in enumerate(axes):
+        axis.set_ylabel("" if place % n_columns else "share right")
     label = "batch left out,\n95 % interval" if by_batch else "95 % interval"
     beside(
-        axes[-1],
+        axes[n_columns - 1],  # at the right of the figure
         [
             Line2D([], [], color="#666666", linestyle="--", label="calibrated"),
             Line2D([], [], color=OKABE_ITO[0], marker="o", markersize=5, label=label),
@@ -142,7 +142,7 @@ def _draw(ax: Axes, table: pd.DataFrame, confidences: np.ndarray, chance: float)
     ax.vlines(table["confidence"], table["low"], table["high"], color=OKABE_ITO[0], linewidth=1.6, zorder=3)
     ax.plot(table["confidence"], table["right"], color=OKABE_ITO[0], marker="o", markersize=5, zorder=4)
     margin = 0.03 * (1 - chance)
-    ax.set(xlabel="confidence", ylabel="share right", xlim=(chance - margin, 1 + margin), ylim=(0.0, 1.03))
+    ax.set(xlabel="confidence", xlim=(chance - margin, 1 + margin), ylim=(0.0, 1.03))
     ax.spines[["top", "right"]].set_visible(False)
 
 
