@@ -12,7 +12,7 @@ from scggml._core.cohort import Cohort, Floats
 from scggml._core.learn.pair_weights import PairWeights
 from scggml._core.learn.scatter import Scatter, Start, as_matrix, centred, scatters
 from scggml._core.learn.spectrum import DENSE, leading_eigenvectors
-from scggml._core.transport.bures import engine_of
+from scggml._core.transport.engine import engine_of
 from scggml._core.transport.plans import Transport
 from scggml._core.transport.solver import Solver
 
