@@ -28,6 +28,7 @@ OBJECTS = {
     "coreset": sg.tl.Coreset(8),
     "groups": sg.tl.Groups("mode", shared=False),
     "gaussian": sg.tl.Gaussian(),
+    "mixture": sg.tl.Mixture(2),
 }
 METHODS = {
     "canonical": sg.tl.Canonical(ridge=0.05, ridge_scale="mean"),
@@ -81,7 +82,7 @@ def test_the_documentation_has_the_table():
     for name, (sample, atoms, passes, solvers) in rows.items():
         traits = SUMMARY_TRAITS[name]
         assert sample == traits.sample
-        assert atoms == {"points": "points", "gaussian": "one Gaussian"}[traits.atoms]
+        assert atoms == {"points": "points", "gaussian": "one Gaussian", "gaussians": "Gaussians"}[traits.atoms]
         assert (passes == "yes") == traits.approximates
         if solvers == "all":
             assert traits.solvers == get_args(SolverName)

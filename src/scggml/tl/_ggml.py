@@ -21,6 +21,7 @@ from scggml._anndata.metric import (
     needs_everything,
     read_metric,
 )
+from scggml._anndata.mixtures import check_input, counts_of, given_mark
 from scggml._anndata.origin import kept_loadings
 from scggml._anndata.ownership import check_metric_key
 from scggml._anndata.parts import check_finite, embed_cells
@@ -41,6 +42,7 @@ from scggml._core.samples import LabelKind, Samples, Target
 from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
+from scggml._core.transport.mixture import Mixture
 from scggml._core.transport.solvers import AnySolver, SolverName
 from scggml._core.transport.summaries import check_combination
 from scggml._docs import documented
@@ -126,7 +128,7 @@ def ggml(
         %(solver)s
     summary
         `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample, `Groups(key)` on shares
-        of groups of cells, `Gaussian()` on mean and covariance.
+        of groups of cells, `Gaussian()` on mean and covariance, `Mixture(n)` on several Gaussians.
         %(summary_auto)s
     n_cells
         %(n_cells)s
@@ -245,7 +247,10 @@ def ggml(
         summary=summary,
         seed=as_seed(rng),
     )
-    check_metric_key(adata, key_added, *(["components"] if automatic else []), use_rep=use_rep, copy=copy)
+    fitted = isinstance(summary, Mixture) and summary.key is None
+    more = [name for name, written in (("components", automatic), ("mixture", fitted)) if written]
+    check_metric_key(adata, key_added, *more, use_rep=use_rep, copy=copy)
+    check_input(summary, key_added)
     check_combination(reading.summary, learner.engine)
     for part in (learner, reading):
         part.to_params()  # what no file could hold is refused before any work
@@ -260,6 +265,7 @@ def ggml(
     everyone = reading.of_everyone().select(adata) if reading.covariate_keys else selection
     reading.covariates(everyone)
     reading.design(selection)  # before any cell is read
+    reading.check_mixtures(selection, features)
     check_confounding(reading, selection, target)
     _check_shape(learner, features, selection)
     near = at_hand(features)
@@ -273,12 +279,13 @@ def ggml(
 
     given: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
     found = learner.learn(samples, target, rng=reading.learning_rng(), **given)
-    _tell(learner, found, selection)
+    _tell(learner, found, selection, samples.cohort)
     tested = None
     if automatic:
         learner, found, tested = _real_ones(learner, found, samples, target, reading, **given)
 
     record: dict[str, Any] = {"learner": learner, "reading": reading, "target": target, "scale": scale}
+    record |= {"cohort": samples.cohort, "mixture": given_mark(adata, reading.summary, selection.names)}
     _store(adata, Keys(key_added), found, near, everyone, samples=selection.names, n_jobs=n_jobs, **record)
     if tested is not None:
         stored = read_metric(adata, key_added)
@@ -305,6 +312,8 @@ def _store(
     reading: Reading,
     target: Target,
     scale: str | None,
+    cohort: Cohort,
+    mixture: str | None,
     n_jobs: int | None,
 ) -> None:
     """Embed all cells and write the metric, with loadings where its features lead back to genes."""
@@ -316,15 +325,20 @@ def _store(
     if found.adjustment is not None:
         embedded -= covariate_shifts(reading, everyone, found.adjustment, components)[everyone.owner]
     origin = kept_loadings(adata, use_rep, components.shape[1])
-    entry = metric_entry(found, features, learner, reading, samples, target=target, origin=origin, scale=scale)
-    write_metric(adata, keys, entry=entry, embedded=embedded, loadings=loadings)
+    more: dict[str, Any] = {"origin": origin, "scale": scale, "mixture": mixture}
+    entry = metric_entry(found, features, learner, reading, samples, target=target, **more)
+    fitted = cohort if cohort.atoms is not None and mixture is None else None
+    write_metric(adata, keys, entry=entry, embedded=embedded, loadings=loadings, mixtures=fitted)
 
 
-def _tell(learner: Learner, found: Fit, selection: Selection) -> None:
+def _tell(learner: Learner, found: Fit, selection: Selection, cohort: Cohort) -> None:
     """Log with which method and setting a metric was learned, and from what."""
     k, d = found.components.shape
     how = f"{learner.settled(found).recipe!r}, shrinkage {found.shrinkage:.2f}"
     tell(f"    {how}; {k} components of {d} features from {selection.n_samples} samples")
+    if cohort.atoms is not None:
+        counts = counts_of(cohort)
+        tell(f"    each a mixture of {counts.min()} to {counts.max()} Gaussians (mean {counts.mean():.1f})")
 
 
 def _real_ones(

@@ -190,7 +190,8 @@ def unit_ridge(
     if mean <= 0:
         raise ValueError(
             "All samples of the cohort are the same point cloud: there is no difference to learn from. (Samples on "
-            "shared groups of cells differ in their shares alone; Groups(key, shared=False) keeps their own means.)"
+            "shared groups of cells, or on shared Gaussians, differ in their shares alone; Groups(key, shared=False) "
+            "keeps their own means, as does Mixture(n, shared=False).)"
         )
     if scale == "mean":
         return Ridge(mean * np.eye(m), axes, None)

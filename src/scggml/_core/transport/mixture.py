@@ -29,6 +29,12 @@ class Gaussians:
     means: Floats
     covariances: Floats
 
+    @property
+    def n_points(self) -> int:
+        """Most points that have its moments."""
+        K, d = self.means.shape
+        return K * (d + 1)
+
 
 @dataclass(frozen=True)
 class Mixture(Summarizer):
