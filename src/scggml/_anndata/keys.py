@@ -91,7 +91,7 @@ class Keys:
 
     @property
     def mixture(self) -> str:
-        """`.uns` of the cells: the Gaussians of each sample among the features; of the samples, in the learned space."""
+        """`.uns` of the cells: Gaussians of the samples, among the features. `.uns` of these: in the learned space."""
         return f"{self.key}_mixture"
 
     @property

@@ -141,8 +141,9 @@ class StoredMetric:
         if twice or not np.array_equal(found.names, self.features):
             found = pick(found, self.features, f"features that the metric {self.key!r} was learned on")
         if "mixture" in self.record and self._embedded(adata):
-            names, call = [str(name) for name in self.record["samples"]], f"call sg.tl.ggml(key_added={self.key!r}) again."
-            check_same(adata, self.reading.summary, np.array(names), str(self.record["mixture"]), call)
+            names = np.array([str(name) for name in self.record["samples"]])
+            call = f"call sg.tl.ggml(key_added={self.key!r}) again."
+            check_same(adata, reading.summary, names, str(self.record["mixture"]), call)
         if not again and self._embedded(adata):
             owner = None
             if self.adjustment is not None:

@@ -22,15 +22,13 @@ ROOM = 2**26
 """Numbers in all covariances up to which they are written (0.5 GB)."""
 
 FORMAT = (
-    "a dict with a row for each Gaussian of any sample: 'sample' (N,), 'weights' (N,), 'means' (N, d) and 'covariances' "
-    "(N, d, d), or (N, d) variances"
+    "a dict with a row for each Gaussian of any sample: 'sample' (N,), 'weights' (N,), 'means' (N, d) and "
+    "'covariances' (N, d, d), or (N, d) variances"
 )
 
 
 def read_mixtures(adata: AnnData, key: str, names: Names, features: Names | None = None) -> list[Gaussians]:
-    """Return the mixture of each of these samples, among these features (None for those that it has); raise unless all
-    is there and right.
-    """
+    """Return the mixture of each of these samples, among these features (None for all that it has)."""
     where = f"adata.uns[{key!r}]"
     if key not in adata.uns:
         raise KeyError(
@@ -64,7 +62,7 @@ def _checked(entry: Any, where: str) -> Mapping[str, Any]:
     """Return the entry, which is a mapping of arrays of fitting shapes with finite numbers."""
     if not isinstance(entry, Mapping):
         raise TypeError(f"{where} is a {type(entry).__name__}; pass {FORMAT}.")
-    diagonal = np.ndim(entry.get("covariances")) == 2
+    diagonal = np.ndim(entry.get("covariances", 0)) == 2
     axes = ("gaussians", "features", *(() if diagonal else ("features",)))
     form = {
         "weights": Entry("numbers", ("gaussians",)),
@@ -162,8 +160,9 @@ def check_input(summary: object, key_added: str) -> None:
     """Raise if the slot of the mixtures that are read is the one where a metric would replace them."""
     if isinstance(summary, Mixture) and summary.key == Keys(key_added).mixture:
         raise ValueError(
-            f"summary={summary!r} reads adata.uns[{summary.key!r}], which belongs to the metric key_added={key_added!r} "
-            "and would go with the one that is there. Pass another key_added, or copy the mixtures to another name."
+            f"summary={summary!r} reads adata.uns[{summary.key!r}], which belongs to the metric "
+            f"key_added={key_added!r} and would go with the one that is there. Pass another key_added, or copy the "
+            "mixtures to another name."
         )
 
 

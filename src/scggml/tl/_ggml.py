@@ -30,7 +30,7 @@ from scggml._anndata.recording import metric_entry, write_metric
 from scggml._anndata.scales import are_genes, look, warn_of_scale, warn_of_scales
 from scggml._anndata.selection import Selection
 from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_component_test
-from scggml._core.cohort import Cohort, Names
+from scggml._core.cohort import Cohort
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
 from scggml._core.learn.learner import Learner, MethodName
@@ -186,6 +186,9 @@ def ggml(
         (n_obs, k) float64, cells in the learned space; plot with `sc.pl.embedding(adata, basis="ggml")`.
     `.uns["ggml_components"]`
         With `n_comps="auto"`: which components are real, see :func:`~scggml.tl.component_test`.
+    `.uns["ggml_mixture"]`
+        With `summary=Mixture(n)`: `sample` (N,), `weights` (N,), `means` (N, d) and `covariances` (N, d, d), a row for
+        each Gaussian of each sample (left out, which the log says, above 0.5 GB), and the names of the `features` (d,).
     `.varm["ggml"]`
         (n_vars, k) float64, gene loadings, NaN for genes that were not used. PCA features are carried back to genes
         through `.varm["PCs"]`; features that cannot be mapped to genes have no such slot.
@@ -247,10 +250,7 @@ def ggml(
         summary=summary,
         seed=as_seed(rng),
     )
-    fitted = isinstance(summary, Mixture) and summary.key is None
-    more = [name for name, written in (("components", automatic), ("mixture", fitted)) if written]
-    check_metric_key(adata, key_added, *more, use_rep=use_rep, copy=copy)
-    check_input(summary, key_added)
+    _check_slots(adata, key_added, summary, automatic=automatic, use_rep=use_rep, copy=copy)
     check_combination(reading.summary, learner.engine)
     for part in (learner, reading):
         part.to_params()  # what no file could hold is refused before any work
@@ -285,8 +285,7 @@ def ggml(
         learner, found, tested = _real_ones(learner, found, samples, target, reading, **given)
 
     record: dict[str, Any] = {"learner": learner, "reading": reading, "target": target, "scale": scale}
-    record |= {"cohort": samples.cohort, "mixture": given_mark(adata, reading.summary, selection.names)}
-    _store(adata, Keys(key_added), found, near, everyone, samples=selection.names, n_jobs=n_jobs, **record)
+    _store(adata, Keys(key_added), found, near, everyone, cohort=samples.cohort, n_jobs=n_jobs, **record)
     if tested is not None:
         stored = read_metric(adata, key_added)
         write_component_test(adata, stored, tested, seed=reading.seed)
@@ -300,6 +299,16 @@ def ggml(
     return adata if copy else None
 
 
+def _check_slots(
+    adata: AnnData, key_added: str, summary: Summary, *, automatic: bool, use_rep: str | None, copy: bool
+) -> None:
+    """Raise if what is written would replace something else, or the mixtures that are read."""
+    fitted = isinstance(summary, Mixture) and summary.key is None
+    more = [name for name, written in (("components", automatic), ("mixture", fitted)) if written]
+    check_metric_key(adata, key_added, *more, use_rep=use_rep, copy=copy)
+    check_input(summary, key_added)
+
+
 def _store(
     adata: AnnData,
     keys: Keys,
@@ -307,13 +316,11 @@ def _store(
     features: Features,
     everyone: Selection,
     *,
-    samples: Names,
+    cohort: Cohort,
     learner: Learner,
     reading: Reading,
     target: Target,
     scale: str | None,
-    cohort: Cohort,
-    mixture: str | None,
     n_jobs: int | None,
 ) -> None:
     """Embed all cells and write the metric, with loadings where its features lead back to genes."""
@@ -325,8 +332,9 @@ def _store(
     if found.adjustment is not None:
         embedded -= covariate_shifts(reading, everyone, found.adjustment, components)[everyone.owner]
     origin = kept_loadings(adata, use_rep, components.shape[1])
+    mixture = given_mark(adata, reading.summary, cohort.names)
     more: dict[str, Any] = {"origin": origin, "scale": scale, "mixture": mixture}
-    entry = metric_entry(found, features, learner, reading, samples, target=target, **more)
+    entry = metric_entry(found, features, learner, reading, cohort.names, target=target, **more)
     fitted = cohort if cohort.atoms is not None and mixture is None else None
     write_metric(adata, keys, entry=entry, embedded=embedded, loadings=loadings, mixtures=fitted)
 

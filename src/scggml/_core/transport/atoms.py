@@ -63,6 +63,11 @@ class Atoms:
     begins: Integers
     same: Integers
 
+    @property
+    def first(self) -> Integers:
+        """(N,) the first Gaussian with the points of each."""
+        return np.unique(self.same, return_index=True)[1][self.same]
+
     def of(self, sample: int) -> slice:
         """Return the Gaussians of a sample."""
         return slice(int(self.begins[sample]), int(self.begins[sample + 1]))
@@ -81,9 +86,7 @@ class Atoms:
         one, other = (np.concatenate(side) for side in sides)
         counts = np.diff(self.begins)
         N, different = len(self.mass), one != other
-        keys, inverse = np.unique(
-            (np.minimum(one, other) * N + np.maximum(one, other))[different], return_inverse=True
-        )
+        keys, inverse = np.unique((np.minimum(one, other) * N + np.maximum(one, other))[different], return_inverse=True)
         place = np.full(len(one), -1, dtype=np.int64)
         place[different] = inverse.reshape(-1)
         edges = np.concatenate([[0], np.cumsum(counts[pairs[:, 0]] * counts[pairs[:, 1]])]).astype(np.int64)

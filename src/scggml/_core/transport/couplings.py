@@ -74,9 +74,7 @@ def couple(solver: Solver, problems: list[Problem], cost: GroundCost, *, unit: f
     return Couplings(values, values, np.array([error for _, error, _ in solved]), [mass for *_, mass in solved])
 
 
-def _blurred(
-    options: Options, problems: list[Problem], cost: GroundCost, unit: float, n_jobs: int | None
-) -> Couplings:
+def _blurred(options: Options, problems: list[Problem], cost: GroundCost, unit: float, n_jobs: int | None) -> Couplings:
     """Solve problems with an entropy, many of similar size at a time."""
     place, terms = place_of(options.device), options.terms(cost)
     sizes = np.array([costs.shape for *_, costs in problems], dtype=np.int64).reshape(-1, 2)

@@ -236,10 +236,13 @@ class Mixtures:
                 block = block.T if swapped[entry] else block
             rows, columns = np.nonzero(block)
             offsets = self._cohort.offsets
-            found.append((
-                rows + begin[i] - offsets[p], columns + begin[j] - offsets[q],
-                mass.ravel()[entry] * block[rows, columns],
-            ))
+            found.append(
+                (
+                    rows + begin[i] - offsets[p],
+                    columns + begin[j] - offsets[q],
+                    mass.ravel()[entry] * block[rows, columns],
+                )
+            )
         source, target, moved = (np.concatenate(side) for side in zip(*found, strict=True))
         value = float(mass.ravel() @ self._costs[own]) if self._solver.traits.adds_up else self.values[e]
         return Plan(float(value), source.astype(np.int32), target.astype(np.int32), moved, optimal=True)

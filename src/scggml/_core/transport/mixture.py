@@ -107,20 +107,17 @@ class Mixture(Summarizer):
     key: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.n, str) or not isinstance(self.n, int | np.integer):
-            if not (isinstance(self.n, str) and self.n == "bic"):
-                kind = type(self.n).__name__
-                raise TypeError(f'Mixture: n={shown(self.n)} ({kind}) must be a number of Gaussians, or "bic".')
-        else:
-            check_whole("Mixture: n", self.n, 1, ' Gaussian, or "bic"')
+        if not (isinstance(self.n, str) and self.n == "bic"):
+            check_whole("Mixture: n", self.n, 1, ' Gaussian, or "bic" to choose')
         check_flag("Mixture: shared", self.shared)
         check_whole("Mixture: max_n", self.max_n, 1, f" Gaussian; the default is {MOST}")
         if self.key is None:
             return
-        if not isinstance(self.key, str) or not self.key:
-            kind = f"the class {self.key.__name__}" if isinstance(self.key, type) else shown(self.key)
+        key: object = self.key
+        if not isinstance(key, str) or not key:
+            kind = f"the class {key.__name__}" if isinstance(key, type) else shown(key)
             raise TypeError(
-                f"Mixture: key={kind} ({type(self.key).__name__}) must be the name of mixtures in adata.uns, or None."
+                f"Mixture: key={kind} ({type(key).__name__}) must be the name of mixtures in adata.uns, or None."
             )
         if (self.n, self.shared, self.max_n) != ("bic", False, MOST):
             raise ValueError(
@@ -222,4 +219,7 @@ def _joined(found: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats, Integer
 def mixtures_of(cohort: Cohort) -> tuple[Integers, Gaussians]:
     """Return (N,) the sample of each Gaussian of a cohort of mixtures, and all of these as one."""
     atoms = atoms_of(cohort)
-    return np.repeat(np.arange(cohort.n_samples), np.diff(atoms.begins)), Gaussians(atoms.mass, *moments(atoms.cohort))
+    # Gaussians that samples share are equal to the last bit, by which they are known to be shared when they are read.
+    means, covariances = (values[atoms.first] for values in moments(atoms.cohort))
+    owner = np.repeat(np.arange(cohort.n_samples), np.diff(atoms.begins))
+    return owner, Gaussians(atoms.mass, means, covariances)
