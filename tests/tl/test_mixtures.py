@@ -233,6 +233,11 @@ def test_what_follows_from_a_metric_of_mixtures(made_of, summary):
     assert (samples.obs["prediction"].astype(str) == samples.obs["label"].astype(str)).mean() > 0.7
     with pytest.raises(ValueError, match=r"tl.attribute shares .* summary=Mixture\("):
         sg.tl.attribute(adata, **QUIET)
+    one, other = adata.obs["sample_id"].unique()[:2]
+    assert sg.tl.plan(adata, one, other).X.sum() == pytest.approx(1)
+    space = {"shrinkage": [0.2, 0.6]}
+    sg.tl.tune(adata, space=space, preprocess=None, n_splits=2, n_inner_splits=2, n_jobs=1, **QUIET)
+    assert "shrinkage" in str(adata.uns["tuning"]["best"])
     sg.tl.attribute(adata, summary=None, **QUIET)
     assert np.isfinite(adata.uns["ggml_attribution"]["between"])
 

@@ -256,13 +256,7 @@ class Selection:
         of_features = summary is not None and summary.traits.of_features
         width = len(features.names) if components is None else len(components)
         dtype = features.dtype if components is None and not of_features else np.float64
-        most = sizes if summary is None else summary.most(sizes, len(features.names) if of_features else width)
-        groups = list[Integers]()
-        if isinstance(summary, Groups):  # not room for as many points as there are cells
-            groups = [present(np.asarray(cells.draw), cells.weights) for cells in samples]
-            most = np.array([len(own) for own in groups])
-        elif isinstance(summary, Mixture) and summary.key is not None:
-            most = np.array([cells.draw.n_points for cells in samples])
+        most, groups = _room(summary, samples, len(features.names) if of_features else width)
         points: Points = np.empty((int(most.sum()), width), dtype=dtype)
         weights = np.empty(len(points))
         profiles = np.empty((self.n_samples, len(features.names)))
@@ -295,6 +289,17 @@ class Selection:
             atoms=joined_atoms(atoms),
         )
         return summary.share(cohort, np.concatenate(groups)) if isinstance(summary, Groups) else cohort
+
+
+def _room(summary: Summarizer | None, samples: list[Cells], n_features: int) -> tuple[Integers, list[Integers]]:
+    """Return (P,) the most points of samples, and the groups in each where their points are those of groups."""
+    sizes = np.array([len(cells.rows) for cells in samples])
+    if isinstance(summary, Groups):  # not room for as many points as there are cells
+        groups = [present(np.asarray(cells.draw), cells.weights) for cells in samples]
+        return np.array([len(own) for own in groups]), groups
+    if isinstance(summary, Mixture) and summary.key is not None:
+        return np.array([cells.draw.n_points for cells in samples]), []
+    return sizes if summary is None else summary.most(sizes, n_features), []
 
 
 def select(

@@ -13,6 +13,7 @@ from scggml._core.learn.choice import summarize
 from scggml._core.learn.objective import Objective, Problem
 from scggml._core.learn.scatter import Scatter, euclidean_start, scatters
 from scggml._core.transport.divergence import SinkhornDivergence
+from scggml._core.transport.engine import engine_of
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.mixed import Mixed, Mixtures
@@ -211,8 +212,33 @@ def test_laws_of_a_metric(cells, mixtures, W):
     assert twice[0, 1] == 0
 
 
-def test_mixtures_are_between_gaussians_and_cells(cells, W):
-    """A plan between Gaussians is one between mixtures' moments; a plan between cells need not keep them together."""
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("solver", [Exact, *ENTROPIC])
+def test_laws_are_those_of_the_solver(mixtures, cost, solver):
+    options = {} if solver is Exact else {"tol": 1e-6, "epsilon": 0.1, "unit": 3.0 if cost == "euclidean" else 9.0}
+    if options:
+        pytest.importorskip("torch")
+    inner = solver(**options)
+    engine = engine_of(mixtures, inner)
+    assert engine.traits.laws <= inner.traits.laws
+    D = distance_matrix(mixtures, cost, solver=inner, n_jobs=1)
+    near, laws = 1e-4 * D.max(), engine.traits.laws
+    assert {"not_negative", "symmetric", "positive_between_different_samples"} <= laws
+    np.testing.assert_allclose(D, D.T, atol=near)
+    assert D[~np.eye(P, dtype=bool)].min() > 0
+    at = np.array([2, 4, 1])
+    part = distance_matrix(mixtures.take(at), cost, solver=inner, n_jobs=1)
+    np.testing.assert_allclose(part, D[np.ix_(at, at)], atol=near)  # the unit is given
+    if "triangle" in laws and cost == "euclidean":
+        assert (D[:, None, :] <= D[:, :, None] + D[None, :, :] + near).all()
+    copies = distance_matrix(mixtures.take(np.array([0, 0])), cost, solver=inner, n_jobs=1)
+    if "zero_to_a_copy" in laws:
+        assert copies[0, 1] < near
+    if solver is Sinkhorn:  # a plan that is feasible
+        assert (D >= distance_matrix(mixtures, cost, solver=Exact(), n_jobs=1) - 1e-9).all()
+
+
+def test_mixtures_are_no_closer_than_gaussians(cells, W):
     cohort = mixed(cells, "own")
     Z = project(cohort.points, W)
     found = solve_distances(cohort, Z, PAIRS, "sqeuclidean", solver=Exact(), n_jobs=1)

@@ -1,6 +1,6 @@
 """Mixtures of Gaussians: one for each sample, or one that all samples share."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -103,8 +103,8 @@ class Mixture(Summarizer):
 
     n: int | Literal["bic"] = "bic"
     shared: bool = False
-    max_n: int = MOST
-    key: str | None = None
+    max_n: int = field(default=MOST, kw_only=True)
+    key: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.n, str) and self.n == "bic"):
