@@ -13,8 +13,8 @@ from scggml._anndata.lazy import on_chunks, on_samples
 from scggml._anndata.parts import check_finite
 from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.gaussian import Gaussian
-from scggml._core.transport.mixture import Mixture
 from scggml._core.transport.groups import Groups
+from scggml._core.transport.mixture import Mixture
 
 CHUNKS = {"rows": (6, -1), "columns": (6, 2), "one": (-1, -1), "uneven": ((1, 12, 7), -1), "single": (1, 1)}
 

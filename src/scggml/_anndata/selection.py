@@ -264,7 +264,8 @@ class Selection:
         faults: list[Fault] = []
         atoms = list[Integers | None]()
         hidden = progress is None or summary is None or self.n_samples == 1
-        bar = tqdm(total=self.n_samples, desc=progress, unit="sample", disable=hidden, leave=False)
+        desc = "mixtures" if isinstance(summary, Mixture) else progress
+        bar = tqdm(total=self.n_samples, desc=desc, unit="sample", disable=hidden, leave=False)
         parts = read_parts(features, samples, Recipe(features.dtype, components, summary), n_jobs)
         with bar, closing(parts):
             for p, part in enumerate(parts):
