@@ -12,7 +12,7 @@ import scggml as sg
 ENTROPIC = [sg.tl.Sinkhorn, sg.tl.SinkhornDivergence, sg.tl.Unbalanced]
 CLASSES = [
     *(sg.tl.Blend, sg.tl.Canonical, sg.tl.Coreset, sg.tl.Exact, sg.tl.Learner, sg.tl.Preprocess, sg.tl.Triplets),
-    *(sg.tl.Gaussian, sg.tl.Groups),
+    *(sg.tl.Gaussian, sg.tl.Groups, sg.tl.Mixture),
     *ENTROPIC,
 ]
 
@@ -50,6 +50,10 @@ RIGHT: dict[str, set[str]] = {
     "Learner.n_comps": {"one", "None"},
     "Learner.squared": {"True"},
     "Learner.shrinkage": {"one", "zero", "half"},
+    "Mixture.n": {"one"},
+    "Mixture.shared": {"True"},
+    "Mixture.max_n": {"one"},
+    "Mixture.key": {"text", "None"},
     "Preprocess.normalize": {"True"},
     "Preprocess.n_top_genes": {"one", "None"},
     "Preprocess.scale": {"True"},

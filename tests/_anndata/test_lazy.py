@@ -14,6 +14,7 @@ from scggml._anndata.parts import check_finite
 from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.groups import Groups
+from scggml._core.transport.mixture import Mixture
 
 CHUNKS = {"rows": (6, -1), "columns": (6, 2), "one": (-1, -1), "uneven": ((1, 12, 7), -1), "single": (1, 1)}
 
@@ -45,6 +46,7 @@ OPTIONS = [
     {"summary": Groups("label"), "weights_key": "weight"},
     {"summary": Groups("weight", shared=False), "components": np.array([[1.0, 2.0, -1.0]])},
     {"summary": Gaussian(), "weights_key": "weight"},
+    {"summary": Mixture(2), "weights_key": "weight"},
 ]
 
 

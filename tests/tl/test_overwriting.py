@@ -29,6 +29,9 @@ def samples(_ranked) -> AnnData:
 
 OF_CELLS = {
     "metric": lambda adata, **how: sg.tl.ggml(adata, "sample_id", "label", n_comps=2, **HIDE, **how),
+    "mixture": lambda adata, **how: sg.tl.ggml(
+        adata, "sample_id", "label", n_comps=2, summary=sg.tl.Mixture(2), **HIDE, **how
+    ),
     "held_out": lambda adata, **how: sg.tl.cross_fit(adata, n_splits=4, n_jobs=1, **HIDE, **how),
     "components": lambda adata, **how: sg.tl.component_test(adata, n_perm=9, n_jobs=1, **HIDE, **how),
     "genes": lambda adata, **how: sg.tl.rank_genes(adata, **HIDE, **how),
@@ -69,7 +72,7 @@ def test_what_others_stored_is_not_replaced(adata, samples, name, where, slot):
         if taken in getattr(of, other):
             del getattr(of, other)[taken]
     put(of, where, slot)
-    if name not in ("metric", "covariates", "trajectory", "mds"):
+    if name not in ("metric", "mixture", "covariates", "trajectory", "mds"):
         of.uns["ggml"] = adata.uns["ggml"]
     before = slots(of)
     owner = "samples" if name in OF_SAMPLES else "adata"
@@ -167,7 +170,7 @@ def test_what_files_cannot_hold_is_no_key(adata, function, key):
 
 @pytest.mark.parametrize("key", [None, 3, True, ["ggml"], b"ggml"], ids=repr)
 @pytest.mark.parametrize(
-    "name", [*(name for name in CALLS if name != "metric"), "predict", "distances", "project", "plan"]
+    "name", [*(name for name in CALLS if name not in ("metric", "mixture")), "predict", "distances", "project", "plan"]
 )
 def test_a_key_that_is_read_is_text(adata, samples, name, key):
     calls = CALLS | {

@@ -7,8 +7,8 @@ from typing import get_args
 
 import numpy as np
 import ot
-import pandas as pd
 import pytest
+from _composed import compose
 from _slots import assert_round_trip
 
 import scggml as sg
@@ -28,6 +28,7 @@ OBJECTS = {
     "coreset": sg.tl.Coreset(8),
     "groups": sg.tl.Groups("mode", shared=False),
     "gaussian": sg.tl.Gaussian(),
+    "mixture": sg.tl.Mixture(2),
 }
 METHODS = {
     "canonical": sg.tl.Canonical(ridge=0.05, ridge_scale="mean"),
@@ -41,17 +42,6 @@ UNFINISHED = pytest.mark.filterwarnings("ignore:Learning reached max_iter")
 @pytest.fixture(scope="module")
 def cohort():
     return sg.datasets.synthetic(n_noise=3, noise_scale=1.0, n_samples=4, n_cells=10)
-
-
-def compose(rng):
-    """Eight samples of three groups in different places; what differs between classes is the share of each."""
-    adata = sg.datasets.synthetic(n_noise=3, noise_scale=1.0, n_samples=4, n_cells=20, n_classes=2, rng=rng)
-    rng = np.random.default_rng(rng)
-    label = adata.obs["label"].cat.codes.to_numpy()
-    types = np.where(rng.random(adata.n_obs) < 0.2 + 0.5 * label, 1, 2 * rng.integers(0, 2, adata.n_obs))
-    adata.X = (np.eye(4)[types] * 4 + rng.normal(size=(adata.n_obs, 4))).astype(np.float32)
-    adata.obs["type"] = pd.Categorical(np.array(["a", "b", "c"])[types])
-    return adata
 
 
 @pytest.fixture
@@ -81,7 +71,7 @@ def test_the_documentation_has_the_table():
     for name, (sample, atoms, passes, solvers) in rows.items():
         traits = SUMMARY_TRAITS[name]
         assert sample == traits.sample
-        assert atoms == {"points": "points", "gaussian": "one Gaussian"}[traits.atoms]
+        assert atoms == {"points": "points", "gaussian": "one Gaussian", "gaussians": "Gaussians"}[traits.atoms]
         assert (passes == "yes") == traits.approximates
         if solvers == "all":
             assert traits.solvers == get_args(SolverName)

@@ -1,5 +1,6 @@
 """Read the cells of a cohort for evaluation, as each fold sees them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from scggml._core.learn.choice import summarize
 from scggml._core.samples import Samples
 from scggml._core.transport.coreset import as_summary
 from scggml._core.transport.groups import Groups, present
+from scggml._core.transport.mixture import Gaussians, Mixture
 from scggml._core.transport.summary import Summarizer
 
 
@@ -54,6 +56,8 @@ class Evaluation(Known):
         Whether all cells are wanted beside a summary.
     cell_groups
         (n_cells,) group of each cell, where samples are summarized by these.
+    mixtures
+        (P,) mixture of each sample, where these are there already.
     """
 
     cells: AnnData
@@ -66,11 +70,12 @@ class Evaluation(Known):
     reading: Reading
     everything: bool = False
     cell_groups: Integers | None = None
+    mixtures: Sequence[Gaussians] | None = None
 
     @property
     def fitted_in_folds(self) -> bool:
         """Return whether the points of a sample depend on which samples are training ones."""
-        return self.step is not None or (isinstance(self.summary, Groups) and self.summary.shared)
+        return self.step is not None or (self.summary is not None and self.summary.is_shared)
 
     def params(self) -> dict[str, Any]:
         """Return how samples were read, as files can hold it."""
@@ -135,7 +140,9 @@ class Evaluation(Known):
     def _summarized(self, cells: Cohort, summary: Summarizer, training: Integers | None) -> Cohort:
         """Return the samples, summarized; centroids that they share are those of the training samples."""
         rng, groups = np.random.default_rng([self.reading.seed, 1]), self.cell_groups
-        cohort = summarize(cells, summary, rng, groups=groups)
+        if isinstance(summary, Mixture) and summary.shared:
+            return summary.share(cells, summary.seed(rng), training)
+        cohort = summarize(cells, summary, rng, groups=groups, given=self.mixtures)
         if not isinstance(summary, Groups) or groups is None:
             return cohort
         spans = cells.spans(np.arange(cells.n_samples))
@@ -194,6 +201,7 @@ def read_evaluation(subject: Subject, design: Design, *, everything: bool = Fals
         reading=reading,
         everything=everything or needs_everything(subject.learner),
         cell_groups=selection.groups(summary) if isinstance(summary, Groups) else None,
+        mixtures=selection.mixtures(summary, features.names) if isinstance(summary, Mixture) else None,
     )
 
 

@@ -90,6 +90,11 @@ class Keys:
         return f"{self.key}_covariances"
 
     @property
+    def mixture(self) -> str:
+        """`.uns` of the cells: Gaussians of the samples, among the features. `.uns` of these: in the learned space."""
+        return f"{self.key}_mixture"
+
+    @property
     def genes(self) -> str:
         """`.uns` of the cells: ranked genes, over all cells and by cell type."""
         return f"{self.key}_genes"

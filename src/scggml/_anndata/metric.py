@@ -20,6 +20,7 @@ from scggml._anndata.forms import Entry, Form, check_entry
 from scggml._anndata.keys import Keys
 from scggml._anndata.labels import warn_of_new_labels
 from scggml._anndata.messages import check_adata, choices
+from scggml._anndata.mixtures import check_same
 from scggml._anndata.origin import FORM as ORIGIN
 from scggml._anndata.origin import check_cells, check_loadings
 from scggml._anndata.parts import embed_cells
@@ -46,6 +47,7 @@ RECORD = {
     "learned_share": Entry("numbers", ("components",), optional=True),
     "shrinkage": Entry("numbers", optional=True),
     "scale": Entry("text", optional=True),
+    "mixture": Entry("text", optional=True),
     "stop": Entry("text", optional=True),
     "converged": Entry("flags", optional=True),
     "refined": Entry("whole numbers", optional=True),
@@ -138,6 +140,10 @@ class StoredMetric:
         twice = len(np.unique(self.features)) < len(self.features) and not self._embedded(adata)
         if twice or not np.array_equal(found.names, self.features):
             found = pick(found, self.features, f"features that the metric {self.key!r} was learned on")
+        if "mixture" in self.record and self._embedded(adata):
+            names = np.array([str(name) for name in self.record["samples"]])
+            call = f"call sg.tl.ggml(key_added={self.key!r}) again."
+            check_same(adata, reading.summary, names, str(self.record["mixture"]), call)
         if not again and self._embedded(adata):
             owner = None
             if self.adjustment is not None:

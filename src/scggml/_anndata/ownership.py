@@ -72,6 +72,7 @@ def results_of(key: str) -> dict[str, Result]:
             ("varm", keys.loadings),
             ("varm", keys.patterns),
         ),
+        "mixture": result(keys.mixture, DERIVED, "tl.ggml"),
         "held_out": result(keys.held_out, DERIVED, "tl.cross_fit", ("obsm", keys.held_out_cells)),
         "components": result(keys.components, DERIVED, "tl.component_test"),
         "genes": result(keys.genes, DERIVED, "tl.rank_genes", ("varm", keys.patterns)),

@@ -28,12 +28,13 @@ class Cells:
     rows, weights
         (n,) positions, which rise, and weights of sum 1.
     draw
-        Seed of the summary; (n,) the group of each cell where these are its points.
+        Seed of the summary; (n,) the group of each cell where these are its points; the mixture of the sample where
+        it is there already.
     """
 
     rows: Integers
     weights: Floats
-    draw: int | Integers
+    draw: Any
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,15 @@ class Part:
         (d,) mean features of the cells.
     faults
         Values that are not finite.
+    atoms
+        (m,) Gaussian that each point belongs to, where the sample is a mixture.
     """
 
     points: Points
     weights: Floats
     profile: Floats
     faults: list[Fault]
+    atoms: Integers | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +71,14 @@ class Recipe:
     components
         (k, d) if the points are the projected cells.
     summary
-        What stands for the points.
+        What stands for the points; of some summaries what stands for the cells is projected.
     """
 
     dtype: type[np.floating[Any]]
     components: Floats | None
     summary: Summarizer | None
 
-    def __call__(self, block: Any, weights: Floats | float, draw: int | Integers) -> Part:
+    def __call__(self, block: Any, weights: Floats | float, draw: Any) -> Part:
         """Return a sample from its (n, d) cells as they are stored; the one place where they are made dense.
 
         A number for `weights` is that of each cell. Rows of faults count from the first cell of the block.
@@ -84,10 +88,15 @@ class Recipe:
         weights = np.full(len(found), weights) if isinstance(weights, float) else weights
         with one_blas_thread():  # the same bits in any thread, process or worker
             profile = weights @ found
-        points = found if self.components is None else project(found, self.components)
-        if self.summary is not None and not faults:
-            points, weights = self.summary.summarize(points, weights, draw)
-        return Part(points, weights, profile, faults)
+        points, atoms, summary = found, None, self.summary
+        first = summary is not None and summary.traits.of_features
+        if self.components is not None and not first:
+            points = project(points, self.components)
+        if summary is not None and not faults:
+            points, weights, atoms = summary.decompose(points, weights, draw)
+        if self.components is not None and first:
+            points = project(points, self.components)
+        return Part(points, weights, profile, faults, atoms)
 
 
 def read_parts(features: Features, samples: Sequence[Cells], recipe: Recipe, n_jobs: int | None) -> Generator[Part]:

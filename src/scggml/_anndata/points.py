@@ -83,7 +83,7 @@ def read_points(
     if learned_on_it:  # the points themselves are expression
         everything = needs_everything(stored.learner)
         samples = reading.samples(selection, features, everything=everything, n_jobs=n_jobs, progress=progress)
-        if many and not samples.cohort.gaussian:
+        if many and not samples.cohort.of_moments:
             samples = replace(samples, cohort=summarize(samples.cohort, Coreset(n_points), rng, n_jobs=n_jobs))
         spread = spread_of(Expression(features, counts=False), selection, n_jobs)
         return ExpressedPoints(samples, target, features.names, samples.cohort.points, spread)

@@ -17,6 +17,7 @@ from scggml._core.samples import LABEL_KINDS, LabelKind, Samples, Target, check_
 from scggml._core.seeds import as_seed
 from scggml._core.transport.coreset import Summary, as_summary
 from scggml._core.transport.groups import Groups
+from scggml._core.transport.mixture import Mixture
 from scggml._core.transport.summary import Summarizer
 
 
@@ -127,9 +128,22 @@ class Reading:
         return not isinstance(self.summary, Summarizer) or self.summary.traits.approximates
 
     def check_groups(self, selection: Selection) -> None:
-        """Raise unless each cell has a group, where samples are summarized by groups."""
+        """Raise unless each cell has a group, where samples are summarized by groups, or each sample its mixture."""
         if isinstance(self.summary, Groups):
             selection.groups(self.summary)
+        elif isinstance(self.summary, Mixture):
+            selection.mixtures(self.summary, None)
+
+    def check_mixtures(self, selection: Selection, features: Features, *, refitted: bool = False) -> None:
+        """Raise unless mixtures that are there already are of these features, which no fold refits."""
+        if not isinstance(self.summary, Mixture) or self.summary.key is None:
+            return
+        if refitted:
+            raise ValueError(
+                f"summary={self.summary!r}: mixtures that are there already are of the features as they are, and "
+                "preprocess would fit others in each fold. Pass preprocess=None, or Mixture(n), which is fitted there."
+            )
+        selection.mixtures(self.summary, features.names)
 
     def of_everyone(self) -> "Reading":
         """Return the reading that takes all cells of all samples alike, for what is done to each cell."""

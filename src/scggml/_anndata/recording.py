@@ -12,9 +12,11 @@ from scggml._anndata.forms import CHECKSUMS, sealed
 from scggml._anndata.keys import Keys
 from scggml._anndata.labels import label_texts
 from scggml._anndata.metric import ENTRIES
+from scggml._anndata.mixtures import write_mixtures
+from scggml._anndata.ownership import results_of
 from scggml._anndata.reading import Reading
-from scggml._anndata.results import drop_obsm, write_obsm, write_uns, write_varm
-from scggml._core.cohort import Floats, Names
+from scggml._anndata.results import drop_obsm, drop_uns, write_obsm, write_uns, write_varm
+from scggml._core.cohort import Cohort, Floats, Names
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.metric import Fit
 from scggml._core.samples import Target
@@ -30,8 +32,12 @@ def metric_entry(
     target: Target,
     origin: Any = None,
     scale: str | None = None,
+    mixture: str | None = None,
 ) -> dict[str, Any]:
-    """Return the content of `.uns`, of plain values that h5ad and zarr can hold (so no None)."""
+    """Return the content of `.uns`, of plain values that h5ad and zarr can hold (so no None).
+
+    `mixture` is the checksum of the mixtures that were there already.
+    """
     settled = learner.settled(found)
     mark = fingerprint(
         found.components,
@@ -64,6 +70,8 @@ def metric_entry(
         entry["origin"] = origin
     if scale is not None:
         entry["scale"] = scale
+    if mixture is not None:
+        entry["mixture"] = mixture
     if found.adjustment is not None:
         entry["adjustment"] = {"slopes": found.adjustment.slopes, "center": found.adjustment.center}
     if found.margin is not None and found.reg is not None:
@@ -85,14 +93,28 @@ def metric_entry(
 
 
 def write_metric(
-    adata: AnnData, keys: Keys, *, entry: Mapping[str, Any], embedded: Floats, loadings: Floats | None
+    adata: AnnData,
+    keys: Keys,
+    *,
+    entry: Mapping[str, Any],
+    embedded: Floats,
+    loadings: Floats | None,
+    mixtures: Cohort | None = None,
 ) -> None:
-    """Write a metric into `.uns`, the embedded cells into `.obsm` and the gene loadings, if any, into `.varm`."""
+    """Write a metric into `.uns`, the embedded cells into `.obsm` and the gene loadings, if any, into `.varm`.
+
+    `mixtures` that were fitted go into `.uns`, too.
+    """
     before = adata.uns.get(keys.metric)
     same = isinstance(before, Mapping) and str(before.get("fingerprint")) == str(entry.get("fingerprint"))
     write_uns(adata, keys.metric, dict(entry))
     write_obsm(adata, keys.cells, embedded)
     write_varm(adata, keys.loadings, loadings)
+    if results_of(keys.key)["mixture"].is_ours(adata):
+        drop_uns(adata, keys.mixture)
+    if mixtures is not None:
+        names = np.array([str(name) for name in entry["features"]])
+        write_mixtures(adata, keys.mixture, mixtures, fingerprint=str(entry["fingerprint"]), features=names)
     # What was found with another metric that was there goes, and what its record is gone of.
     if not same or keys.genes not in adata.uns:
         write_varm(adata, keys.patterns, None)

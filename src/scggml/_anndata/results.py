@@ -28,6 +28,13 @@ def write_uns(adata: AnnData, slot: str, entry: Any) -> None:
         adata.uns[slot] = entry
 
 
+def drop_uns(adata: AnnData, slot: str) -> None:
+    """Remove a result from `.uns`, if it is there."""
+    if slot in adata.uns:
+        with _views_become_data():
+            del adata.uns[slot]
+
+
 def write_result(adata: AnnData, slot: str, entry: Mapping[str, Any]) -> None:
     """Write a result of this package into `.uns`, with checksums by which its readers notice changes."""
     write_uns(adata, slot, sealed(entry))

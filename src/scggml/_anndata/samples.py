@@ -13,6 +13,7 @@ from scggml._anndata.features import Features
 from scggml._anndata.forms import check_unchanged
 from scggml._anndata.keys import DEPTH, DEPTH_OF_CELLS, FRACTION, N_CELLS, Keys, apart, distance_keys
 from scggml._anndata.messages import check_adata, choices
+from scggml._anndata.mixtures import write_mixtures
 from scggml._anndata.results import write_obsm, write_obsp, write_result
 from scggml._anndata.scales import look
 from scggml._anndata.selection import Selection
@@ -138,12 +139,14 @@ def write_distances(
     """Write a matrix of distances between samples into `.obsp`, and how it was computed into `.uns`.
 
     There, too, are some of the distances, by which another matrix is noticed, also of fewer samples in another order.
-    Of `gaussians` in a learned space the moments are written, too.
+    Of `gaussians` in a learned space, or mixtures of them, the moments are written, too.
     """
     if gaussians is not None and gaussians.gaussian:
         slots = Keys(key)
         for name, values in zip((slots.means, slots.covariances), moments(gaussians), strict=True):
             write_obsm(samples, name, values)
+    if gaussians is not None and gaussians.atoms is not None:
+        write_mixtures(samples, Keys(key).mixture, gaussians, fingerprint=str(entry["fingerprint"]))
     slot = Keys(key).distances
     write_obsp(samples, slot, distances)
     names, near = np.sort(samples.obs_names.to_numpy(dtype=object).astype(str)), _near(samples.obs_names, distances)

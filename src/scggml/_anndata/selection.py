@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,15 @@ from tqdm.auto import tqdm
 from scggml._anndata.columns import comparison, text_codes
 from scggml._anndata.features import Fault, Features, raise_faults
 from scggml._anndata.messages import choices, find_column, warn
+from scggml._anndata.mixtures import read_mixtures
 from scggml._anndata.parts import Cells, Recipe, read_parts
 from scggml._core.checks import LARGEST, check_whole, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Origin, Points
 from scggml._core.samples import LabelKind, Target, make_target
 from scggml._core.transport.groups import Groups, present
-from scggml._core.transport.summary import Summarizer
+from scggml._core.transport.mixture import Gaussians, Mixture
+from scggml._core.transport.products import project
+from scggml._core.transport.summary import Summarizer, joined_atoms
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,14 +220,22 @@ class Selection:
         """Return (n_cells,) group of each chosen cell."""
         return self.categories(summary.key, "Groups: key")[0]
 
-    def _samples(self, summary: Summarizer | None, rng: np.random.Generator) -> list[Cells]:
+    def mixtures(self, summary: Mixture, features: Names | None) -> list[Gaussians] | None:
+        """Return the mixture of each sample among these features, None if they are not there already."""
+        return None if summary.key is None else read_mixtures(self.adata, summary.key, self.names, features)
+
+    def _samples(self, summary: Summarizer | None, features: Names, rng: np.random.Generator) -> list[Cells]:
         """Return the chosen cells of each sample; seeds are drawn here, in the order of the samples."""
         spans = [slice(start, stop) for start, stop in pairwise(self.offsets)]
+        draws: Sequence[Any] | None = None
         if isinstance(summary, Groups):
             groups = self.groups(summary)
-            return [Cells(self.rows[own], self.weights[own], groups[own]) for own in spans]
-        seeds = [0 if summary is None else summary.seed(rng) for _ in self.names]
-        return [Cells(self.rows[own], self.weights[own], seed) for own, seed in zip(spans, seeds, strict=True)]
+            draws = [groups[own] for own in spans]
+        elif isinstance(summary, Mixture):
+            draws = self.mixtures(summary, features)
+        if draws is None:
+            draws = [0 if summary is None else summary.seed(rng) for _ in self.names]
+        return [Cells(self.rows[own], self.weights[own], draw) for own, draw in zip(spans, draws, strict=True)]
 
     def read(
         self,
@@ -239,23 +250,26 @@ class Selection:
         """Read the chosen cells; labels are all 0.
 
         Few samples are in memory at a time: one, and one more for each thread. With `components` (k, d) the points are
-        the projected cells. A `summary` is taken of the points; while that goes on for several samples, a bar with the
-        text `progress` shows how many are done.
+        the projected cells. A `summary` is taken of the points, or of the features and then projected; while that goes
+        on for several samples, a bar with the text `progress` shows how many are done.
         """
-        sizes, samples = self.sizes, self._samples(summary, rng)
-        width, dtype = (len(features.names), features.dtype) if components is None else (len(components), np.float64)
-        most = sizes if summary is None else summary.most(sizes, width)
-        groups = list[Integers]()
-        if isinstance(summary, Groups):  # not room for as many points as there are cells
-            groups = [present(np.asarray(cells.draw), cells.weights) for cells in samples]
-            most = np.array([len(own) for own in groups])
+        if isinstance(summary, Mixture) and summary.shared:
+            cells = summary.share(self.read(features, rng=rng, n_jobs=n_jobs), summary.seed(rng))
+            return cells if components is None else replace(cells, points=project(cells.points, components, n_jobs))
+        sizes, samples = self.sizes, self._samples(summary, features.names, rng)
+        of_features = summary is not None and summary.traits.of_features
+        width = len(features.names) if components is None else len(components)
+        dtype = features.dtype if components is None and not of_features else np.float64
+        most, groups = _room(summary, samples, len(features.names) if of_features else width)
         points: Points = np.empty((int(most.sum()), width), dtype=dtype)
         weights = np.empty(len(points))
         profiles = np.empty((self.n_samples, len(features.names)))
         offsets = np.zeros(self.n_samples + 1, dtype=np.int64)
         faults: list[Fault] = []
+        atoms = list[Integers | None]()
         hidden = progress is None or summary is None or self.n_samples == 1
-        bar = tqdm(total=self.n_samples, desc=progress, unit="sample", disable=hidden, leave=False)
+        desc = "mixtures" if isinstance(summary, Mixture) else progress
+        bar = tqdm(total=self.n_samples, desc=desc, unit="sample", disable=hidden, leave=False)
         parts = read_parts(features, samples, Recipe(features.dtype, components, summary), n_jobs)
         with bar, closing(parts):
             for p, part in enumerate(parts):
@@ -264,6 +278,7 @@ class Selection:
                 start, stop = offsets[p], offsets[p] + min(len(part.points), most[p])
                 points[start:stop], weights[start:stop] = part.points[: most[p]], part.weights[: most[p]]
                 offsets[p + 1] = stop
+                atoms.append(part.atoms)
                 bar.update()
         raise_faults(features, faults)
         n = int(offsets[-1])
@@ -276,8 +291,20 @@ class Selection:
             np.array(["unknown"]),
             Origin(profiles, sizes),
             gaussian=summary is not None and summary.traits.atoms == "gaussian",
+            atoms=joined_atoms(atoms),
         )
         return summary.share(cohort, np.concatenate(groups)) if isinstance(summary, Groups) else cohort
+
+
+def _room(summary: Summarizer | None, samples: list[Cells], n_features: int) -> tuple[Integers, list[Integers]]:
+    """Return (P,) the most points of samples, and the groups in each where their points are those of groups."""
+    sizes = np.array([len(cells.rows) for cells in samples])
+    if isinstance(summary, Groups):  # not room for as many points as there are cells
+        groups = [present(np.asarray(cells.draw), cells.weights) for cells in samples]
+        return np.array([len(own) for own in groups]), groups
+    if isinstance(summary, Mixture) and summary.key is not None:
+        return np.array([cells.draw.n_points for cells in samples]), []
+    return sizes if summary is None else summary.most(sizes, n_features), []
 
 
 def select(

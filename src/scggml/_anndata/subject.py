@@ -133,6 +133,7 @@ def read_design(
     reading = subject.reading
     selection = reading.select(adata)
     reading.check_groups(selection)
+    reading.check_mixtures(selection, subject.features, refitted=subject.step is not None or subject.refit)
     batch = None if reading.batch_key is None else selection.codes(reading.batch_key, "batch_key")
     if strata_key is not None:
         strata = selection.codes(strata_key, "strata_key")

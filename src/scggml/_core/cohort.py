@@ -50,6 +50,9 @@ class Cohort:
         The cells that were read, where the points are others.
     gaussian
         Whether each sample is the Gaussian with the mean and covariance of its points, which are none of its cells.
+    atoms
+        (n_points,) number of the Gaussian, within its sample, whose mean and covariance a point belongs to, where
+        samples are mixtures; points of one Gaussian are neighbors. None where points are compared themselves.
     """
 
     points: Points
@@ -60,6 +63,7 @@ class Cohort:
     classes: Names
     origin: Origin | None = None
     gaussian: bool = False
+    atoms: Integers | None = None
 
     @property
     def n_samples(self) -> int:
@@ -70,6 +74,11 @@ class Cohort:
     def n_features(self) -> int:
         """Number of features, d."""
         return int(self.points.shape[1])
+
+    @property
+    def of_moments(self) -> bool:
+        """Whether points stand for the moments of Gaussians, and not for themselves."""
+        return self.gaussian or self.atoms is not None
 
     @property
     def sizes(self) -> Integers:
@@ -92,6 +101,7 @@ class Cohort:
             labels=self.labels[samples],
             names=self.names[samples],
             origin=None if self.origin is None else self.origin.take(samples),
+            atoms=None if self.atoms is None else self.atoms[rows],
         )
 
     def rows(self, samples: Integers) -> Integers:

@@ -152,6 +152,7 @@ def join(first: Cohort, second: Cohort) -> Cohort:
         names=np.concatenate([first.names, second.names]),
         classes=first.classes,
         gaussian=first.gaussian,
+        atoms=None if first.atoms is None or second.atoms is None else np.concatenate([first.atoms, second.atoms]),
     )
 
 

@@ -20,6 +20,7 @@ from ._options import Exact as Exact
 from ._options import Gaussian as Gaussian
 from ._options import Groups as Groups
 from ._options import Learner as Learner
+from ._options import Mixture as Mixture
 from ._options import Sinkhorn as Sinkhorn
 from ._options import SinkhornDivergence as SinkhornDivergence
 from ._options import Triplets as Triplets

@@ -104,7 +104,7 @@ def distances(
         By default that of the metric `key` (or `Exact()`).
     summary
         `None` takes all cells, `Coreset(n_points)` few weighted points instead, found in the space of the metric,
-        `Groups(key)` shares of groups of cells, `Gaussian()` mean and covariance.
+        `Groups(key)` shares of groups of cells, `Gaussian()` mean and covariance, `Mixture(n)` several Gaussians.
         %(summary_auto)s
         By default that of the metric `key` (or `"auto"`).
     rng
@@ -135,6 +135,8 @@ def distances(
     `.obsm`
         (P, d) mean features, under the name of the representation, if these are no genes. With `summary=Gaussian()`
         and a learned metric `"ggml_means"` (P, k) and `"ggml_covariances"` (P, k, k), the Gaussians in its space.
+    `.uns["ggml_mixture"]`
+        With `summary=Mixture(n)` and a learned metric the Gaussians of each sample in its space, as `Mixture` says.
     `.uns["ggml_distances"]`
         dict: `metric`, `sample_key`, `seen` ("training", "held out", "other": samples that the metric was learned on,
         left out of, or that are others) and, if known, `label_key`.

@@ -21,6 +21,7 @@ from scggml._anndata.metric import (
     needs_everything,
     read_metric,
 )
+from scggml._anndata.mixtures import check_input, counts_of, given_mark
 from scggml._anndata.origin import kept_loadings
 from scggml._anndata.ownership import check_metric_key
 from scggml._anndata.parts import check_finite, embed_cells
@@ -29,7 +30,7 @@ from scggml._anndata.recording import metric_entry, write_metric
 from scggml._anndata.scales import are_genes, look, warn_of_scale, warn_of_scales
 from scggml._anndata.selection import Selection
 from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_component_test
-from scggml._core.cohort import Cohort, Names
+from scggml._core.cohort import Cohort
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
 from scggml._core.learn.learner import Learner, MethodName
@@ -41,6 +42,7 @@ from scggml._core.samples import LabelKind, Samples, Target
 from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import Summary
+from scggml._core.transport.mixture import Mixture
 from scggml._core.transport.solvers import AnySolver, SolverName
 from scggml._core.transport.summaries import check_combination
 from scggml._docs import documented
@@ -126,7 +128,7 @@ def ggml(
         %(solver)s
     summary
         `None` learns on all cells, `Coreset(n_points)` on few weighted points of each sample, `Groups(key)` on shares
-        of groups of cells, `Gaussian()` on mean and covariance.
+        of groups of cells, `Gaussian()` on mean and covariance, `Mixture(n)` on several Gaussians.
         %(summary_auto)s
     n_cells
         %(n_cells)s
@@ -184,6 +186,9 @@ def ggml(
         (n_obs, k) float64, cells in the learned space; plot with `sc.pl.embedding(adata, basis="ggml")`.
     `.uns["ggml_components"]`
         With `n_comps="auto"`: which components are real, see :func:`~scggml.tl.component_test`.
+    `.uns["ggml_mixture"]`
+        With `summary=Mixture(n)`: `sample` (N,), `weights` (N,), `means` (N, d) and `covariances` (N, d, d), a row for
+        each Gaussian of each sample (left out, which the log says, above 0.5 GB), and the names of the `features` (d,).
     `.varm["ggml"]`
         (n_vars, k) float64, gene loadings, NaN for genes that were not used. PCA features are carried back to genes
         through `.varm["PCs"]`; features that cannot be mapped to genes have no such slot.
@@ -245,7 +250,7 @@ def ggml(
         summary=summary,
         seed=as_seed(rng),
     )
-    check_metric_key(adata, key_added, *(["components"] if automatic else []), use_rep=use_rep, copy=copy)
+    _check_slots(adata, key_added, summary, automatic=automatic, use_rep=use_rep, copy=copy)
     check_combination(reading.summary, learner.engine)
     for part in (learner, reading):
         part.to_params()  # what no file could hold is refused before any work
@@ -260,6 +265,7 @@ def ggml(
     everyone = reading.of_everyone().select(adata) if reading.covariate_keys else selection
     reading.covariates(everyone)
     reading.design(selection)  # before any cell is read
+    reading.check_mixtures(selection, features)
     check_confounding(reading, selection, target)
     _check_shape(learner, features, selection)
     near = at_hand(features)
@@ -273,13 +279,13 @@ def ggml(
 
     given: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
     found = learner.learn(samples, target, rng=reading.learning_rng(), **given)
-    _tell(learner, found, selection)
+    _tell(learner, found, selection, samples.cohort)
     tested = None
     if automatic:
         learner, found, tested = _real_ones(learner, found, samples, target, reading, **given)
 
     record: dict[str, Any] = {"learner": learner, "reading": reading, "target": target, "scale": scale}
-    _store(adata, Keys(key_added), found, near, everyone, samples=selection.names, n_jobs=n_jobs, **record)
+    _store(adata, Keys(key_added), found, near, everyone, cohort=samples.cohort, n_jobs=n_jobs, **record)
     if tested is not None:
         stored = read_metric(adata, key_added)
         write_component_test(adata, stored, tested, seed=reading.seed)
@@ -293,6 +299,16 @@ def ggml(
     return adata if copy else None
 
 
+def _check_slots(
+    adata: AnnData, key_added: str, summary: Summary, *, automatic: bool, use_rep: str | None, copy: bool
+) -> None:
+    """Raise if what is written would replace something else, or the mixtures that are read."""
+    fitted = isinstance(summary, Mixture) and summary.key is None
+    more = [name for name, written in (("components", automatic), ("mixture", fitted)) if written]
+    check_metric_key(adata, key_added, *more, use_rep=use_rep, copy=copy)
+    check_input(summary, key_added)
+
+
 def _store(
     adata: AnnData,
     keys: Keys,
@@ -300,7 +316,7 @@ def _store(
     features: Features,
     everyone: Selection,
     *,
-    samples: Names,
+    cohort: Cohort,
     learner: Learner,
     reading: Reading,
     target: Target,
@@ -316,15 +332,21 @@ def _store(
     if found.adjustment is not None:
         embedded -= covariate_shifts(reading, everyone, found.adjustment, components)[everyone.owner]
     origin = kept_loadings(adata, use_rep, components.shape[1])
-    entry = metric_entry(found, features, learner, reading, samples, target=target, origin=origin, scale=scale)
-    write_metric(adata, keys, entry=entry, embedded=embedded, loadings=loadings)
+    mixture = given_mark(adata, reading.summary, cohort.names)
+    more: dict[str, Any] = {"origin": origin, "scale": scale, "mixture": mixture}
+    entry = metric_entry(found, features, learner, reading, cohort.names, target=target, **more)
+    fitted = cohort if cohort.atoms is not None and mixture is None else None
+    write_metric(adata, keys, entry=entry, embedded=embedded, loadings=loadings, mixtures=fitted)
 
 
-def _tell(learner: Learner, found: Fit, selection: Selection) -> None:
+def _tell(learner: Learner, found: Fit, selection: Selection, cohort: Cohort) -> None:
     """Log with which method and setting a metric was learned, and from what."""
     k, d = found.components.shape
     how = f"{learner.settled(found).recipe!r}, shrinkage {found.shrinkage:.2f}"
     tell(f"    {how}; {k} components of {d} features from {selection.n_samples} samples")
+    if cohort.atoms is not None:
+        counts = counts_of(cohort)
+        tell(f"    each a mixture of {counts.min()} to {counts.max()} Gaussians (mean {counts.mean():.1f})")
 
 
 def _real_ones(

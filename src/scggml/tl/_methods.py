@@ -28,7 +28,6 @@ from scggml._core.learn.learner import Learner, MethodName
 from scggml._core.learn.learner import as_method as learner_method
 from scggml._core.samples import LabelKind
 from scggml._core.transport.coreset import Summary
-from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.plans import GROUND_COSTS
 from scggml._core.transport.summaries import check_combination, check_cost
 from scggml._core.transport.summary import Summarizer
@@ -229,7 +228,7 @@ def as_methods(
     name and the learner of what is evaluated; its name stands for it in `methods`, too.
     """
     if methods is None:
-        others = ("euclidean",) if isinstance(summary, Gaussian) else ("ensemble", "euclidean", "cosine")
+        others = ("euclidean",) if _of_moments(summary) else ("ensemble", "euclidean", "cosine")
         rivals = (*others, "pseudobulk", *(("composition",) if composition else ()), "majority")
         methods = {learned[0]: learned[1]} | {name: name for name in rivals}
     if isinstance(methods, str):
@@ -278,6 +277,11 @@ def _check_name(name: str, given: Any, method: Method, base: ByDistance, learned
             f"methods[{name!r}] is {shown(given)}, but {name!r} is the name of another method, for which verdicts and "
             f"plots would take it; choose a name of your own, such as 'my {name}'."
         )
+
+
+def _of_moments(summary: Summary) -> bool:
+    """Return whether what a summary makes of samples has a closed form, which few ground costs have."""
+    return isinstance(summary, Summarizer) and summary.traits.atoms != "points"
 
 
 def _check_summary(method: Method, summary: Summary) -> None:

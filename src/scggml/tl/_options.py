@@ -8,6 +8,7 @@ from scggml._core.transport.divergence import SinkhornDivergence
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.groups import Groups
+from scggml._core.transport.mixture import Mixture
 from scggml._core.transport.sinkhorn import Sinkhorn
 from scggml._core.transport.unbalanced import Unbalanced
 
@@ -18,6 +19,7 @@ __all__ = [
     "Gaussian",
     "Groups",
     "Learner",
+    "Mixture",
     "Sinkhorn",
     "SinkhornDivergence",
     "Triplets",

@@ -16,7 +16,7 @@ from scggml._core.learn.scatter import scatters, times
 from scggml._core.learn.spectrum import mean_cell
 from scggml._core.runner import run_tasks
 from scggml._core.samples import Samples, Target
-from scggml._core.transport.bures import engine_of
+from scggml._core.transport.engine import engine_of
 from scggml._core.transport.products import project
 
 RIDGE = 0.05

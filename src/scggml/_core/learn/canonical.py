@@ -12,7 +12,7 @@ from scggml._core.cohort import Cohort, Floats
 from scggml._core.learn.pair_weights import PairWeights
 from scggml._core.learn.scatter import Scatter, Start, as_matrix, centred, scatters
 from scggml._core.learn.spectrum import DENSE, leading_eigenvectors
-from scggml._core.transport.bures import engine_of
+from scggml._core.transport.engine import engine_of
 from scggml._core.transport.plans import Transport
 from scggml._core.transport.solver import Solver
 
@@ -190,7 +190,8 @@ def unit_ridge(
     if mean <= 0:
         raise ValueError(
             "All samples of the cohort are the same point cloud: there is no difference to learn from. (Samples on "
-            "shared groups of cells differ in their shares alone; Groups(key, shared=False) keeps their own means.)"
+            "shared groups of cells, or on shared Gaussians, differ in their shares alone; Groups(key, shared=False) "
+            "keeps their own means, as does Mixture(n, shared=False).)"
         )
     if scale == "mean":
         return Ridge(mean * np.eye(m), axes, None)

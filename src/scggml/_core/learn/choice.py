@@ -25,7 +25,7 @@ from scggml._core.transport.pairs import all_pairs, between_pairs
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.products import project
 from scggml._core.transport.solver import Solver
-from scggml._core.transport.summary import Summarizer
+from scggml._core.transport.summary import Summarizer, joined_atoms
 from scggml._core.votes import NEIGHBORS, clipped, soft_votes
 
 N_SPLITS = 4
@@ -328,7 +328,7 @@ def drawn(target: Target, rng: np.random.Generator) -> Integers:
 def smaller(samples: Samples, rng: np.random.Generator, *, n_jobs: int | None = 1) -> Samples:
     """Return the samples with few points each, on which settings are compared."""
     small = replace(samples, everything=None)
-    if samples.cohort.gaussian or np.median(samples.cohort.sizes) <= MOST_CELLS:
+    if samples.cohort.of_moments or np.median(samples.cohort.sizes) <= MOST_CELLS:
         return small
     return replace(small, cohort=summarize(samples.cohort, Coreset(MOST_CELLS), rng, n_jobs))
 
@@ -340,23 +340,27 @@ def summarize(
     n_jobs: int | None = 1,
     *,
     groups: Integers | None = None,
+    given: Sequence[Any] | None = None,
 ) -> Cohort:
     """Return the cohort with a summary in place of each sample, the same for any number of threads.
 
-    `groups` (n_cells,) are those of the cells, where these are what is summarized.
+    `groups` (n_cells,) are those of the cells, where these are what is summarized; `given` (P,) what is known of each
+    sample, where nothing is drawn.
     """
     spans = cohort.spans(np.arange(cohort.n_samples))
-    draws = [summary.seed(rng) if groups is None else groups[span] for span in spans]
+    if given is None:
+        given = [summary.seed(rng) if groups is None else groups[span] for span in spans]
 
-    def summarize_one(p: int) -> tuple[Points, Floats]:
-        return summary.summarize(cohort.points[spans[p]], cohort.weights[spans[p]], draws[p])
+    def summarize_one(p: int) -> tuple[Points, Floats, Integers | None]:
+        return summary.decompose(cohort.points[spans[p]], cohort.weights[spans[p]], given[p])
 
     with one_blas_thread():
         parts = all_in_threads(summarize_one, range(len(spans)), n_jobs)
     return replace(
         cohort,
-        points=np.concatenate([points for points, _ in parts]),
-        weights=np.concatenate([weights for _, weights in parts]),
-        offsets=np.concatenate([[0], np.cumsum([len(weights) for _, weights in parts])]),
+        points=np.concatenate([points for points, *_ in parts]),
+        weights=np.concatenate([weights for _, weights, _ in parts]),
+        offsets=np.concatenate([[0], np.cumsum([len(weights) for _, weights, _ in parts])]),
         gaussian=summary.traits.atoms == "gaussian",
+        atoms=joined_atoms([atoms for *_, atoms in parts]),
     )

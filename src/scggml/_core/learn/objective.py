@@ -11,7 +11,7 @@ from scggml._core.learn.bounds import Bounds, may_be_active
 from scggml._core.learn.loss import Anchors, Hinge, listed_hinge, ordered_hinge, triplet_hinge
 from scggml._core.learn.penalty import PenaltyName, penalize
 from scggml._core.threads import n_threads
-from scggml._core.transport.bures import engine_of
+from scggml._core.transport.engine import engine_of
 from scggml._core.transport.exact import Exact
 from scggml._core.transport.pairs import all_pairs, solve_distances, square
 from scggml._core.transport.plans import GroundCost
@@ -107,7 +107,7 @@ class Problem:
         self.transport = engine_of(cohort, objective.solver).transport(cohort, n_jobs=objective.n_jobs)
         self._bounds, self._n_jobs = Bounds(cohort, squared=objective.squared), objective.n_jobs
         # Without the triangle inequality nothing is known of a pair that was not solved; bounds are those of order 1.
-        self._bounded = "triangle" in objective.solver.traits.laws and not cohort.gaussian
+        self._bounded = "triangle" in objective.solver.traits.laws and not cohort.of_moments
 
     def _project(self, W: Floats, samples: Integers | None) -> Floats:
         return project_samples(self.cohort, W, samples, self._n_jobs)

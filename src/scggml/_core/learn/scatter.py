@@ -11,8 +11,10 @@ from scipy.sparse import coo_array
 
 from scggml._core.cohort import BLOCK, Cohort, Floats, Integers
 from scggml._core.learn.spectrum import mean_cell, span
-from scggml._core.transport.bures import Moments, engine_of
-from scggml._core.transport.plans import Plans, Transport
+from scggml._core.transport.bures import Moments
+from scggml._core.transport.engine import engine_of
+from scggml._core.transport.mixed import Mixtures
+from scggml._core.transport.plans import Plans, Transport, without_entries
 from scggml._core.transport.solver import Solver
 
 PAIRS = 4096
@@ -92,7 +94,7 @@ def scatters(
     points: Floats, transport: Transport, pairs: Integers, kinds: Sequence[Floats]
 ) -> list[Floats] | list[Scatter]:
     """Return the scatter of the pairs just solved for each kind of weights (n_pairs,)."""
-    if isinstance(transport, Moments):  # plans of Gaussians have entries everywhere
+    if isinstance(transport, Moments | Mixtures):  # plans of Gaussians have entries everywhere
         return [transport.scatter(points, weights) for weights in kinds]
     parts = (slice(start, start + PAIRS) for start in range(0, len(pairs), PAIRS))
     return _scatters_of(points, ((transport.plans(part), [w[part] for w in kinds]) for part in parts), len(kinds))
@@ -114,11 +116,14 @@ class Start:
     exact
         Whether the axes span all cells, so that nothing was lost and no cell decided about another one.
     plans
-        Plans of `pairs`, whose numbers stand in `place` (P, P); -1 for a pair that was not solved.
+        Plans of `pairs`, whose numbers stand in `place` (P, P); -1 for a pair that was not solved. Those of Gaussians,
+        which have entries everywhere, are in `solved`.
     transport
         Where other metrics go on from; see `Transport.fork`.
     by_pair
         (n_pairs, d d) scatter along the plan of each pair, where refits are many and it is small.
+    solved
+        The transport between Gaussians that solved the pairs; None between points.
     """
 
     points: Floats
@@ -128,12 +133,15 @@ class Start:
     transport: Transport
     exact: bool = True
     by_pair: Floats | None = None
+    solved: Moments | Mixtures | None = None
 
     def for_many(self) -> "Start":
         """Return the start with the scatter of each pair, if these are small: many refits then sum few numbers."""
         n, d = len(self.plans.pairs), self.points.shape[1]
         if n * d * d > BY_PAIR:
             return self
+        if self.solved is not None:
+            return replace(self, by_pair=self.solved.each(self.points).reshape(n, d * d), solved=None)
         plans, out = self.plans, np.empty((n, d, d))
         edges = np.searchsorted(plans.owner, np.arange(n + 1))
         for e, own in enumerate(slice(*ends) for ends in pairwise(edges)):
@@ -154,6 +162,8 @@ class Start:
         if self.by_pair is not None:
             d = self.points.shape[1]
             return list((by_pair @ self.by_pair).reshape(-1, d, d))
+        if self.solved is not None:
+            return [self.solved.scatter(self.points, weights) for weights in by_pair]
         return _scatters_of(self.points, [(self.plans, list(by_pair))], len(kinds))
 
 
@@ -176,11 +186,14 @@ def euclidean_start(
     """Solve the pairs of a cohort under the Euclidean metric of its features."""
     points, axes = centred(cohort, max_features)
     transport = engine_of(cohort, solver).transport(cohort, n_jobs=n_jobs)
-    transport.solve(points, pairs, "sqeuclidean")
+    values = transport.solve(points, pairs, "sqeuclidean")
     # Refits look up some of the pairs, in any order.
     place = np.full((cohort.n_samples, cohort.n_samples), -1, dtype=np.int64)
     place[pairs[:, 0], pairs[:, 1]] = np.arange(len(pairs))
     exact = axes is None or len(cohort.points) <= max_features
+    if isinstance(transport, Moments | Mixtures):
+        found = Start(points, axes, without_entries(pairs, values), place, transport.fork(n_jobs), exact)
+        return replace(found, solved=transport).for_many()
     # A fork has the trees that are kept alone, neither the others nor the plans.
     return Start(points, axes, transport.plans(), place, transport.fork(n_jobs), exact)
 

@@ -71,7 +71,7 @@ def with_work(
     """
     pairs = all_pairs(samples.n_samples)
     # Whatever follows labels would leak into the folds, so nothing below may see them.
-    if samples.covariates is not None or canonical is None or samples.cohort.gaussian:
+    if samples.covariates is not None or canonical is None or samples.cohort.of_moments:
         return samples
     if len(pairs) > canonical.max_pairs:
         if not draw:

@@ -72,8 +72,8 @@ def batch_of(cohort: Cohort, cells: Relative, pairs: Integers, place: Place) -> 
         place.tensor(cells.points[columns]),
         place.tensor(a),
         place.tensor(b),
-        place.tensor(_log(a)),
-        place.tensor(_log(b)),
+        place.tensor(log_of(a)),
+        place.tensor(log_of(b)),
         sizes,
         rows,
         columns,
@@ -88,14 +88,15 @@ def matrix_batch(a: Floats, b: Floats, place: Place) -> Batch:
         none,
         place.tensor(a[None]),
         place.tensor(b[None]),
-        place.tensor(_log(a[None])),
-        place.tensor(_log(b[None])),
+        place.tensor(log_of(a[None])),
+        place.tensor(log_of(b[None])),
         np.array([[len(a), len(b)]]),
         np.arange(len(a))[None],
         np.arange(len(b))[None],
     )
 
 
-def _log(weights: Floats) -> Floats:
+def log_of(weights: Floats) -> Floats:
+    """Return the logarithms of weights, minus infinity where there are none."""
     out: Floats = np.log(weights, out=np.full_like(weights, -np.inf), where=weights > 0)
     return out

@@ -128,11 +128,7 @@ class Blurred:
 
         groups = groups_of(pairs, self._cohort.sizes, warm, room_of(self._place, cells.kind, cells.points.shape[1]))
         all_in_threads(lambda group: alone(self._place, solve_group, group), groups, self.n_jobs)
-        if not np.isinf(terms.rho) and (values > NOTHING * 2 * terms.rho * unit).all() and len(pairs):
-            raise ValueError(
-                f"{solver} moves no mass between any two samples, so that there is nothing to learn or to compare: "
-                f"they are farther apart than its reach, in units of {unit:.3g}. Raise reach, or leave unit out."
-            )
+        check_moved(solver, terms, unit, values)
         # Only when all are solved: after an error some of the new places hold nothing.
         self._potentials.keep(pairs, starts)
         self.values = values
@@ -203,6 +199,15 @@ class Blurred:
             paid = mass * cells.unit * entry_costs(cells, source, target)
             values = np.bincount(owner, paid, len(pairs)).astype(np.float64)
         return Plans(pairs, values, source.astype(np.int32), target.astype(np.int32), mass, owner)
+
+
+def check_moved(solver: Options, terms: Terms, unit: float, values: Floats) -> None:
+    """Raise if mass may stay behind, and all of it does between any two samples."""
+    if not np.isinf(terms.rho) and (values > NOTHING * 2 * terms.rho * unit).all() and len(values):
+        raise ValueError(
+            f"{solver} moves no mass between any two samples, so that there is nothing to learn or to compare: "
+            f"they are farther apart than its reach, in units of {unit:.3g}. Raise reach, or leave unit out."
+        )
 
 
 def warn_unfinished(cohort: Cohort, pairs: Integers, solver: Options, errors: Floats) -> None:

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.threads import in_threads, one_blas_thread
-from scggml._core.transport.exact import Exact
 from scggml._core.transport.plans import GroundCost, Plan, Plans, Transport, ground_cost
 from scggml._core.transport.problem import as_problem
 from scggml._core.transport.solver import LAWS, Solver, Traits, gather
@@ -18,6 +17,9 @@ ROUNDING = 1e-10
 
 ENTRIES = 2**21
 """Numbers in the matrices of pairs that a thread holds at a time."""
+
+CLOSE = 1e-6
+"""Squared distances below this share of the variances are sums of squares, of which no digit cancels."""
 
 COSTS = ("euclidean", "sqeuclidean")
 """Ground costs under which Gaussians have a closed form: the 2-Wasserstein distance, and its square."""
@@ -85,23 +87,11 @@ class Bures(Solver):
         return Moments(cohort, n_jobs=n_jobs)
 
 
-def engine_of(cohort: Cohort, solver: Solver) -> Solver:
-    """Return what compares the samples of a cohort: the closed form in place of the solver where they are Gaussians."""
-    if not cohort.gaussian:
-        return solver
-    if not isinstance(solver, Bures | Exact):
-        raise ValueError(
-            f'Gaussians have a closed form, in which {type(solver).__name__} has no part. Pass solver="exact", or '
-            "summary=None (all cells)."
-        )
-    return Bures()
-
-
-def check_closed_form(cost: str) -> None:
+def check_closed_form(cost: object, summary: str = "Gaussian()") -> None:
     """Raise unless Gaussians have a closed form under a ground cost."""
     if cost not in COSTS:
         raise ValueError(
-            f"summary=Gaussian() has a closed form under {' and '.join(map(repr, COSTS))} alone, not under {cost!r}. "
+            f"summary={summary} has a closed form under {' and '.join(map(repr, COSTS))} alone, not under {cost!r}. "
             "Pass one of these, or summary=None (all cells)."
         )
 
@@ -115,22 +105,43 @@ class Moments:
     def solve(self, points: Points, pairs: Integers, cost: GroundCost) -> Floats:
         """Return (n_pairs,) 2-Wasserstein distances, squared if the cost is, and remember the optimal maps."""
         check_closed_form(cost)
-        self._pairs, self._cost = pairs, cost
-        self._points = np.asarray(points, dtype=np.float64)
+        self.place(points, np.unique(pairs))
+        return self.map(pairs, cost)
+
+    def map(self, pairs: Integers, cost: GroundCost) -> Floats:
+        """Do the same for samples that are in their places."""
+        self._pairs, self._cost, r = pairs, cost, self._roots.shape[1]
         with one_blas_thread():
-            self._factor()
-            r = self._roots.shape[1]
-            step = max(1, ENTRIES // max(1, r * max(r, self._points.shape[1])))
-            chunks = [pairs[start : start + step] for start in range(0, len(pairs), step)]
-            solved = list(in_threads(self._solve_chunk, chunks, self._n_jobs))
+            solved = list(in_threads(self._solve_chunk, self._chunks(pairs), self._n_jobs))
         self._maps = np.concatenate([maps for maps, _ in solved] or [np.empty((0, r, r))])
         squares: Floats = np.concatenate([values for _, values in solved] or [np.empty(0)])
         self._values = squares if cost == "sqeuclidean" else np.sqrt(squares)
         return self._values
 
-    def _factor(self) -> None:
-        """Split the points of each sample that is in a pair: X_p = U_p B_p, with U_p (n, r) orthonormal, B_p (r, k)."""
-        cohort, used = self._cohort, np.unique(self._pairs)
+    def squares(self, pairs: Integers) -> Floats:
+        """Return (n_pairs,) squared distances between samples in their places, and remember no maps."""
+        with one_blas_thread():
+            return np.concatenate([*in_threads(self._squares_of, self._chunks(pairs), self._n_jobs), np.empty(0)])
+
+    @property
+    def numbers(self) -> int:
+        """Number of entries of the map of a pair."""
+        return max(1, self._roots.shape[1] ** 2)
+
+    def _chunks(self, pairs: Integers) -> list[Integers]:
+        r = self._roots.shape[1]
+        step = max(1, ENTRIES // max(1, r * max(r, self._points.shape[1])))
+        return [pairs[start : start + step] for start in range(0, len(pairs), step)]
+
+    def place(self, points: Points, used: Integers) -> None:
+        """Put some samples where their points are now."""
+        self._points = np.asarray(points, dtype=np.float64)
+        with one_blas_thread():
+            self._factor(used)
+
+    def _factor(self, used: Integers) -> None:
+        """Split the points of each of these samples: X_p = U_p B_p, with U_p (n, r) orthonormal, B_p (r, k)."""
+        cohort = self._cohort
         P, k = cohort.n_samples, self._points.shape[1]
         r = int(min(k, cohort.sizes[used].max(initial=1)))
         self._means, self._roots = np.zeros((P, k)), np.zeros((P, r, k))
@@ -153,6 +164,18 @@ class Moments:
         rest = left.transpose(0, 2, 1) @ first - right @ second
         return left @ right, (apart**2).sum(axis=1) + (rest**2).sum(axis=(1, 2))
 
+    def _squares_of(self, pairs: Integers) -> Floats:
+        """Return the squared distances (n,) of some pairs by singular values alone, three times as fast."""
+        first, second = self._roots[pairs[:, 0]], self._roots[pairs[:, 1]]
+        apart = ((self._means[pairs[:, 0]] - self._means[pairs[:, 1]]) ** 2).sum(axis=1)
+        spread = (first**2).sum(axis=(1, 2)) + (second**2).sum(axis=(1, 2))
+        shared = np.linalg.svd(first @ second.transpose(0, 2, 1), compute_uv=False).sum(axis=1)
+        out: Floats = apart + spread - 2 * shared
+        close = np.flatnonzero(out <= CLOSE * spread)  # where digits have cancelled
+        if len(close):
+            out[close] = self._solve_chunk(pairs[close])[1]
+        return out
+
     def gradient(self, slopes: Floats) -> Floats:
         """Return dL/dpoints (n_cells, k) of the last `solve`, given dL/dcost of its pairs (n_pairs,)."""
         if self._cost == "euclidean":  # of the root; a distance of 0 adds nothing
@@ -173,15 +196,19 @@ class Moments:
 
     def plans(self, part: slice = slice(None)) -> Plans:
         """Return plans of the last `solve`, or of some of its pairs; all entries of each, some of them negative."""
-        pairs, found = self._pairs[part], list[Plan]()
-        for (p, q), value, maps in zip(pairs, self._values[part], self._maps[part], strict=True):
-            a, b = self._cohort.spans(np.array([p, q]))
-            first, second = self._cohort.weights[a], self._cohort.weights[b]
-            rotation = self._axes[a] @ maps @ self._axes[b].T
-            mass = np.outer(first, second) + np.sqrt(first)[:, None] * rotation * np.sqrt(second)
+        found = list[Plan]()
+        for e in np.arange(len(self._pairs))[part]:
+            mass = self.coupling(int(e))
             source, target = (places.ravel().astype(np.int32) for places in np.indices(mass.shape))
-            found.append(Plan(float(value), source, target, mass.ravel(), optimal=True))
-        return gather(self._cohort, pairs, found)
+            found.append(Plan(float(self._values[e]), source, target, mass.ravel(), optimal=True))
+        return gather(self._cohort, self._pairs[part], found)
+
+    def coupling(self, e: int) -> Floats:
+        """Return the coupling (n, m) of the points of a pair."""
+        a, b = self._cohort.spans(self._pairs[e])
+        first, second = self._cohort.weights[a], self._cohort.weights[b]
+        rotation = self._axes[a] @ self._maps[e] @ self._axes[b].T
+        return np.outer(first, second) + np.sqrt(first)[:, None] * rotation * np.sqrt(second)
 
     def scatter(self, points: Floats, weights: Floats) -> Floats:
         """Return (d, d), the sum over the pairs of weights (n_pairs,) times the scatter of `points` (n_cells, d).
@@ -205,6 +232,21 @@ class Moments:
         apart = means[p] - means[q]
         out: Floats = inside - shared - shared.T + apart.T @ (weights[:, None] * apart)
         return (out + out.T) / 2
+
+    def each(self, points: Floats) -> Floats:
+        """Return (n_pairs, d, d), the scatter of `points` (n_cells, d) along the plan of each pair."""
+        d = points.shape[1]
+        out = np.empty((len(self._pairs), d, d))
+        means, inside, parts = dict[int, Floats](), dict[int, Floats](), dict[int, Floats]()
+        for s, own in zip(*self._spans(), strict=True):
+            weights = self._cohort.weights[own]
+            means[s] = weights @ points[own]
+            rows = np.sqrt(weights)[:, None] * (points[own] - means[s])
+            inside[s], parts[s] = rows.T @ rows, self._axes[own].T @ rows
+        for e, (p, q) in enumerate(self._pairs):
+            shared = parts[p].T @ (self._maps[e] @ parts[q])
+            out[e] = inside[p] + inside[q] - shared - shared.T + np.outer(means[p] - means[q], means[p] - means[q])
+        return out
 
     def _spans(self) -> tuple[Integers, list[slice]]:
         """Return the samples that are in a pair, and their rows."""

@@ -12,6 +12,7 @@ from scggml._core.cohort import Floats, Integers, Points
 from scggml._core.threads import ignored, one_blas_thread, one_thread
 from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.groups import Groups
+from scggml._core.transport.mixture import Mixture
 from scggml._core.transport.summary import Summarizer, SummaryTraits, centers_of
 
 MANY = 1000
@@ -112,12 +113,12 @@ class Coreset(Summarizer):
         return found
 
 
-Summary = Coreset | Groups | Gaussian | Literal["auto"] | None
+Summary = Coreset | Groups | Gaussian | Mixture | Literal["auto"] | None
 
-CHOICES = 'pass "auto", None (all cells) or a Coreset(n_points), a Groups(key), a Gaussian().'
+CHOICES = 'pass "auto", None (all cells) or a Coreset(n_points), a Groups(key), a Gaussian(), a Mixture(n).'
 
 
-def as_summary(summary: Summary, sizes: np.ndarray, n_features: int) -> Coreset | Groups | Gaussian | None:
+def as_summary(summary: Summary, sizes: np.ndarray, n_features: int) -> Coreset | Groups | Gaussian | Mixture | None:
     """Return the summary for samples of these sizes; with `"auto"` coresets where there are many cells."""
     if isinstance(summary, str):
         if summary != "auto":
@@ -128,7 +129,7 @@ def as_summary(summary: Summary, sizes: np.ndarray, n_features: int) -> Coreset 
             return None
         return Coreset(next(points for most, points in POINTS if len(sizes) <= most))
     given: object = summary
-    if given is not None and not isinstance(given, Coreset | Groups | Gaussian):
+    if given is not None and not isinstance(given, Coreset | Groups | Gaussian | Mixture):
         kind = "type" if isinstance(given, type) else type(given).__name__
         raise TypeError(f"summary is a {kind}; {CHOICES}")
     return summary

@@ -68,6 +68,11 @@ class Groups(Summarizer):
             )
         check_flag("Groups: shared", self.shared)
 
+    @property
+    def is_shared(self) -> bool:
+        """Return whether samples share what stands for them."""
+        return self.shared
+
     def most(self, sizes: Integers, n_features: int) -> Integers:
         """Return (P,) the most points of samples of these numbers of cells: each may be a group of its own."""
         return sizes

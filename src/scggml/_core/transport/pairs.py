@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
 from scggml._core.threads import in_threads, n_threads
-from scggml._core.transport.bures import engine_of
+from scggml._core.transport.bures import check_closed_form
+from scggml._core.transport.engine import engine_of
 from scggml._core.transport.free import FreeCost, at_free_scale, free_measured
 from scggml._core.transport.plans import GroundCost, Plans
 from scggml._core.transport.solver import Solver
@@ -47,6 +48,8 @@ def solve_distances(
     Tiles of pairs go to threads, or through joblib where `joblib.parallel_config` names another backend.
     """
     solver = engine_of(cohort, solver)
+    if isinstance(cost, FreeCost) and cohort.of_moments:
+        check_closed_form(cost.name)
     # Epsilon is relative to the costs of all pairs, not to those of a tile.
     if isinstance(cost, FreeCost):
         solver = at_free_scale(solver, cohort, points, pairs, cost)

@@ -46,6 +46,12 @@ class Plans:
     owner: NDArray[np.int32]
 
 
+def without_entries(pairs: Integers, values: Floats) -> Plans:
+    """Return the distances of pairs alone."""
+    nothing = np.empty(0, dtype=np.int32)
+    return Plans(pairs, values, nothing, nothing, np.empty(0), nothing)
+
+
 class Transport(Protocol):
     """Transport within one cohort, again and again while its cells move."""
 

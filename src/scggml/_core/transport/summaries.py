@@ -7,11 +7,12 @@ from scggml._core.transport.bures import check_closed_form
 from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.gaussian import Gaussian
 from scggml._core.transport.groups import Groups
+from scggml._core.transport.mixture import Mixture
 from scggml._core.transport.solver import Solver
 from scggml._core.transport.solvers import SOLVERS, SolverName
 from scggml._core.transport.summary import Summarizer, SummaryTraits
 
-SUMMARIES: dict[str, type[Any]] = {"coreset": Coreset, "groups": Groups, "gaussian": Gaussian}
+SUMMARIES: dict[str, type[Any]] = {"coreset": Coreset, "groups": Groups, "gaussian": Gaussian, "mixture": Mixture}
 """Classes of the summaries by name."""
 
 WHOLE = "cells"
@@ -43,8 +44,8 @@ def check_shares(summary: object, what: str) -> None:
 
 def check_cost(summary: object, cost: str) -> None:
     """Raise unless what a summary makes of samples can be compared under a ground cost."""
-    if isinstance(summary, Gaussian):
-        check_closed_form(cost)
+    if isinstance(summary, Summarizer) and summary.traits.atoms != "points":
+        check_closed_form(cost, repr(summary))
 
 
 def check_combination(summary: object, solver: Solver, *, cost: str = "euclidean") -> None:
