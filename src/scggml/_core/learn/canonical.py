@@ -137,10 +137,10 @@ def canonical_metric(
     rounds = range(options.n_alternations)
     for i in tqdm(rounds, desc="canonical variates", unit="round", disable=not progress, leave=False):
         if i == 0 and start is not None:
-            between, within = start.scatters(pairs, kinds)
+            between, within = start.scatters(pairs, kinds, n_jobs)
         else:
             transport.solve(embedded, pairs, "sqeuclidean")
-            between, within = scatters(points, transport, pairs, kinds)
+            between, within = scatters(points, transport, pairs, kinds, n_jobs)
         # Plans are those under W, scatters those of all features: a direction that W leaves out can come back.
         unit = unit_ridge(between, within, scale, axes)
         W, values[i] = canonical_variates(between, within, n_comps, ridge, unit)
@@ -228,8 +228,9 @@ def canonical_variates(
 def _leading_pencil(A: Floats | Scatter, B: Floats, k: int) -> tuple[Floats, Floats]:
     """Return the k largest lambda of A v = lambda B v, falling, and their vectors (m, k) with v' B v = 1."""
     # To B = L L', L^-1 A L^-T has the same eigenvalues. O(m^3), hence `max_features`.
-    # LAPACK without wrappers, which take longer than a small problem.
-    L, failed = dpotrf(B, lower=1)
+    # LAPACK without wrappers, which take longer than a small problem; it reads columns first, so that of a symmetric
+    # matrix the transpose needs no copy.
+    L, failed = dpotrf(B.T, lower=1)
     if failed:
         raise np.linalg.LinAlgError("The scatter within classes with its ridge is not positive definite.")
 
