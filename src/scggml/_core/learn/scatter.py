@@ -140,6 +140,8 @@ class Start:
         Where other metrics go on from; see `Transport.fork`.
     by_pair
         (n_pairs, d d) scatter along the plan of each pair, where refits are many and it is small.
+    moved
+        (2, P, d) mean cell of each sample as the plans were computed and now, if whole samples were moved since.
     """
 
     points: Floats
@@ -149,6 +151,7 @@ class Start:
     transport: Transport
     exact: bool = True
     by_pair: Floats | None = None
+    moved: Floats | None = None
 
     def for_many(self) -> "Start":
         """Return the start with the scatter of each pair, if these are small: many refits then sum few numbers."""
@@ -164,6 +167,17 @@ class Start:
                 out[e] = 0.0
         return replace(self, by_pair=out.reshape(n, d * d))
 
+    def move(self, cohort: Cohort, shifts: Floats) -> "Start":
+        r"""Return the start with each sample of the cohort moved as a whole by its shift (P, n_features).
+
+        Plans that are optimal for the squared metric stay so: in :math:`\|x + s - y - t\|^2` what is new depends on the
+        means of both samples alone. The axes have to span the shifts as they span the cells.
+        """
+        shifts = shifts if self.axes is None else shifts @ self.axes.T
+        means = np.add.reduceat(cohort.weights[:, None] * self.points, cohort.offsets[:-1], axis=0)
+        points = self.points + np.repeat(shifts, cohort.sizes, axis=0)
+        return replace(self, points=points, moved=np.stack([means, means + shifts]))
+
     def scatters(
         self, pairs: Integers, kinds: Sequence[Floats], n_jobs: int | None = 1
     ) -> list[Floats] | list[Scatter]:
@@ -176,7 +190,13 @@ class Start:
         by_pair[:, number] = kinds
         if self.by_pair is not None:
             d = self.points.shape[1]
-            return list((by_pair @ self.by_pair).reshape(-1, d, d))
+            found = (by_pair @ self.by_pair).reshape(-1, d, d)
+            if self.moved is not None:
+                # Along any plan the mean difference is that of the means, so only its square has changed.
+                before, now = self.moved[:, self.plans.pairs[:, 0]] - self.moved[:, self.plans.pairs[:, 1]]
+                for kind, weights in enumerate(by_pair):
+                    found[kind] += now.T @ (weights[:, None] * now) - before.T @ (weights[:, None] * before)
+            return list(found)
         return _scatters_of(self.points, [(self.plans, list(by_pair))], len(kinds), n_jobs)
 
 
