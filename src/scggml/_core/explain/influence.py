@@ -126,7 +126,7 @@ def strangeness(cohort: Cohort, groups: Integers, rng: np.random.Generator, *, m
     squares, own_squares = np.einsum("ij,ij->i", Y, Y), np.einsum("ij,ij->i", X, X)
     logs, nearest = np.empty(len(X)), np.empty((len(X), N_NEAREST), dtype=np.int64)
     # numpy computes half of a matrix times its own transpose; that of many cells takes too much memory.
-    products = X @ X.T if len(X) <= WHOLE else None
+    products = X @ X.T if len(known) == len(X) <= WHOLE else None
     for group in np.unique(groups):
         own, same = np.flatnonzero(donor == group), donor[known] == group
         k = min(N_NEAREST, int((~same).sum()))

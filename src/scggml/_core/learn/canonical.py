@@ -1,5 +1,6 @@
 """Canonical variates in Wasserstein space: a metric in closed form."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,6 +13,7 @@ from scggml._core.cohort import Cohort, Floats
 from scggml._core.learn.pair_weights import PairWeights
 from scggml._core.learn.scatter import Scatter, Start, as_matrix, centred, scatters
 from scggml._core.learn.spectrum import DENSE, leading_eigenvectors
+from scggml._core.threads import one_blas_thread
 from scggml._core.transport.bures import engine_of
 from scggml._core.transport.plans import Transport
 from scggml._core.transport.solver import Solver
@@ -142,8 +144,10 @@ def canonical_metric(
             transport.solve(embedded, pairs, "sqeuclidean")
             between, within = scatters(points, transport, pairs, kinds, n_jobs)
         # Plans are those under W, scatters those of all features: a direction that W leaves out can come back.
-        unit = unit_ridge(between, within, scale, axes)
-        W, values[i] = canonical_variates(between, within, n_comps, ridge, unit)
+        # Lanczos calls BLAS many times for little: on a busy machine its threads wait twice as long as they work.
+        with one_blas_thread() if points.shape[1] > DENSE else nullcontext():
+            unit = unit_ridge(between, within, scale, axes)
+            W, values[i] = canonical_variates(between, within, n_comps, ridge, unit)
         embedded = points @ W.T
     return Variates(unit.lift(W), values)
 

@@ -171,7 +171,7 @@ def choose(
     half = (len(folds) + 1) // 2
     inside = max(1, n_threads(n_jobs) // half)
 
-    def held_out(fold: Fold) -> Floats | None:
+    def score(fold: Fold) -> Floats | None:
         """Score the settings that are still open on a fold."""
         return _held_out(
             [tried[i] for i in open_],
@@ -193,7 +193,7 @@ def choose(
                 break
         # Matrices are small here: threads over folds gain more than those of a BLAS.
         with one_blas_thread():
-            scored = all_in_threads(held_out, some, n_jobs)
+            scored = all_in_threads(score, some, n_jobs)
         for fold, part in zip(some, scored, strict=True):
             if part is not None:
                 tests.append(fold.test)
