@@ -11,8 +11,9 @@ from _oracles import dense_variates, lp_plans, random_cohort, relative_error, sc
 from scggml._core.folds import make_folds
 from scggml._core.learn import choice as choice_module
 from scggml._core.learn import learner as learner_module
+from scggml._core.learn import scatter as scatter_module
 from scggml._core.learn import shared as shared_module
-from scggml._core.learn.canonical import FAINT, Canonical
+from scggml._core.learn.canonical import FAINT, Canonical, RidgeScale
 from scggml._core.learn.choice import MOST_CELLS, MOST_SAMPLES
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.shared import Work, with_work
@@ -89,6 +90,46 @@ def test_permuted_labels_learn_what_they_would_learn_alone(learner, kind, in_bat
         order = np.random.default_rng(seed).permutation(P)
         target = target_of(kind, LABELS[order], NUMBERS[order])
         same(learn(learner, prepared, target), learn(learner, samples, target))
+
+
+COVARIATES = np.random.default_rng(7).normal(size=(P, 2)) + LABELS[:, None]
+WIDE = random_cohort((3,) * P, d=60, labels=LABELS, weighted=True, shift=0.8, seed=4)  # more features than cells
+
+
+@pytest.mark.parametrize("kept", [0, 2**20], ids=["plans", "scatters of pairs"])
+@pytest.mark.parametrize("cohort", [COHORT, WIDE], ids=["narrow", "wide"])
+@pytest.mark.parametrize("kind", get_args(LabelKind))
+@pytest.mark.parametrize("scale", get_args(RidgeScale))
+def test_covariates_move_whole_samples_which_leaves_their_plans(monkeypatch, scale, kind, cohort, kept):
+    """Their effects follow the labels, so each labeling has cells of its own; alone, it solves all plans anew."""
+    monkeypatch.setattr(scatter_module, "BY_PAIR", kept)
+    learner = Learner(method=replace(FIXED, ridge_scale=scale), shrinkage=0.0, n_comps=2)
+    samples = replace(samples_of(in_batches=True, cohort=cohort), covariates=COVARIATES)
+    prepared = learner.with_work(samples, rng=np.random.default_rng(1), draw=True)
+    assert isinstance(prepared.work, Work)
+    for seed in range(2):
+        order = np.random.default_rng(seed).permutation(P)
+        target = target_of(kind, LABELS[order], NUMBERS[order])
+        truth = learn(learner, samples, target)
+        found = learn(learner, prepared, target)
+        same(found, truth)
+        np.testing.assert_allclose(found.adjustment.slopes, truth.adjustment.slopes, atol=1e-12)
+
+
+def test_one_round_solves_no_plan_again_for_covariates(monkeypatch):
+    learner = Learner(method=replace(FIXED, n_alternations=1), shrinkage=0.0, n_comps=2)
+    samples, target = replace(samples_of(), covariates=COVARIATES), target_of("classes")
+    truth = learn(learner, samples, target)
+    prepared = learner.with_work(samples, rng=np.random.default_rng(1), draw=True)
+    monkeypatch.setattr(Warm, "solve", lambda *_: pytest.fail("a plan was solved again"))
+    same(learn(learner, prepared, target), truth)
+
+
+def test_with_covariates_nothing_is_shared_where_a_setting_is_decided():
+    """The choice summarizes the adjusted cells; and held-out samples are adjusted apart from these."""
+    samples = replace(samples_of(), covariates=COVARIATES)
+    for learner, draw in ((LEARNERS["open"], True), (LEARNERS["fixed"], False)):
+        assert learner.with_work(samples, rng=np.random.default_rng(1), draw=draw).work is None
 
 
 def test_nothing_but_later_alternations_is_solved_again(monkeypatch):

@@ -22,6 +22,9 @@ N_NEAREST = 10
 MOST_POINTS, MOST_OF_SAMPLE = 10_000, 100
 """Cells that are compared in all, and of a sample."""
 
+WHOLE = 4096
+"""Cells whose products with each other are held as a whole (128 MB)."""
+
 MOST_PAIRS = 2_000
 """Pairs of samples whose distances say how far classes are apart."""
 
@@ -122,10 +125,13 @@ def strangeness(cohort: Cohort, groups: Integers, rng: np.random.Generator, *, m
     Y, donor = X[known], groups[owner]
     squares, own_squares = np.einsum("ij,ij->i", Y, Y), np.einsum("ij,ij->i", X, X)
     logs, nearest = np.empty(len(X)), np.empty((len(X), N_NEAREST), dtype=np.int64)
+    # numpy computes half of a matrix times its own transpose; that of many cells takes too much memory.
+    products = X @ X.T if len(known) == len(X) <= WHOLE else None
     for group in np.unique(groups):
         own, same = np.flatnonzero(donor == group), donor[known] == group
         k = min(N_NEAREST, int((~same).sum()))
-        D = np.maximum(own_squares[own][:, None] + squares - 2.0 * X[own] @ Y.T, 0.0)
+        with_others = X[own] @ Y.T if products is None else products[own]
+        D = np.maximum(own_squares[own][:, None] + squares - 2.0 * with_others, 0.0)
         D[:, same] = np.inf
         columns = np.argpartition(D, k - 1, axis=1)[:, :k]
         logs[own] = np.sqrt(np.take_along_axis(D, columns, axis=1)).mean(axis=1)

@@ -1,5 +1,6 @@
 """Canonical variates in Wasserstein space: a metric in closed form."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,6 +13,7 @@ from scggml._core.cohort import Cohort, Floats
 from scggml._core.learn.pair_weights import PairWeights
 from scggml._core.learn.scatter import Scatter, Start, as_matrix, centred, scatters
 from scggml._core.learn.spectrum import DENSE, leading_eigenvectors
+from scggml._core.threads import one_blas_thread
 from scggml._core.transport.engine import engine_of
 from scggml._core.transport.plans import Transport
 from scggml._core.transport.solver import Solver
@@ -137,13 +139,15 @@ def canonical_metric(
     rounds = range(options.n_alternations)
     for i in tqdm(rounds, desc="canonical variates", unit="round", disable=not progress, leave=False):
         if i == 0 and start is not None:
-            between, within = start.scatters(pairs, kinds)
+            between, within = start.scatters(pairs, kinds, n_jobs)
         else:
             transport.solve(embedded, pairs, "sqeuclidean")
-            between, within = scatters(points, transport, pairs, kinds)
+            between, within = scatters(points, transport, pairs, kinds, n_jobs)
         # Plans are those under W, scatters those of all features: a direction that W leaves out can come back.
-        unit = unit_ridge(between, within, scale, axes)
-        W, values[i] = canonical_variates(between, within, n_comps, ridge, unit)
+        # Lanczos calls BLAS many times for little: on a busy machine its threads wait twice as long as they work.
+        with one_blas_thread() if points.shape[1] > DENSE else nullcontext():
+            unit = unit_ridge(between, within, scale, axes)
+            W, values[i] = canonical_variates(between, within, n_comps, ridge, unit)
         embedded = points @ W.T
     return Variates(unit.lift(W), values)
 
@@ -229,8 +233,9 @@ def canonical_variates(
 def _leading_pencil(A: Floats | Scatter, B: Floats, k: int) -> tuple[Floats, Floats]:
     """Return the k largest lambda of A v = lambda B v, falling, and their vectors (m, k) with v' B v = 1."""
     # To B = L L', L^-1 A L^-T has the same eigenvalues. O(m^3), hence `max_features`.
-    # LAPACK without wrappers, which take longer than a small problem.
-    L, failed = dpotrf(B, lower=1)
+    # LAPACK without wrappers, which take longer than a small problem; it reads columns first, so that of a symmetric
+    # matrix the transpose needs no copy.
+    L, failed = dpotrf(B.T, lower=1)
     if failed:
         raise np.linalg.LinAlgError("The scatter within classes with its ridge is not positive definite.")
 

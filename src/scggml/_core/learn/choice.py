@@ -19,7 +19,7 @@ from scggml._core.learn.scatter import Start, euclidean_start
 from scggml._core.learn.shrinkage import Shrinkage, batch_directions, shrink
 from scggml._core.learn.spectrum import Covariance
 from scggml._core.samples import Samples, Target
-from scggml._core.threads import all_in_threads, one_blas_thread
+from scggml._core.threads import all_in_threads, n_threads, one_blas_thread
 from scggml._core.transport.coreset import Coreset
 from scggml._core.transport.pairs import all_pairs, between_pairs
 from scggml._core.transport.plans import GroundCost
@@ -163,13 +163,12 @@ def choose(
     tests: list[Integers] = []
     parts: list[Floats] = []
     open_ = np.arange(len(tried))
-    for number, fold in enumerate(folds):
-        if number == (len(folds) + 1) // 2 and parts:
-            gains = _gains(np.concatenate(parts, axis=1), target, np.concatenate(tests))
-            open_ = np.flatnonzero((gains.mean(axis=1) > TIE) | (np.arange(len(tried)) == 0))
-            if len(open_) == 1:
-                break
-        part = _held_out(
+    half = (len(folds) + 1) // 2
+    inside = max(1, n_threads(n_jobs) // half)
+
+    def score(fold: Fold) -> Floats | None:
+        """Score the settings that are still open on a fold."""
+        return _held_out(
             [tried[i] for i in open_],
             samples,
             target,
@@ -177,13 +176,24 @@ def choose(
             known_fold=fold,
             n_comps=n_comps,
             cost=cost,
-            n_jobs=n_jobs,
+            n_jobs=inside,
             start=start,
         )
-        if part is not None:
-            tests.append(fold.test)
-            parts.append(np.full((len(tried), len(fold.test)), np.nan))
-            parts[-1][open_] = part
+
+    for some in (folds[:half], folds[half:]):
+        if parts:
+            gains = _gains(np.concatenate(parts, axis=1), target, np.concatenate(tests))
+            open_ = np.flatnonzero((gains.mean(axis=1) > TIE) | (np.arange(len(tried)) == 0))
+            if len(open_) == 1:
+                break
+        # Matrices are small here: threads over folds gain more than those of a BLAS.
+        with one_blas_thread():
+            scored = all_in_threads(score, some, n_jobs)
+        for fold, part in zip(some, scored, strict=True):
+            if part is not None:
+                tests.append(fold.test)
+                parts.append(np.full((len(tried), len(fold.test)), np.nan))
+                parts[-1][open_] = part
     if not parts:
         return Choice(
             tried, none, none, 0, "labels vary in too few donors to hold any out, so the usual setting is kept"

@@ -14,7 +14,7 @@ from scggml._core.ids import array_target, as_codes
 from scggml._core.learn.bags import draw_bags, mean_metric
 from scggml._core.learn.canonical import Canonical, Variates, canonical_metric
 from scggml._core.learn.choice import Choice, choose, drawn, settings_for, smaller
-from scggml._core.learn.covariates import adjust, estimate
+from scggml._core.learn.covariates import Adjustment, adjust, estimate
 from scggml._core.learn.limits import N_COMPS, check_rank
 from scggml._core.learn.metric import FIRST, Fit, Metric, checked_clouds, features_of, oriented
 from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
@@ -226,7 +226,7 @@ class Learner:
         adjustment = None
         if samples.covariates is not None:
             adjustment = estimate(samples, target)
-            samples = adjust(samples, adjustment)
+            samples = self._adjusted(samples, adjustment)
         cohort = labelled(samples.cohort, target)
         k = self.rank(cohort)
         work = self._work(samples)
@@ -292,6 +292,13 @@ class Learner:
     ) -> Samples:
         """Return the samples with the work that their refits share."""
         return with_work(samples, self.canonical, solver=self.engine, rng=rng, n_jobs=n_jobs, draw=draw)
+
+    def _adjusted(self, samples: Samples, adjustment: Adjustment) -> Samples:
+        """Return samples without the effects of their covariates, and the work that was done for them moved alike."""
+        work, at, found = self._work(samples), samples.positions, adjust(samples, adjustment)
+        if work is None or at is None or samples.covariates is None:
+            return found
+        return replace(found, work=work.move(at, -adjustment.shifts(samples.covariates)), positions=at)
 
     def _work(self, samples: Samples) -> Work | None:
         """Return the work that was done for these samples, if this learner can use it."""

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 
 from scggml._core.cohort import BLOCK, Cohort, Floats, Integers
 from scggml._core.learn.spectrum import mean_cell, span
+from scggml._core.threads import all_in_threads, one_blas_thread
 from scggml._core.transport.bures import Moments
 from scggml._core.transport.engine import engine_of
 from scggml._core.transport.mixed import Mixtures
@@ -27,6 +28,9 @@ BY_PAIR = 2**23
 """Numbers in the scatters of single pairs that refits keep (64 MB)."""
 
 
+COLUMNS, PARTS = 256, 8
+"""Fewest columns of a block of a matrix, and blocks up to which half of the products are spared."""
+
 Nodes = NDArray[np.int32]
 
 
@@ -42,42 +46,58 @@ class Scatter:
         (n_cells, d) centred cells.
     flow
         A, the weighted mass from cell to cell.
+    n_jobs
+        Threads for the matrix, which is the same to the bit for any number.
     """
 
-    def __init__(self, points: Floats, flow: coo_array) -> None:
-        self._points, self._flow = points, flow
+    def __init__(self, points: Floats, flow: coo_array, n_jobs: int | None = 1) -> None:
+        self._points, self._n_jobs = points, n_jobs
         i, j = flow.coords
         self._degrees = np.bincount(i, flow.data, len(points)) + np.bincount(j, flow.data, len(points))
+        n, own = len(points), np.arange(len(points), dtype=i.dtype)
+        entries = np.concatenate([self._degrees, -flow.data, -flow.data])
+        places = np.concatenate([own, i, j]), np.concatenate([own, j, i])
+        self._laplacian = coo_array((entries, places), shape=(n, n)).tocsr()
 
     def __call__(self, v: Floats) -> Floats:
         """Return the scatter times v (d, m) in O(n d m)."""
         if not self._more_than_rounding:
             return np.zeros_like(v)
-        y = self._points @ v
-        out: Floats = self._points.T @ (self._degrees[:, None] * y - self._flow @ y - self._flow.T @ y)
+        out: Floats = self._points.T @ (self._laplacian @ (self._points @ v))
         return out
 
     @cached_property
     def matrix(self) -> Floats:
         """The scatter itself, in O(n d^2)."""
         n, d = self._points.shape
-        half, total, step = np.zeros((d, d)), 0.0, max(1, BLOCK // n)
-        for columns in (slice(start, start + step) for start in range(0, d, step)):
+        out = np.empty((d, d))
+        # It is symmetric: of each block of columns only the rows down to the diagonal are computed.
+        step = min(max(1, BLOCK // n), max(COLUMNS, -(-d // PARTS)))
+        starts = range(0, d, step)
+
+        def fill(start: int) -> float:
+            """Compute columns of the upper half, and copy them; return the trace that rounding is measured by."""
+            columns, stop = slice(start, start + step), min(start + step, d)
             x = np.ascontiguousarray(self._points[:, columns])
-            weighted = self._degrees[:, None] * x
-            total += float(np.vdot(weighted, x))
-            half[:, columns] = self._points.T @ (weighted / 2 - self._flow @ x)
+            out[:stop, columns] = self._points[:, :stop].T @ (self._laplacian @ x)
+            out[columns, :start] = out[:start, columns].T
+            out[columns, columns] = (out[columns, columns] + out[columns, columns].T) / 2
+            return float(np.einsum("i,ij,ij->", self._degrees, x, x))
+
+        # Threads of a BLAS wait for each other at each block, these do not.
+        if len(starts) > 1:
+            with one_blas_thread():
+                total = sum(all_in_threads(fill, starts[::-1], self._n_jobs))  # the longest columns first
+        else:
+            total = fill(0)
         # What is left of equal points is the rounding of the subtraction.
-        if 2 * np.trace(half) <= ROUNDING * total:
-            return np.zeros((d, d))
-        return half + half.T  # D is symmetric: one product serves both halves
+        return out if np.trace(out) > ROUNDING * total else np.zeros((d, d))
 
     @cached_property
     def _more_than_rounding(self) -> bool:
         """Return whether it is more than what is left of equal points, as far as one random direction tells."""
         y = self._points @ np.random.default_rng(0).standard_normal(self._points.shape[1])
-        found = float(y @ (self._degrees * y - 2 * (self._flow @ y)))
-        return found > ROUNDING * float(self._degrees @ y**2)
+        return float(y @ (self._laplacian @ y)) > ROUNDING * float(self._degrees @ y**2)
 
 
 def as_matrix(scatter: Floats | Scatter) -> Floats:
@@ -91,13 +111,14 @@ def times(scatter: Floats | Scatter, v: Floats) -> Floats:
 
 
 def scatters(
-    points: Floats, transport: Transport, pairs: Integers, kinds: Sequence[Floats]
+    points: Floats, transport: Transport, pairs: Integers, kinds: Sequence[Floats], n_jobs: int | None = 1
 ) -> list[Floats] | list[Scatter]:
     """Return the scatter of the pairs just solved for each kind of weights (n_pairs,)."""
     if isinstance(transport, Moments | Mixtures):  # plans of Gaussians have entries everywhere
         return [transport.scatter(points, weights) for weights in kinds]
     parts = (slice(start, start + PAIRS) for start in range(0, len(pairs), PAIRS))
-    return _scatters_of(points, ((transport.plans(part), [w[part] for w in kinds]) for part in parts), len(kinds))
+    found = ((transport.plans(part), [w[part] for w in kinds]) for part in parts)
+    return _scatters_of(points, found, len(kinds), n_jobs)
 
 
 @dataclass(frozen=True)
@@ -124,6 +145,8 @@ class Start:
         (n_pairs, d d) scatter along the plan of each pair, where refits are many and it is small.
     solved
         The transport between Gaussians that solved the pairs; None between points.
+    moved
+        (2, P, d) mean cell of each sample as the plans were computed and now, if whole samples were moved since.
     """
 
     points: Floats
@@ -134,6 +157,7 @@ class Start:
     exact: bool = True
     by_pair: Floats | None = None
     solved: Moments | Mixtures | None = None
+    moved: Floats | None = None
 
     def for_many(self) -> "Start":
         """Return the start with the scatter of each pair, if these are small: many refits then sum few numbers."""
@@ -151,7 +175,20 @@ class Start:
                 out[e] = 0.0
         return replace(self, by_pair=out.reshape(n, d * d))
 
-    def scatters(self, pairs: Integers, kinds: Sequence[Floats]) -> list[Floats] | list[Scatter]:
+    def move(self, cohort: Cohort, shifts: Floats) -> "Start":
+        r"""Return the start with each sample of the cohort moved as a whole by its shift (P, n_features).
+
+        Plans that are optimal for the squared metric stay so: in :math:`\|x + s - y - t\|^2` what is new depends on the
+        means of both samples alone. The axes have to span the shifts as they span the cells.
+        """
+        shifts = shifts if self.axes is None else shifts @ self.axes.T
+        means = np.add.reduceat(cohort.weights[:, None] * self.points, cohort.offsets[:-1], axis=0)
+        points = self.points + np.repeat(shifts, cohort.sizes, axis=0)
+        return replace(self, points=points, moved=np.stack([means, means + shifts]))
+
+    def scatters(
+        self, pairs: Integers, kinds: Sequence[Floats], n_jobs: int | None = 1
+    ) -> list[Floats] | list[Scatter]:
         """Return the scatter along the plans of some pairs for each kind of weights (n_pairs,)."""
         number = self.place[pairs[:, 0], pairs[:, 1]]
         if (number < 0).any():
@@ -161,10 +198,16 @@ class Start:
         by_pair[:, number] = kinds
         if self.by_pair is not None:
             d = self.points.shape[1]
-            return list((by_pair @ self.by_pair).reshape(-1, d, d))
+            found = (by_pair @ self.by_pair).reshape(-1, d, d)
+            if self.moved is not None:
+                # Along any plan the mean difference is that of the means, so only its square has changed.
+                before, now = self.moved[:, self.plans.pairs[:, 0]] - self.moved[:, self.plans.pairs[:, 1]]
+                for kind, weights in enumerate(by_pair):
+                    found[kind] += now.T @ (weights[:, None] * now) - before.T @ (weights[:, None] * before)
+            return list(found)
         if self.solved is not None:
             return [self.solved.scatter(self.points, weights) for weights in by_pair]
-        return _scatters_of(self.points, [(self.plans, list(by_pair))], len(kinds))
+        return _scatters_of(self.points, [(self.plans, list(by_pair))], len(kinds), n_jobs)
 
 
 def centred(cohort: Cohort, max_features: int) -> tuple[Floats, Floats | None]:
@@ -198,7 +241,9 @@ def euclidean_start(
     return Start(points, axes, transport.plans(), place, transport.fork(n_jobs), exact)
 
 
-def _scatters_of(points: Floats, parts: Iterable[tuple[Plans, list[Floats]]], n_kinds: int) -> list[Scatter]:
+def _scatters_of(
+    points: Floats, parts: Iterable[tuple[Plans, list[Floats]]], n_kinds: int, n_jobs: int | None
+) -> list[Scatter]:
     """Return the scatter for each kind of weights (n_pairs,) of the plans, which come a few pairs at a time."""
     entries: list[list[tuple[Floats, Nodes, Nodes]]] = [[] for _ in range(n_kinds)]
     for plans, kinds in parts:
@@ -210,5 +255,5 @@ def _scatters_of(points: Floats, parts: Iterable[tuple[Plans, list[Floats]]], n_
     out = []
     for found in entries:
         mass, source, target = (np.concatenate(part) for part in zip(*found, strict=True))
-        out.append(Scatter(points, coo_array((mass, (source, target)), shape=shape)))
+        out.append(Scatter(points, coo_array((mass, (source, target)), shape=shape), n_jobs))
     return out

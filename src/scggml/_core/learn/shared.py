@@ -43,6 +43,13 @@ class Work:
         """Return (P,) how often each sample of the cohort is among the given ones."""
         return np.bincount(positions, minlength=self.cohort.n_samples)
 
+    def move(self, positions: Integers, shifts: Floats) -> "Work":
+        """Return the work with some samples moved as a whole by their shifts (n, n_features); settings are given."""
+        every = np.zeros((self.cohort.n_samples, self.cohort.n_features))
+        every[positions] = shifts
+        points = (self.cohort.points + np.repeat(every, self.cohort.sizes, axis=0)).astype(self.cohort.points.dtype)
+        return replace(self, cohort=replace(self.cohort, points=points), start=self.start.move(self.cohort, every))
+
     def cross_distances(self, metric: GroundMetric, rows: Integers, columns: Integers) -> Floats:
         """Return (n, P + n) transport costs of n samples to P others and among themselves, from the plans there are."""
         n, P = len(rows), len(columns)
@@ -65,13 +72,16 @@ def with_work(
 ) -> Samples:
     """Return the samples with the work that their refits share; without it where they cannot share any.
 
-    They cannot where covariates move the cells by what the labels say, where pairs are drawn by label, and where a
-    method does not start from canonical variates. With `draw` pairs beyond `max_pairs` are drawn here, whatever their
-    labels, for all refits alike.
+    They cannot where pairs are drawn by label, and where a method does not start from canonical variates. With `draw`
+    pairs beyond `max_pairs` are drawn here, whatever their labels, for all refits alike. Effects of covariates follow
+    the labels and move whole samples: plans are shared all the same where nothing else is (with `draw` and a setting
+    that is given).
     """
     pairs = all_pairs(samples.n_samples)
     # Whatever follows labels would leak into the folds, so nothing below may see them.
-    if samples.covariates is not None or canonical is None or samples.cohort.of_moments:
+    if canonical is None or samples.cohort.of_moments:
+        return samples
+    if samples.covariates is not None and not (draw and canonical.is_fixed):
         return samples
     if len(pairs) > canonical.max_pairs:
         if not draw:
@@ -79,6 +89,8 @@ def with_work(
         pairs = pairs[np.sort(rng.choice(len(pairs), canonical.max_pairs, replace=False))]
     m, everyone = canonical.max_features, np.arange(samples.n_samples)
     start = euclidean_start(samples.cohort, pairs, solver=solver, n_jobs=n_jobs, max_features=m).for_many()
+    if samples.covariates is not None and not start.exact:
+        return samples  # principal axes need not span what covariates do
     if draw and canonical.is_fixed:  # no setting is decided
         return replace(samples, work=Work(samples.cohort, start, samples, None, solver, m), positions=everyone)
     small = smaller(samples, rng, n_jobs=n_jobs)

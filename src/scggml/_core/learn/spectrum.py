@@ -11,14 +11,17 @@ from scggml._core.cohort import Cohort, Floats, Points, blocks
 Product = Callable[[Floats], Floats]
 """A symmetric matrix by what it does to another one."""
 
-MATRIX = 2048
-"""Features up to which the covariance is held as a matrix."""
+MATRIX, FEW = 2048, 1024
+"""Features up to which the covariance is held as a matrix, and up to which this pays if the cells can be kept."""
 
 KEPT = 2**25
 """Numbers of cells in double precision that are kept from product to product (256 MB)."""
 
 DENSE = 400
 """Size up to which all eigenvectors are as fast as a few."""
+
+LANCZOS, RESIDUAL = 20, 1e-12
+"""Vectors among which few eigenvectors are looked for, and the share of an eigenvalue by which they may be wrong."""
 
 TINY = 32
 """Size up to which the plainest routine is the fastest."""
@@ -48,8 +51,8 @@ def mean_cell(cohort: Cohort, points: Points | None = None) -> Floats:
 class Covariance:
     """The (d, d) covariance of the cells, samples counting equally, by what it does to a matrix (d, m).
 
-    Up to `MATRIX` features it is computed once. Beyond, cells are multiplied each time, and nothing of size d x d is
-    made.
+    With few features it is computed once. Beyond, cells are multiplied each time, and nothing of size d x d is made: it
+    would take longer than the products that few eigenvectors need.
     """
 
     def __init__(self, cohort: Cohort) -> None:
@@ -57,7 +60,7 @@ class Covariance:
         self._matrix: Floats | None = None
         self._factor: Floats | None = None
         n, d = cohort.points.shape
-        if d <= MATRIX:
+        if d <= (FEW if n * d <= KEPT else MATRIX):
             self._matrix = np.zeros((d, d))
             for rows in blocks(cohort.points):
                 x = self._scaled(rows)
@@ -107,7 +110,7 @@ def leading_eigenvectors(times: Product | Floats, size: int, k: int) -> Floats:
         product = (lambda v: times @ v) if isinstance(times, np.ndarray) else (lambda v: times(v[:, None])[:, 0])
         operator = LinearOperator((size, size), matvec=lambda v: product(v.reshape(-1)), dtype=np.float64)
         # A start of its own, so that the answer depends on the matrix alone.
-        axes = eigsh(operator, k, v0=np.ones(size), ncv=min(size, max(2 * k + 1, 40)))[1]
+        axes = eigsh(operator, k, v0=np.ones(size), ncv=min(size, max(2 * k + 1, LANCZOS)), tol=RESIDUAL)[1]
     out: Floats = axes.T[::-1]
     return out
 

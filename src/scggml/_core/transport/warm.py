@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ MODES: dict[GroundCost, int] = {
     "cityblock": simplex.CITYBLOCK,
     "chebyshev": simplex.CHEBYSHEV,
 }
+
+Entries: TypeAlias = tuple[simplex.Trees, NDArray[np.int32], NDArray[np.int32], Floats, NDArray[np.int32]]
 
 LEAST, MOST = 1e6, 2e7
 """Costs (cells times cells) that are worth a piece of work for a thread, and that a user may have to wait for."""
@@ -154,11 +156,12 @@ class Warm:
         at_once = max(1, ENTRIES // int(2 * self._sizes.max()))
 
         def add_piece(piece: Integers) -> Floats:
-            out = np.zeros_like(points)
+            out, room = np.zeros_like(points), self._room_for_entries(at_once * int(2 * self._sizes.max()))
+            own, places, shares, weights = pairs[piece], starts[piece], clouds.shares(pairs[piece]), slopes[piece]
             for start in range(0, len(piece), at_once):
-                part = piece[start : start + at_once]
-                source, target, mass, owner = self._entries(pairs[part], starts[part])
-                simplex.add_gradients(cost == "sqeuclidean", points, source, target, mass * slopes[part][owner], out)
+                part = slice(start, start + at_once)
+                source, target, mass, owner = self._entries(own[part], places[part], shares[part], room)
+                simplex.add_gradients(cost == "sqeuclidean", points, source, target, mass * weights[part][owner], out)
             return out
 
         total = np.zeros_like(points)
@@ -174,24 +177,28 @@ class Warm:
     def plans(self, part: slice = slice(None)) -> Plans:
         """Return plans at the remembered trees."""
         _, pairs, starts, values, _ = self._last
-        source, target, mass, owner = self._entries(pairs[part], starts[part])
+        pairs = pairs[part]
+        # A plan of n and m cells has at most n + m - 1 entries, one for each arc of the tree.
+        room = self._room_for_entries(int(self._sizes[pairs].sum()))
+        source, target, mass, owner = self._entries(pairs, starts[part], self._clouds.shares(pairs), room)
         # The trees count the cells with weight only; plans name rows of the cohort.
         kept = self._clouds.kept
         if kept is not None:
             source, target = kept[source].astype(np.int32), kept[target].astype(np.int32)
-        return Plans(pairs[part], values[part], source, target, mass, owner)
+        return Plans(pairs, values[part], source, target, mass, owner)
+
+    def _room_for_entries(self, most: int) -> Entries:
+        """Allocate room for the largest tree; and for source, target, mass and pair of entries."""
+        source, target, owner = (np.empty(most, dtype=np.int32) for _ in range(3))
+        return simplex.room_for_trees(2 * self._sizes.max()), source, target, np.empty(most), owner
 
     def _entries(
-        self, pairs: Integers, starts: Integers
+        self, pairs: Integers, starts: Integers, shares: Integers, room: Entries
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats, NDArray[np.int32]]:
-        """Return source, target (among the cells with weight), mass and pair of each entry of the plans."""
-        # A plan of n and m cells has at most n + m - 1 entries, one for each arc of the tree.
-        clouds, most = self._clouds, int(self._sizes[pairs].sum())
-        source, target, owner = (np.empty(most, dtype=np.int32) for _ in range(3))
-        mass = np.empty(most)
-        trees = simplex.room_for_trees(2 * self._sizes.max())
-        kept = (clouds.offsets, clouds.units, pairs, clouds.shares(pairs), self._pool, starts)
-        count = simplex.read_plans(*kept, trees, source, target, mass, owner)
+        """Return source, target (among the cells with weight), mass and pair of each entry of the plans, in `room`."""
+        clouds = self._clouds
+        count = simplex.read_plans(clouds.offsets, clouds.units, pairs, shares, self._pool, starts, *room)
+        _, source, target, mass, owner = room
         return source[:count], target[:count], mass[:count], owner[:count]
 
 
