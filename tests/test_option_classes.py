@@ -62,6 +62,7 @@ RIGHT: dict[str, set[str]] = {
     "Triplets.tol": {"zero", "half"},
     "Triplets.batch_size": {"None"},
     "Triplets.refine": {"one", "zero"},
+    "Triplets.keep_history": {"True"},
 }
 """The values among these that an option takes."""
 

@@ -103,6 +103,8 @@ class CrossValidation:
         if self.main_metric != "balanced_accuracy" or rows.empty:
             return f"{method}: {said}"
         low, high = (self.chance + float(rows[side].iloc[0]) for side in ("low", "high"))
+        if np.isnan(low):  # a single split
+            return f"{method}: {said}; one split has no interval"
         said = f"({said}; 95 % interval {max(low, 0):.2f} to {min(high, 1):.2f})"
         if low <= self.chance <= high or high < self.chance:
             return f"{method}: no evidence that the labels can be predicted {said}"
