@@ -115,6 +115,7 @@ def given(cells, samples) -> Callable[[str], dict[str, Any]]:
         "tl.predict": {"n_splits": 2, "n_repeats": 1, **QUIET},
         "tl.rank_genes": QUIET,
         "tl.trajectory": {"n_perm": 5, **QUIET},
+        "tl.tsne": held_out,
         "tl.tune": {"space": {"n_comps": [1]}, "n_inner_splits": 2, **evaluated},
         "pl.clustermap": held_out,
         "pl.covariates": held_out,

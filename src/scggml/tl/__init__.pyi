@@ -27,4 +27,5 @@ from ._predict import predict as predict
 from ._project import project as project
 from ._rank_genes import rank_genes as rank_genes
 from ._trajectory import trajectory as trajectory
+from ._tsne import tsne as tsne
 from ._tune import tune as tune
