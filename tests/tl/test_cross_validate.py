@@ -414,7 +414,10 @@ def test_single_splits_are_scored_on_what_they_hold_out():
     assert said.groupby("repeat").size().tolist() == [6, 6, 6]
     assert (said["fold"] == 0).all()
     scores = result.scores[(result.scores["method"] == "euclidean") & (result.scores["fold"] == -1)]
-    for name, score in (("balanced_accuracy", balanced_accuracy_score), ("macro_f1", partial(f1_score, average="macro"))):
+    for name, score in (
+        ("balanced_accuracy", balanced_accuracy_score),
+        ("macro_f1", partial(f1_score, average="macro")),
+    ):
         truth = [score(part["label"].astype(str), part["prediction"].astype(str)) for _, part in said.groupby("repeat")]
         assert min(truth) < 1
         np.testing.assert_allclose(scores[scores["metric"] == name]["value"], truth)

@@ -51,7 +51,9 @@ def test_what_scanpy_made_of_mean_profiles_is_drawn_and_not_replaced(samples):
     sc.tl.tsne(samples, use_rep="X", perplexity=4)
     sg.pl.embedding(samples, basis="tsne")
     before = slots(samples)
-    with pytest.raises(ValueError, match=r"samples\.uns\['tsne'\] holds something that is not a result of sg\.tl\.tsne"):
+    with pytest.raises(
+        ValueError, match=r"samples\.uns\['tsne'\] holds something that is not a result of sg\.tl\.tsne"
+    ):
         sg.tl.tsne(samples)
     assert_same(slots(samples), before)
 

@@ -220,9 +220,7 @@ def _tsne_record(samples: AnnData) -> Mapping[str, Any] | None:
     return _checked(samples, found, TSNE, "sg.tl.tsne")
 
 
-def _checked(
-    samples: AnnData, found: Mapping[str, Any] | None, slot: str, function: str
-) -> Mapping[str, Any] | None:
+def _checked(samples: AnnData, found: Mapping[str, Any] | None, slot: str, function: str) -> Mapping[str, Any] | None:
     """Return the record of coordinates, which are of the distances as they are now."""
     if found is None:
         return None

@@ -20,6 +20,7 @@ CROSS_VALIDATION: Form = {
     "differences": Entry("table", numbers=("mean", "low", "high", "p_value"), text=("method", "other")),
     "features": OPTIONS,
     "choices": Entry("table", numbers=("fold", "inner_score"), text=("setting",), optional=True),
+    "settings": Entry("table", text=("setting",), optional=True),
 }
 
 ABOUT: Form = {"slot": Entry("text"), "seen": Entry("flags")}

@@ -16,9 +16,7 @@ from scggml._docs import documented
 
 @documented
 @logged("computing coordinates of samples by t-SNE")
-def tsne(
-    samples: AnnData, *, key: str = "ggml", perplexity: float | None = None, copy: bool = False
-) -> AnnData | None:
+def tsne(samples: AnnData, *, key: str = "ggml", perplexity: float | None = None, copy: bool = False) -> AnnData | None:
     r"""Compute coordinates of the samples that keep neighbors together, by t-SNE of their stored distances.
 
     Coordinates y make the Kullback-Leibler divergence between
