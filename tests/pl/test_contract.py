@@ -241,7 +241,7 @@ PLOTS = {
             Missing("evaluated", {"key": "cross_validation"}, ("adata.uns['cross_validation']", "sg.tl.tune")),
             Missing("tuned", {"options": ("n_comps", "reg")}, ("'reg'", "adata.uns['tuning']", "'n_comps'")),
         ),
-        refused=({"options": ("n_comps",)}, {"options": ("n_comps", "n_comps")}, {"options": "n_comps"}),
+        refused=({"options": ("n_comps",)}, {"options": ("n_comps", "n_comps")}),
     ),
     "volcano": Plot(
         calls=(

@@ -57,14 +57,14 @@ def test_a_cross_validation_without_a_choice_is_refused():
 
 
 def mapped(values):
-    """Settings of three options with scores by hand: a + 10 * position of b, in two outer folds that differ by 1."""
+    """Settings of three options with scores by hand on all donors: a + 10 * position of b + 100 * c."""
     rows, settings = [], []
     for a, b, c in values:
         name = f"a={a}, b={b}, c={c}"
         settings.append((name, float(a), b, float(c)))
         score = a + 10 * "xyz".index(b) + 100 * c
-        rows += [(0, 0, name, score, False), (0, 1, name, score + 1, False)]
-        rows.append((-1, -1, name, 0.0, (a, b, c) == (2, "y", 1)))
+        rows += [(0, 0, name, -1.0, False), (0, 1, name, -2.0, False)]
+        rows.append((-1, -1, name, score, (a, b, c) == (2, "y", 1)))
     choices = pd.DataFrame(rows, columns=["repeat", "fold", "setting", "inner_score", "chosen"])
     adata = cross_validated(choices=choices, settings=pd.DataFrame(settings, columns=["setting", "a", "b", "c"]))
     scores = adata.uns["cross_validation"]["scores"]
@@ -72,16 +72,16 @@ def mapped(values):
     return adata
 
 
-def test_the_map_holds_the_mean_inner_score_of_each_pair_with_other_options_as_chosen():
+def test_the_map_holds_the_inner_score_of_each_pair_with_other_options_as_chosen():
     every = [(a, b, c) for a in (10, 2, 3) for b in "xyz" for c in (0, 1)]
     table = score_map(mapped(every), "cross_validation", ("a", "b"))
     assert (list(table.columns), list(table.index)) == ([2.0, 3.0, 10.0], ["x", "y", "z"])
     assert (table.columns.name, table.index.name) == ("a", "b")
-    truth = [[100.5 + a + 10 * row for a in (2, 3, 10)] for row in range(3)]
+    truth = [[100.0 + a + 10 * row for a in (2, 3, 10)] for row in range(3)]
     np.testing.assert_allclose(table, truth)
     assert table.attrs == {"chosen": (1, 0), "metric": "balanced_accuracy"}
     other = score_map(mapped(every), "cross_validation", ("c", "b"))
-    np.testing.assert_allclose(other, [[2.5 + 10 * row, 102.5 + 10 * row] for row in range(3)])
+    np.testing.assert_allclose(other, [[2.0 + 10 * row, 102.0 + 10 * row] for row in range(3)])
 
 
 def test_pairs_that_were_not_tried_stay_empty():
@@ -89,7 +89,7 @@ def test_pairs_that_were_not_tried_stay_empty():
     table = score_map(adata, "cross_validation", ("a", "b"))
     np.testing.assert_array_equal(table.isna(), [[False, True], [True, False]])
     ax = sg.pl.tuning(adata, key="cross_validation", options=("a", "b"))
-    assert sorted(text.get_text() for text in ax.texts) == ["103.50", "112.50"]
+    assert sorted(text.get_text() for text in ax.texts) == ["103.00", "112.00"]
 
 
 def test_the_chosen_pair_has_a_frame_and_axes_have_values():

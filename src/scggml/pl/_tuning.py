@@ -43,8 +43,8 @@ def tuning(
     """Draw the inner scores of each setting, how often it was chosen, and the outer score of the whole procedure.
 
     A point is the inner score of a setting in one outer fold, filled where it was chosen there. The dashed line is the
-    outer score, on donors that no choice has used: the one to report. With two `options` a map shows the mean inner
-    score of each pair of their values, that which was chosen in a frame.
+    outer score, on donors that no choice has used: the one to report. With two `options` a map shows the inner score
+    on all donors of each pair of their values, by which the pair in a frame was chosen (so it looks better than it is).
 
     Parameters
     ----------
@@ -92,14 +92,13 @@ def tuning(
     Varma and Simon, *Bias in error estimation when using cross-validation for model selection*, BMC Bioinformatics
     2006.
     """
+    check_loc(legend_loc, ABOVE)
     if options is not None:
         ax = _draw_map(score_map(adata, key, options), ax, title)
-        check_loc(legend_loc, ABOVE)
         finish(ax.figure, show=show, save=save, name="tuning")
         return ax
     table = tuning_table(adata, key)
     settings = list(dict.fromkeys(table["setting"]))
-    check_loc(legend_loc, ABOVE)
     given = ax is not None
     (ax,) = panels(1, ax, (5.4 + LETTER * max(0, letters(settings) - 36), 1.2 + 0.27 * len(settings)), title=title)
     for row, setting in enumerate(settings):
@@ -158,7 +157,7 @@ def _draw_map(scores: pd.DataFrame, ax: Axes | None, title: Title) -> Axes:
 
 
 def score_map(adata: AnnData, key: str, options: Sequence[str]) -> pd.DataFrame:
-    """Return the mean inner score over the outer folds by two options: columns the first one, rows the second.
+    """Return the inner score on all donors by two options: columns the first one, rows the second.
 
     Numbers rise, other values are in the order in which they were tried; `.attrs` has the row and column that were
     chosen, and the metric.
@@ -175,10 +174,10 @@ def score_map(adata: AnnData, key: str, options: Sequence[str]) -> pd.DataFrame:
         if name not in known:
             raise KeyError(f"options: {name!r} was not tuned in adata.uns[{key!r}], but {choices(known)} were.")
     tried = entry["choices"].astype({"setting": str})
-    means = tried[tried["fold"] >= 0].groupby("setting")["inner_score"].mean()
-    best = settings.loc[str(tried.loc[(tried["fold"] == -1) & tried["chosen"], "setting"].iloc[0])]
+    last = tried[tried["fold"] == -1].set_index("setting")
+    best = settings.loc[str(last.index[last["chosen"].to_numpy(dtype=bool)][0])]
     rest = [name for name in known if name not in options]
-    drawn = settings[(settings[rest] == best[rest]).all(axis=1)].assign(score=means)
+    drawn = settings[(settings[rest] == best[rest]).all(axis=1)].assign(score=last["inner_score"])
     axes = {name: _in_order(settings[name]) for name in options}
     first, second = options
     out = drawn.pivot_table(index=second, columns=first, values="score", observed=True)
