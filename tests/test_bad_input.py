@@ -117,6 +117,7 @@ def given(cells, samples) -> Callable[[str], dict[str, Any]]:
         "tl.trajectory": {"n_perm": 5, **QUIET},
         "tl.tsne": held_out,
         "tl.tune": {"space": {"n_comps": [1]}, "n_inner_splits": 2, **evaluated},
+        "get.representation_scores": {"relevant": "label"},
         "pl.clustermap": held_out,
         "pl.covariates": held_out,
         "pl.embedding": {},

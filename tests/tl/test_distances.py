@@ -470,9 +470,7 @@ def test_costs_of_cells_give_the_distances_of_their_metric(costly):
     for more in ({}, {"n_cells": 6, "rng": 3}, {"solver": "sinkhorn"}):
         found = sg.tl.distances(costly, metric="mine", **given, **more)
         truth = sg.tl.distances(costly, metric=cityblock, **given, **more)
-        np.testing.assert_allclose(
-            found.obsp["mine_distances"], truth.obsp["cityblock_distances"], rtol=1e-9
-        )
+        np.testing.assert_allclose(found.obsp["mine_distances"], truth.obsp["cityblock_distances"], rtol=1e-9)
     assert list(found.obsm) == []
     np.testing.assert_allclose(found.X, truth.X)
     assert sg.tl.distances(costly, metric="mine", genes=False, **given).shape == (9, 0)

@@ -32,8 +32,8 @@ def stored_cost(adata: AnnData, name: str) -> FreeCost:
     found = adata.obsp[name]
     if sparse.issparse(found):
         raise ValueError(
-            f"metric={name!r}: adata.obsp[{name!r}] is sparse, and transport needs the cost between any two cells; pass "
-            "a dense matrix, or a fixed metric such as 'euclidean'."
+            f"metric={name!r}: adata.obsp[{name!r}] is sparse, and transport needs the cost between any two cells; "
+            "pass a dense matrix, or a fixed metric such as 'euclidean'."
         )
     costs: Floats = np.asarray(found)
     near = ROUNDING * float(np.abs(costs).max(initial=0.0))

@@ -190,9 +190,7 @@ def distances(
         raise ValueError(
             f"held_out=True goes with the learned metric {key!r}, not with metric={shown(metric)}; leave metric out."
         )
-    if fixed is not None and fixed.by_cell:
-        _check_by_cell(name, summary, given_features=_given(use_rep, layer, mask_var))
-        reading = replace(reading, summary=None, use_rep=None, layer=None)
+    reading = _by_cell(reading, fixed, summary, given_features=_given(use_rep, layer, mask_var))
     selection = reading.select(adata)
     if reading.label_key is not None:  # one label for each sample, whatever it says; new samples may have none
         selection.check_one_value(reading.label_key, "label_key")
@@ -209,12 +207,7 @@ def distances(
         names = stored.features if stored.has_features(adata) else np.array(_axes(stored))
         ground = GroundMetric(None, stored.cost)
     else:
-        by_cell = fixed is not None and fixed.by_cell
-        features = (
-            numbers_of(adata, name)
-            if by_cell
-            else _features(adata, stored, use_rep=use_rep, layer=layer, mask_var=mask_var)
-        )
+        features = _features(adata, stored, fixed, use_rep=use_rep, layer=layer, mask_var=mask_var)
         names = features.names
         ground = GroundMetric(None, "euclidean") if fixed is None else fixed.on(names)
         summary = as_summary(reading.summary, selection.sizes, len(names))
@@ -222,8 +215,7 @@ def distances(
     tell(f"    {name}: {cohort.n_samples} samples, {summary or 'all cells'}, {engine!r}")
     there = replace(cohort, points=ground.embed(cohort))
     D = distance_matrix(there, ground.cost, solver=engine, n_jobs=n_jobs, progress=bar)
-    if fixed is not None and fixed.by_cell:  # numbers of cells are no features
-        names, cohort = names[:0], _without_profiles(cohort)
+    names, cohort = (names, cohort) if fixed is None or not fixed.by_cell else (names[:0], _without_profiles(cohort))
     given = stored is None or _given(use_rep, layer, mask_var)
     slot = _slot(adata, use_rep if given and not learned else reading.use_rep, stored if learned else None)
     samples = samples_adata(selection, cohort, names, slot=slot, layer=reading.layer, genes=genes, n_jobs=n_jobs)
@@ -310,8 +302,11 @@ def _axes(stored: StoredMetric) -> list[str]:
     return [f"{Keys(stored.key).cells}_{i}" for i in range(len(stored.components))]
 
 
-def _check_by_cell(name: str, summary: Summary | Stored, *, given_features: bool) -> None:
-    """Raise if something other than cells is to stand for samples, or features are given, where costs are by cell."""
+def _by_cell(reading: Reading, fixed: Fixed | None, summary: Summary | Stored, *, given_features: bool) -> Reading:
+    """Return how samples are read where costs are by cell: without features, and cells alone stand for samples."""
+    if fixed is None or not fixed.by_cell:
+        return reading
+    name = fixed.name
     if given_features:
         raise ValueError(
             f"metric={name!r} names the costs between cells in adata.obsp, which need no features; leave use_rep, "
@@ -322,6 +317,7 @@ def _check_by_cell(name: str, summary: Summary | Stored, *, given_features: bool
             f"summary={shown(summary)}: adata.obsp[{name!r}] knows the costs of cells alone, not of what stands for "
             "them; pass summary=None, and n_cells for fewer of them."
         )
+    return replace(reading, summary=None, use_rep=None, layer=None)
 
 
 def _without_profiles(cohort: Cohort) -> Cohort:
@@ -349,8 +345,8 @@ def _fixed(adata: AnnData, metric: object) -> Fixed | None:
     if metric not in learned:
         raise KeyError(
             f"metric={metric!r} is neither a fixed metric ({choices(GROUND_COSTS)}) nor a learned one in adata.uns "
-            f"({choices(learned)}) nor costs of cells in adata.obsp ({choices(cell_slots(adata))}). Slower fixed ones are {choices(FIXED[len(GROUND_COSTS) :])}; a function or "
-            "a matrix can be passed, too."
+            f"({choices(learned)}) nor costs of cells in adata.obsp ({choices(cell_slots(adata))}). Slower fixed ones "
+            f"are {choices(FIXED[len(GROUND_COSTS) :])}; a function or a matrix can be passed, too."
         )
     return None
 
@@ -384,9 +380,17 @@ def _given(use_rep: str | None, layer: str | None, mask_var: Mask) -> bool:
 
 
 def _features(
-    adata: AnnData, stored: StoredMetric | None, *, use_rep: str | None, layer: str | None, mask_var: Mask
+    adata: AnnData,
+    stored: StoredMetric | None,
+    fixed: Fixed | None,
+    *,
+    use_rep: str | None,
+    layer: str | None,
+    mask_var: Mask,
 ) -> Features:
-    """Return the features that a fixed metric takes."""
+    """Return the features that a fixed metric takes: the numbers of the cells, where costs are by cell."""
+    if fixed is not None and fixed.by_cell:
+        return numbers_of(adata, fixed.name)
     if stored is None or _given(use_rep, layer, mask_var):
         return read_features(adata, use_rep=use_rep, layer=layer, mask_var=mask_var)
     return stored.locate(adata)
