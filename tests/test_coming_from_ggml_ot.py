@@ -72,6 +72,7 @@ def test_the_page_covers_the_gaps_and_names_its_test():
     assert "coming_from_ggml_ot" in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_every_call_of_ours_runs():
     adata = cells()

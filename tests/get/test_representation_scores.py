@@ -42,7 +42,8 @@ def test_the_table_holds_each_score_of_each_distance(samples):
         assert table.loc[("batch_removal", "site"), key] == 1 - retention(D, site, "classification")
         donors = samples.obs["donor"].to_numpy()
         assert table.loc[("replicate_robustness", "donor"), key] == replicate_robustness(D, donors)
-    assert table.loc[("information_retention", "label"), "ggml"] > 0.9 > 0.5 > table["other"].iloc[0]
+    assert table.loc[("information_retention", "label"), "ggml"] > 0.9
+    assert table["other"].iloc[0] < 0.5
     one = sg.get.representation_scores(samples, "label", keys=["other"])
     assert one.columns.tolist() == ["other"]
     assert one.iloc[0, 0] == table["other"].iloc[0]
@@ -52,17 +53,18 @@ def test_labels_that_mean_nothing_leak_within_samples_and_not_when_held_out():
     """The metric separates shuffled labels on the samples that it has seen; on others nothing is left."""
     tables = []
     for seed in range(4):
-        adata = null_cohort(n_donors=24, n_cells=12, seed=seed)
-        sg.tl.ggml(adata, "sample", "label", shrinkage=0.0, progress=False)
+        adata = null_cohort(n_donors=16, n_cells=6, n_genes=30, seed=seed)
+        method = sg.tl.Canonical(ridge=0.05, ridge_scale="mean")
+        sg.tl.ggml(adata, "sample", "label", method=method, shrinkage=0.0, n_comps=2, progress=False)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # that held-out classes do not differ
             sg.tl.cross_fit(adata, n_splits=4, **QUIET)
         samples = sg.tl.distances(adata, held_out=True, progress=False)
         samples.obsp["ggml_distances"] = sg.tl.distances(adata, progress=False).obsp["ggml_distances"]
         tables.append(sg.get.representation_scores(samples, "label").iloc[0])
     means = pd.DataFrame(tables).mean()
-    assert means["ggml"] > 0.5
-    assert means["ggml_held_out"] < 0.3
+    assert means["ggml"] > 0.9
+    assert means["ggml_held_out"] < 0.25
 
 
 def test_bad_questions_are_answered_with_what_there_is(samples):

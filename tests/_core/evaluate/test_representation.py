@@ -7,7 +7,6 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from scggml._core.evaluate.representation import replicate_robustness, retention
 
-
 POINTS = np.random.default_rng(0).normal(size=(30, 3)) * [5.0, 1.0, 1.0]
 
 
