@@ -2,8 +2,8 @@
 
     python benchmarks/representation.py FOLDER_OF_COHORTS
 
-FOLDER holds one h5ad per cohort, as for `generalisation.py`. A row for each score, cohort and column: Euclidean distances, those of the
-metric on the samples that it was learned on, and held-out ones; for the labels of the cohort and for shuffled ones.
+FOLDER holds one h5ad per cohort, as for `generalisation.py`. Rows: cohort, true or shuffled labels, score and column.
+Columns: Euclidean distances, those of the metric on the samples that it was learned on, and held-out ones.
 """
 
 import argparse
@@ -19,12 +19,17 @@ QUIET = {"progress": False}
 
 
 def shuffled(adata, rng):
-    """The same cells with the labels of the donors in random order; samples of a donor stay together."""
+    """The same cells with labels in random order: among donors, or within them where they have several labels."""
     donor = "patient_id" if "patient_id" in adata.obs else "sample_id"
-    table = adata.obs[[donor, "label"]].drop_duplicates(donor)
-    labels = dict(zip(table[donor], rng.permutation(table["label"].astype(str)), strict=True))
+    table = adata.obs[["sample_id", donor, "label"]].astype(str).drop_duplicates("sample_id")
+    table.columns = ["sample", "donor", "label"]
+    if table.groupby("donor")["label"].nunique().max() > 1:
+        labels = table.groupby("donor")["label"].transform(lambda own: rng.permutation(own.to_numpy()))
+    else:
+        first = table.drop_duplicates("donor")
+        labels = table["donor"].map(dict(zip(first["donor"], rng.permutation(first["label"]), strict=True)))
     adata = adata.copy()
-    adata.obs["label"] = adata.obs[donor].map(labels).astype("category")
+    adata.obs["label"] = adata.obs["sample_id"].astype(str).map(dict(zip(table["sample"], labels, strict=True)))
     return adata
 
 
