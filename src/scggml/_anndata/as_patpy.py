@@ -1,5 +1,7 @@
 """What the interface of patpy reads from an AnnData, in the forms that it promises."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -37,7 +39,7 @@ def is_ordered(column: pd.Series) -> bool:
     return isinstance(column.dtype, pd.CategoricalDtype) and bool(column.cat.ordered)
 
 
-def place_of(adata: AnnData, layer: str | None) -> dict[str, str | None]:
+def place_of(adata: AnnData, layer: str | None) -> dict[str, Any]:
     """Return `use_rep` and `layer` for what patpy calls a layer: a slot of `.obsm` or `.layers`, or `.X`."""
     if layer is None or layer == "X":
         return {"use_rep": None, "layer": None}

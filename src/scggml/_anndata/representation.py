@@ -57,6 +57,7 @@ def values_of(samples: AnnData, name: str, task: Task, argument: str) -> tuple[F
     column = obs_column(samples, name, argument)
     known = np.flatnonzero(column.notna().to_numpy())
     part = column.iloc[known]
+    values: Floats
     if task == "classification":
         values = np.unique(part.astype(str).to_numpy(dtype=str), return_inverse=True)[1].astype(np.float64)
     elif isinstance(part.dtype, pd.CategoricalDtype) and not pd.api.types.is_numeric_dtype(part.cat.categories):

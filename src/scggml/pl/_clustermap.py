@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import matplotlib as mpl
 import numpy as np
@@ -183,7 +183,7 @@ def clustermap(
     _fit_names(grid, letter)
     if basis is not None:
         beside = _axes_at_right(grid)
-        how = {"given": palette, "legend_loc": None, "basis": basis}
+        how: dict[str, Any] = {"given": palette, "legend_loc": None, "basis": basis}
         draw_samples(beside, samples, columns[0] if columns else None, table, **how)
     if legend and legend_loc == RIGHT:
         _legend_at_right(grid, legend)

@@ -138,9 +138,11 @@ def _draw_map(scores: pd.DataFrame, ax: Axes | None, title: Title) -> Axes:
     (ax,) = panels(1, ax, size, title=title)
     values = scores.to_numpy()
     drawn = ax.imshow(values, cmap=SCALE, aspect="auto", origin="lower")
-    for (i, j), value in np.ndenumerate(values):
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    for i, j in np.ndindex(*values.shape):
+        value = float(values[i, j])
         if np.isfinite(value):
-            dark = drawn.norm(value) < DARK
+            dark = value < low + DARK * (high - low)
             ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize="small", color="w" if dark else "k")
     i, j = scores.attrs["chosen"]
     ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=OKABE_ITO[1], linewidth=2.5, clip_on=False))
