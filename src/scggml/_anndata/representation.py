@@ -59,7 +59,8 @@ def values_of(samples: AnnData, name: str, task: Task, argument: str) -> tuple[F
     part = column.iloc[known]
     values: Floats
     if task == "classification":
-        values = np.unique(part.astype(str).to_numpy(dtype=str), return_inverse=True)[1].astype(np.float64)
+        codes: Integers = np.unique(part.astype(str).to_numpy(dtype=str), return_inverse=True)[1]
+        values = codes.astype(np.float64)
     elif isinstance(part.dtype, pd.CategoricalDtype) and not pd.api.types.is_numeric_dtype(part.cat.categories):
         if not part.cat.ordered:
             raise ValueError(

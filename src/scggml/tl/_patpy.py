@@ -182,7 +182,9 @@ class PatpyMethod:
         coordinates, values = classical_mds(D, min(DIMENSIONS, len(D) - 1))
         kept = coordinates[:, : max(1, int((values[: coordinates.shape[1]] > 0).sum()))]
         names = [f"dim_{i}" for i in range(kept.shape[1])]
-        self.sample_representation = pd.DataFrame(kept, index=pd.Index(self.samples), columns=names)
+        self.sample_representation = pd.DataFrame(
+            kept, index=pd.Index([] if self.samples is None else self.samples), columns=names
+        )
         return self.sample_representation
 
     def predict(self, label: str) -> pd.DataFrame | pd.Series:
@@ -193,7 +195,8 @@ class PatpyMethod:
         adata, samples = self._adata(), self.samples
         if label != self.label_keys[0] or samples is None:
             raise ValueError(f"label={label!r} was not learned, but {self.label_keys[0]!r} was; pass that.")
-        result, options = f"{self.key}_predictions", {"n_splits": self.n_splits, "n_repeats": 1, "n_jobs": 1}
+        result = f"{self.key}_predictions"
+        options: dict[str, Any] = {"n_splits": self.n_splits, "n_repeats": 1, "n_jobs": 1}
         cross_validate(
             adata, key=self.key, methods=[self.key], key_added=result, rng=self.seed, progress=False, **options
         )
