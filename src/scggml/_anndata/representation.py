@@ -67,7 +67,7 @@ def values_of(samples: AnnData, name: str, task: Task, argument: str) -> tuple[F
                 f"{argument}: samples.obs[{name!r}] has categories without an order, and the task is {task!r}; pass "
                 "'classification', or an ordered categorical."
             )
-        values = part.cat.codes.to_numpy(dtype=np.float64)
+        values = np.asarray(part.cat.codes, dtype=np.float64)
     else:
         try:
             values = part.to_numpy(dtype=np.float64)
