@@ -186,7 +186,7 @@ def test_patpys_own_functions_take_it():
     coordinates = model.embed(method="MDS")
     assert coordinates.shape == (12, 2)
     model.plot_embedding(method="MDS", metadata_cols=["label"])
-    model.plot_clustermap(squareform(squareform(model.calculate_distance_matrix(), checks=False)), ["label"])
+    model.plot_clustermap(model.calculate_distance_matrix())
     model.get_sample_representations()
     model.fine_tune("label", "classification")
     probe = model.fit_linear_probe("label", test_size=0.5)
