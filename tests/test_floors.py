@@ -29,6 +29,7 @@ FLOORS = {
     "scggml._core.samples": 11,
     "scggml._core.seeds": 11,
     "scggml._core.threads": 11,
+    "scggml._core.tsne": 11,
     "scggml._core.folds": 12,
     "scggml._core.ids": 12,
     "scggml._core.labelings": 12,

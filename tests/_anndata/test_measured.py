@@ -8,10 +8,10 @@ from anndata import AnnData
 
 import scggml as sg
 from scggml._anndata.covariates import read_covariates
-from scggml._anndata.drawn import mds_shares
+from scggml._anndata.drawn import key_of, mds_shares
 from scggml._anndata.trajectory import read_trajectory, write_trajectory
 
-ALL = ["covariates", "mds", "trajectory"]
+ALL = ["covariates", "mds", "trajectory", "tsne"]
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def samples() -> AnnData:
     samples.obsp["ggml_distances"] = np.linalg.norm(points[:, None] - points, axis=2)
     sg.tl.covariates(samples, ["age", "sex"], label_key="label", n_perm=9)
     sg.tl.mds(samples)
+    sg.tl.tsne(samples)
     genes = pd.DataFrame({"gene": ["g"], "rho": [1.0], "r2": [1.0], "p_adjusted": [0.01]})
     entry = {"genes": genes, "association": 0.9, "measure": "rho", "p_value": 0.02, "params": {"label_key": "label"}}
     write_trajectory(samples, "ggml", np.linspace(0, 1, 12), entry, None)
@@ -35,6 +36,8 @@ def samples() -> AnnData:
 def read(samples: AnnData, what: str) -> object:
     if what == "covariates":
         return read_covariates(samples, "ggml")
+    if what == "tsne":
+        return key_of(samples, "tsne")
     return mds_shares(samples) if what == "mds" else read_trajectory(samples, "ggml")
 
 
@@ -81,7 +84,7 @@ def test_columns_that_were_edited_are_noticed(samples, column):
 
 @pytest.mark.parametrize("what", ALL)
 def test_a_result_of_an_older_version_is_read(samples, what):
-    slot = {"covariates": "ggml_covariates", "mds": "mds", "trajectory": "ggml_trajectory"}[what]
+    slot = {"covariates": "ggml_covariates", "mds": "mds", "trajectory": "ggml_trajectory", "tsne": "tsne"}[what]
     entry = dict(samples.uns[slot])
     samples.uns[slot] = {name: value for name, value in entry.items() if name not in ("measured", "checksums")}
     samples.obsp["ggml_distances"] = samples.obsp["ggml_distances"] ** 2

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.model_selection import StratifiedShuffleSplit
 
 from scggml._core.folds import BINS, make_folds, strata_of
 from scggml._core.samples import Target
@@ -76,6 +77,48 @@ def test_one_batch_after_the_other_is_held_out():
         np.testing.assert_array_equal(fold.train, np.flatnonzero(batch != code))
 
 
+@pytest.mark.parametrize("train_size", [0.5, 0.6, 0.8])
+@pytest.mark.parametrize("counts", [(12, 8), (5, 5, 5, 5), (18, 2)])
+def test_a_split_of_a_given_size_keeps_donors_together_and_classes_in_proportion(counts, train_size):
+    target = classes(*(2 * n for n in counts))  # two samples of each donor
+    groups, P = np.arange(2 * sum(counts)) // 2, 2 * sum(counts)
+    found = folds(target, groups, n_repeats=4, train_size=train_size)
+    assert [(fold.repeat, fold.fold) for fold in found] == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    for fold in found:
+        assert sorted(np.concatenate([fold.train, fold.test])) == list(range(P))
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+        held_out = np.bincount(target.codes[fold.test], minlength=len(counts)) / 2
+        assert held_out.sum() == round((1 - train_size) * sum(counts))
+        expected = held_out.sum() * np.array(counts) / sum(counts)
+        assert np.abs(held_out - expected).max() <= 1.0
+        assert (held_out >= 1).all()
+        assert (held_out < counts).all()
+    assert len({tuple(fold.test) for fold in found}) > 1
+
+
+def test_a_split_of_a_given_size_is_that_of_scikit_learn_in_number():
+    target = classes(17, 9, 4)
+    for train_size in np.linspace(0.3, 0.9, 7):
+        (fold,) = folds(target, n_repeats=1, train_size=train_size)
+        splitter = StratifiedShuffleSplit(1, test_size=1 - train_size, random_state=0)
+        _, test = next(splitter.split(np.zeros((30, 1)), target.codes))
+        counts = [np.bincount(target.codes[part], minlength=3) for part in (fold.test, test)]
+        assert abs(counts[0] - counts[1]).max() <= 1  # which rounds up
+
+
+def test_a_split_spreads_numbers_over_their_range():
+    target = Target("numbers", np.arange(30.0), np.array([]))
+    (fold,) = folds(target, n_repeats=1, train_size=0.7)
+    assert np.bincount((target.values[fold.test] // 10).astype(int), minlength=3).tolist() == [3, 3, 3]
+
+
+def test_a_donor_with_samples_of_both_classes_stays_on_one_side():
+    target, groups = Target("classes", np.array([0.0, 1] * 8), np.array(["a", "b"])), np.arange(16) // 2
+    for fold in folds(target, groups, n_repeats=3, train_size=0.5):
+        assert len(fold.test) == 8
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+
+
 @pytest.mark.parametrize("batch", [None, np.zeros(8, dtype=int)])
 def test_a_batch_to_hold_out_needs_another_one(batch):
     with pytest.raises(ValueError, match='split="leave_one_batch_out" needs a batch_key with two or more batches'):
@@ -119,6 +162,11 @@ def test_numbers_give_the_same_folds_from_either_end(n):
         ({"n_splits": 1}, "n_splits=1 must be at least 2"),
         ({"n_repeats": 0}, "n_repeats=0 must be at least 1"),
         ({"split": "random"}, "split='random' is not known; choose from"),
+        ({"train_size": 1.0}, "train_size=1.0 must be a share of the donors"),
+        ({"train_size": 0}, "train_size=0 must be a share of the donors"),
+        ({"train_size": 0.1}, "train_size=0.1 learns from 1 of 8 groups.*share between 0.25 and 0.88"),
+        ({"train_size": 0.99}, "train_size=0.99 learns from 8 of 8 groups .* holds out 0"),
+        ({"train_size": 0.5, "split": "leave_one_group_out"}, "leave out split='leave_one_group_out'"),
     ],
 )
 def test_bad_options_are_named(options, message):

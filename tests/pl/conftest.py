@@ -318,9 +318,9 @@ def permuted(make_cohort) -> AnnData:
 
 @pytest.fixture(scope="session")
 def tuned(make_cohort) -> AnnData:
-    """Two settings in nested folds."""
+    """Four settings in nested folds."""
     adata = make_cohort(n_samples=6)
-    options = {"space": {"n_comps": [1, 3]}, "n_splits": 3, "n_inner_splits": 2}
+    options = {"space": {"n_comps": [1, 3], "shrinkage": [0.0, 0.4]}, "n_splits": 3, "n_inner_splits": 2}
     sg.tl.tune(adata, "sample_id", "label", **options, **SERIAL)
     return adata
 

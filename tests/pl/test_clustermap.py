@@ -409,3 +409,36 @@ def test_a_missing_column_is_answered_with_those_that_are_there(samples, color):
 def test_one_sample_is_refused(make_samples):
     with pytest.raises(ValueError, match=r"^samples has 1 row; at least two samples can be clustered\.$"):
         sg.pl.clustermap(make_samples(1))
+
+
+# Beside the heatmap
+
+
+@pytest.mark.parametrize("color", [None, "label", ["age", "label"]])
+def test_the_samples_are_drawn_in_the_plane_beside_the_heatmap(make_samples, color, overlaps):
+    samples = make_samples(6, label=list("aabbab"), age=[1.0, 2, 3, 4, 5, 6])
+    grid = sg.pl.clustermap(samples, color=color, basis="mds")
+    (plane,) = [ax for ax in grid.figure.axes if ax.get_label() == "embedding"]
+    drawn = plane.collections[0].get_offsets()
+    assert {tuple(point) for point in drawn} == {tuple(point) for point in samples.obsm["X_mds"][:, :2]}
+    assert plane.get_xlabel() == "MDS1 (50%)"
+    assert plane.bbox.x0 > grid.ax_heatmap.get_tightbbox().x1
+    parts = [grid.ax_heatmap, plane, *grid.figure.legends]
+    assert overlaps(grid.figure, *parts) == []
+    assert plane.get_legend() is None  # that of the heatmap holds the same colors
+    if color == "label":
+        faces = dict(zip(map(tuple, drawn), map(to_hex, plane.collections[0].get_facecolors()), strict=True))
+        rows = dict(zip(grid.data2d.index, grid.row_colors[0], strict=True))
+        for name, point in zip(samples.obs_names, samples.obsm["X_mds"], strict=True):
+            assert faces[tuple(point[:2])] == to_hex(rows[name])
+
+
+def test_without_a_basis_there_is_no_plane(make_samples):
+    grid = sg.pl.clustermap(make_samples(5))
+    assert [ax for ax in grid.figure.axes if ax.get_label() == "embedding"] == []
+
+
+def test_coordinates_that_are_not_there_are_refused_before_anything_is_drawn(make_samples):
+    with pytest.raises(KeyError, match=r"no 'X_tsne' in samples\.obsm.*sg\.tl\.tsne\(samples\)"):
+        sg.pl.clustermap(make_samples(5), basis="tsne")
+    assert plt.get_fignums() == []

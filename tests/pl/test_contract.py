@@ -99,10 +99,13 @@ PLOTS = {
         calls=(
             Call("embedded"),
             Call("embedded", {"color": ["label", "stage", "age"], "linkage_method": "complete"}),
+            Call("embedded", {"color": "label", "basis": "mds"}),
+            Call("embedded", {"color": ["age", "label"], "basis": "mds"}),
         ),
         missing=(
             Missing("embedded", OTHER, ("'other_distances'", "samples.obsp", "'ggml'", "Pass one of these as key")),
             Missing("learned", {}, ("'ggml_distances'", "samples.obsp", "samples = sg.tl.distances(adata)")),
+            Missing("embedded", {"basis": "tsne"}, ("'X_tsne'", "samples.obsm", "'X_mds'", "sg.tl.tsne(samples)")),
         ),
         refused=({"color": "sex"}, {"color": ["label", "sex"]}, {"linkage_method": "closest"}),
         takes_ax=False,  # a clustermap is a figure of several axes, laid out by seaborn
@@ -131,12 +134,14 @@ PLOTS = {
             Call("embedded", {"color": "stage", "size_by_cells": False}),
             Call("embedded", {"color": "age", "components": (2, 1)}),
             Call("embedded", {"color": ["label", "age", "signal"]}, panels=3),
+            Call("embedded", {"marker": "stage"}),
+            Call("embedded", {"color": ["label", "age"], "marker": "stage"}, panels=2),
         ),
         missing=(
             Missing("embedded", {"basis": "umap"}, ("'X_umap'", "samples.obsm", "'X_mds'", "sg.tl.neighbors(samples)")),
             Missing("learned", {}, ("'X_mds'", "samples.obsm", "'X_ggml'", "sg.tl.mds(samples)")),
         ),
-        refused=({"color": "sex"}, {"components": (1, 9)}),
+        refused=({"color": "sex"}, {"components": (1, 9)}, {"marker": "sex"}),
     ),
     "enrichment": Plot(
         calls=(Call("enriched"), Call("enriched", {"n_terms": 1, "max_p_adjusted": 1e-4})),
@@ -242,11 +247,13 @@ PLOTS = {
         fills=0.8,
     ),
     "tuning": Plot(
-        calls=(Call("tuned"),),
+        calls=(Call("tuned"), Call("tuned", {"options": ("n_comps", "shrinkage")})),
         missing=(
             Missing("tuned", OTHER, ("adata.uns['other']", "sg.tl.tune(adata")),
             Missing("evaluated", {"key": "cross_validation"}, ("adata.uns['cross_validation']", "sg.tl.tune")),
+            Missing("tuned", {"options": ("n_comps", "reg")}, ("'reg'", "adata.uns['tuning']", "'n_comps'")),
         ),
+        refused=({"options": ("n_comps",)}, {"options": ("n_comps", "n_comps")}),
     ),
     "volcano": Plot(
         calls=(

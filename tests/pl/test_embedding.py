@@ -8,9 +8,11 @@ import pytest
 from _slots import assert_same_table
 from matplotlib.colors import to_hex
 from matplotlib.legend import Legend
+from matplotlib.markers import MarkerStyle
 
 import scggml as sg
-from scggml.pl._embedding import areas, embedding_table
+from scggml.pl._colors import OKABE_ITO
+from scggml.pl._embedding import MARKERS, areas, embedding_table
 
 CELLS = [10, 20, 60, 35, 10, 60]
 AREAS = [25.0, 64.0, 220.0, 122.5, 25.0, 220.0]  # 25 + 195 * (n - 10) / 50
@@ -391,7 +393,8 @@ def test_a_missing_column_is_answered_with_those_that_are_there(samples):
     [
         ("mds", r"which holds 'X_pca'\. Compute it with sg\.tl\.mds\(samples\)\."),
         ("umap", r"which holds 'X_pca'\. Compute it with sg\.tl\.neighbors\(samples\); sc\.tl\.umap\(samples\)\."),
-        ("tsne", r"""which holds 'X_pca'\.["']$"""),
+        ("tsne", r"which holds 'X_pca'\. Compute it with sg\.tl\.tsne\(samples\)\."),
+        ("phate", r"""which holds 'X_pca'\.["']$"""),
     ],
 )
 def test_missing_coordinates_are_answered_with_the_next_step(samples, basis, hint):
@@ -447,3 +450,51 @@ def test_a_color_that_is_no_name_is_refused(make_samples, color):
         sg.pl.embedding(make_samples(3, label=list("abc")), color=color)
     with pytest.raises(TypeError, match="pass the name of a column, or a list of names"):
         sg.pl.clustermap(make_samples(3, label=list("abc")), color=color)
+
+
+# Shapes
+
+
+def vertices(marker):
+    style = MarkerStyle(marker)
+    return style.get_path().transformed(style.get_transform()).vertices
+
+
+def test_groups_have_the_shapes_that_the_legend_says(make_samples):
+    samples = make_samples(7, part=["train", "test", "train", None, "test", "train", "train"], label=list("ababbab"))
+    ax = sg.pl.embedding(samples, color="label", marker="part")
+    drawn = ax.collections[0]
+    where = {tuple(point): path.vertices for point, path in zip(drawn.get_offsets(), drawn.get_paths(), strict=True)}
+    shapes = dict(zip(["test", "train", "missing"], MARKERS, strict=False))
+    for part, point in zip(samples.obs["part"], samples.obsm["X_mds"], strict=True):
+        shape = shapes["missing" if part is None else part]
+        np.testing.assert_array_equal(where[tuple(point[:2])], vertices(shape))
+    legend = ax.get_legend()
+    entries = [
+        (text.get_text(), mark.get_marker())
+        for text, mark in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    ]
+    assert entries[-4:] == [("part", "None"), ("test", "o"), ("train", "^"), ("missing", "s")]
+    colors = dict(zip(map(tuple, drawn.get_offsets()), map(to_hex, drawn.get_facecolors()), strict=True))
+    for label, point in zip(samples.obs["label"], samples.obsm["X_mds"], strict=True):
+        assert colors[tuple(point[:2])] == OKABE_ITO["ab".index(label)].lower()
+
+
+def test_shapes_follow_samples_of_different_sizes_and_numbers(make_samples):
+    samples = make_samples(6, part=list("xyzxyz"), n_cells=[5, 60, 30, 20, 10, 40], age=[1.0, 2, 3, 4, 5, 6])
+    drawn = sg.pl.embedding(samples, color="age", marker="part").collections[0]
+    shapes = dict(zip("xyz", MARKERS, strict=False))
+    place = {tuple(point[:2]): i for i, point in enumerate(samples.obsm["X_mds"])}
+    for point, path, value in zip(drawn.get_offsets(), drawn.get_paths(), drawn.get_array(), strict=True):
+        i = place[tuple(point)]
+        np.testing.assert_array_equal(path.vertices, vertices(shapes[samples.obs["part"].iloc[i]]))
+        assert value == samples.obs["age"].iloc[i]
+
+
+def test_all_shapes_differ_and_more_groups_are_refused(make_samples):
+    found = {vertices(shape).tobytes() for shape in MARKERS}
+    assert len(found) == len(MARKERS) == 8
+    with pytest.raises(ValueError, match=r"marker='part' has 9 groups, but only 8 shapes"):
+        sg.pl.embedding(make_samples(9, part=list("abcdefghi")), marker="part")
+    with pytest.raises(KeyError, match=r"marker='sex' is not a column of samples\.obs, which has 'part'"):
+        sg.pl.embedding(make_samples(9, part=list("abcdefghi")), marker="sex")

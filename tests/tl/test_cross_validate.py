@@ -1,6 +1,7 @@
 import inspect
 import sys
 from dataclasses import replace
+from functools import partial
 
 import anndata as ad
 import numpy as np
@@ -11,6 +12,7 @@ from _slots import assert_round_trip
 from joblib import parallel_config
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -403,6 +405,39 @@ def test_leaving_one_donor_out(signal):
     assert accuracy(result, "canonical") >= 0.9
 
 
+def test_single_splits_are_scored_on_what_they_hold_out():
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=6, n_cells=8, noise_scale=40.0, rng=1)
+    adata.obs = adata.obs.rename(columns={"sample_id": "sample"})
+    adata.obs["site"] = np.array(["a", "b"])[adata.obs["sample"].cat.codes % 2]
+    options = {"groups_key": None, "technical_keys": ["site"], "n_repeats": 3, "train_size": 2 / 3}
+    result = evaluate(adata, ["canonical", "euclidean", "majority"], **options)
+    said = result.predictions[result.predictions["method"] == "euclidean"]
+    assert said.groupby("repeat").size().tolist() == [6, 6, 6]
+    assert (said["fold"] == 0).all()
+    scores = result.scores[(result.scores["method"] == "euclidean") & (result.scores["fold"] == -1)]
+    for name, score in (
+        ("balanced_accuracy", balanced_accuracy_score),
+        ("macro_f1", partial(f1_score, average="macro")),
+    ):
+        truth = [score(part["label"].astype(str), part["prediction"].astype(str)) for _, part in said.groupby("repeat")]
+        assert min(truth) < 1
+        np.testing.assert_allclose(scores[scores["metric"] == name]["value"], truth)
+    removed = scores[scores["metric"] == "batch_removal:site"]["value"]
+    assert ((removed >= 0) & (removed <= 1)).all()
+    held_out = result.labels.index.isin(said["sample"])
+    assert 6 < held_out.sum() < 18
+    D = result.distances["euclidean"]
+    assert D[held_out].notna().all(axis=None)
+    assert D[~held_out].isna().all(axis=None)
+    own = sg.tl.distances(adata, metric="euclidean", sample_key="sample", progress=False).obsp["euclidean_distances"]
+    np.testing.assert_allclose(D[held_out], own[held_out], rtol=1e-5)
+
+
+def test_one_split_has_a_verdict_without_an_interval(signal):
+    result = evaluate(signal, ["canonical", "majority"], n_repeats=1, train_size=0.5)
+    assert result.verdict == "canonical: balanced accuracy 1.00, chance 0.33; one split has no interval"
+
+
 def test_batch_removal_tells_whether_distances_know_the_batch():
     adata = null_cohort(n_donors=16, n_cells=6)
     batch = adata.obs["donor"].str[1:].astype(int) % 2
@@ -445,6 +480,7 @@ def test_batch_removal_tells_whether_distances_know_the_batch():
         ({"covariate_keys": ["label"]}, ValueError, "whose effect is to be learned"),
         ({"batch_key": "label"}, ValueError, "batch_key and label_key are both 'label'"),
         ({"split": "leave_one_batch_out"}, ValueError, "needs a batch_key with two or more batches"),
+        ({"train_size": 0.99}, ValueError, "train_size=0.99 learns from 12 of 12 groups"),
         ({"n_cells": 0}, ValueError, "n_cells=0 must be at least 1"),
     ],
 )

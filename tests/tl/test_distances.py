@@ -448,3 +448,55 @@ def test_samples_of_scaled_expression_do_not_know_their_depth():
     adata = sg.datasets.synthetic(n_noise=3, n_samples=2, n_cells=6)
     samples = sg.tl.distances(adata, metric="euclidean", sample_key="sample_id", progress=False)
     assert "depth" not in samples.obs
+
+
+# Costs between cells from elsewhere
+
+
+@pytest.fixture
+def costly():
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    adata.obsp["mine"] = cdist(adata.X, adata.X, "cityblock")
+    return adata
+
+
+def test_costs_of_cells_give_the_distances_of_their_metric(costly):
+    costly = costly[np.random.default_rng(0).permutation(costly.n_obs)].copy()
+    given = {"sample_key": "sample_id", "progress": False}
+
+    def cityblock(x, y):
+        return cdist(x, y, "cityblock")
+
+    for more in ({}, {"n_cells": 6, "rng": 3}, {"solver": "sinkhorn"}):
+        found = sg.tl.distances(costly, metric="mine", **given, **more)
+        truth = sg.tl.distances(costly, metric=cityblock, **given, **more)
+        np.testing.assert_allclose(found.obsp["mine_distances"], truth.obsp["cityblock_distances"], rtol=1e-9)
+    assert list(found.obsm) == []
+    np.testing.assert_allclose(found.X, truth.X)
+    assert sg.tl.distances(costly, metric="mine", genes=False, **given).shape == (9, 0)
+
+
+def test_costs_of_cells_go_beside_a_stored_metric(costly):
+    costly.obsm["X_rep"] = costly.X.copy()
+    summary = sg.tl.Coreset(4)
+    sg.tl.ggml(costly, "sample_id", "label", use_rep="X_rep", n_comps=2, summary=summary, progress=False)
+    samples = sg.tl.distances(costly, metric="mine", progress=False)
+    truth = sg.tl.distances(costly, metric="cityblock", summary=None, progress=False)
+    np.testing.assert_allclose(samples.obsp["mine_distances"], truth.obsp["cityblock_distances"], rtol=1e-6)
+    assert list(samples.obsm) == []
+    assert "features" not in samples.uns["mine_distances"]
+    sg.tl.mds(samples, key="mine")
+    sg.tl.trajectory(samples, key="mine", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"use_rep": "X"}, r"metric='mine' names the costs between cells in adata\.obsp, which need no features"),
+        ({"summary": sg.tl.Coreset(3)}, r"summary=Coreset.* adata\.obsp\['mine'\] knows the costs of cells alone"),
+        ({"metric": "yours"}, r"nor costs of cells in adata\.obsp \('mine'\)"),
+    ],
+)
+def test_what_costs_of_cells_cannot_go_with_is_refused(costly, options, message):
+    with pytest.raises((KeyError, ValueError), match=message):
+        sg.tl.distances(costly, **({"metric": "mine", "sample_key": "sample_id", "progress": False} | options))

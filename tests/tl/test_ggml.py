@@ -1,4 +1,5 @@
 import _thread
+import itertools
 from typing import get_args
 
 import anndata as ad
@@ -715,3 +716,19 @@ def test_an_error_of_the_solver_comes_through(adata, monkeypatch):
     with no_thread_left(), pytest.raises(FloatingPointError, match="on purpose"):
         learn(adata, solver=sg.tl.Exact(backend="pot"), n_jobs=2)
     assert_same(slots(adata), before)
+
+
+def test_the_way_of_the_steps_is_stored_and_survives_a_file(tmp_path):
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=3, n_cells=10)
+    method = sg.tl.Triplets(max_iter=5, tol=0.0, keep_history=True)
+    sg.tl.ggml(adata, "sample_id", "label", method=method, n_comps=2, shrinkage=0, progress=False)
+    found = adata.uns["ggml"]["history"]
+    assert found["components"].shape == (5, 2, 4)
+    steps = [np.linalg.norm(after - before) for before, after in itertools.pairwise(found["components"])]
+    assert min(steps) > 0
+    adata.write_h5ad(tmp_path / "adata.h5ad")
+    again = ad.read_h5ad(tmp_path / "adata.h5ad")
+    assert sg.get.metric(again).components.shape == (2, 4)
+    np.testing.assert_array_equal(again.uns["ggml"]["history"]["components"], found["components"])
+    assert adata.uns["ggml"]["learner"]["method"]["keep_history"]
+    assert not adata.uns["ggml"]["settled"]["method"]["keep_history"]  # refits of many kinds keep none

@@ -28,6 +28,7 @@ EFFECTS = {
     "choice": "the scores by which ridge and shrinkage are decided, and W if others are taken",
     "work": "run time only",
     "later": "folds, permutations and draws of donors of what follows; not W",
+    "history": "what is kept of how W was learned; not W",
     "refused": "a ValueError before cells are read",
 }
 
@@ -96,6 +97,7 @@ OF_TRIPLETS = {
     "tol": of_steps(0.3),
     "batch_size": of_steps(4),
     "refine": of_steps(3, "large"),
+    "keep_history": Option({"triplets": ("history",), "paper": ("history",)}, value=True),
 }
 
 
@@ -217,6 +219,8 @@ def effects(before: Run, after: Run) -> set[str]:
         return {"choice"}
     if before.solved != after.solved:
         return {"work"}
+    if set(one["history"]) != set(two["history"]):
+        return {"history"}
     same = read_metric(before.adata, "ggml").reading == read_metric(after.adata, "ggml").reading
     return set() if same else {"later"}
 

@@ -44,6 +44,7 @@ OF_SAMPLES = {
     "covariates": lambda samples, **how: sg.tl.covariates(samples, n_perm=9, **how),
     "trajectory": lambda samples, **how: sg.tl.trajectory(samples, n_perm=9, **HIDE, **({"key": "ggml"} | how)),
     "mds": sg.tl.mds,
+    "tsne": sg.tl.tsne,
 }
 CALLS = OF_CELLS | OF_SAMPLES
 SLOTS = [
@@ -72,7 +73,7 @@ def test_what_others_stored_is_not_replaced(adata, samples, name, where, slot):
         if taken in getattr(of, other):
             del getattr(of, other)[taken]
     put(of, where, slot)
-    if name not in ("metric", "mixture", "covariates", "trajectory", "mds"):
+    if name not in ("metric", "mixture", "covariates", "trajectory", "mds", "tsne"):
         of.uns["ggml"] = adata.uns["ggml"]
     before = slots(of)
     owner = "samples" if name in OF_SAMPLES else "adata"

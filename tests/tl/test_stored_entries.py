@@ -67,6 +67,7 @@ def stored() -> Stored:
     sg.ext.enrich_gmt(cells, {"first": ["G0", "G1"], "last": ["G4", "G5"]}, min_size=1, all_results=True)
     samples = sg.tl.distances(cells, **QUIET)
     sg.tl.mds(samples)
+    sg.tl.tsne(samples)
     sg.tl.covariates(samples, n_perm=19)
     sg.tl.trajectory(samples, cells, key="ggml", cell_type_key="type", n_perm=19, **SERIAL)
     plan = sg.tl.plan(cells, "s0", "s1")
@@ -133,6 +134,7 @@ READERS: dict[tuple[str, str], list[Callable[[AnnData], Any]]] = {
         lambda samples: sg.tl.covariates(samples, n_perm=9, copy=True).uns["ggml_covariates"]["table"],
     ],
     ("samples", "mds"): [lambda samples: drawn(sg.pl.embedding(samples))],
+    ("samples", "tsne"): [lambda samples: drawn(sg.pl.embedding(samples, basis="tsne"))],
     ("samples", "ggml_covariates"): [lambda samples: drawn(sg.pl.covariates(samples))],
     ("samples", "ggml_trajectory"): [lambda samples: drawn(sg.pl.trajectory(samples, key="ggml"))],
     ("plan", "plan"): [lambda plan: drawn(sg.pl.plan(plan, "type"))],

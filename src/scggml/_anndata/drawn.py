@@ -13,7 +13,17 @@ from scggml._anndata.covariates import belongs_to_others, record_of
 from scggml._anndata.features import find_basis
 from scggml._anndata.forms import OPTIONS, Entry, check_entry, check_form
 from scggml._anndata.graph import GRAPHED
-from scggml._anndata.keys import MDS, MDS_RECORD, N_CELLS, NEIGHBORS, PREDICTION, Keys, distance_keys
+from scggml._anndata.keys import (
+    MDS,
+    MDS_RECORD,
+    N_CELLS,
+    NEIGHBORS,
+    PREDICTION,
+    TSNE,
+    TSNE_RECORD,
+    Keys,
+    distance_keys,
+)
 from scggml._anndata.measured import check_measured
 from scggml._anndata.messages import choices
 from scggml._anndata.metric import StoredMetric, read_derived, read_metric
@@ -23,7 +33,11 @@ from scggml._anndata.samples import size_columns
 from scggml._arguments import shown
 from scggml._core.cohort import Floats, Integers
 
-MADE_BY = {"mds": "sg.tl.mds(samples)", "umap": "sg.tl.neighbors(samples); sc.tl.umap(samples)"}
+MADE_BY = {
+    "mds": "sg.tl.mds(samples)",
+    "tsne": "sg.tl.tsne(samples)",
+    "umap": "sg.tl.neighbors(samples); sc.tl.umap(samples)",
+}
 """Calls that make coordinates of samples."""
 
 
@@ -34,6 +48,13 @@ MDS_FORM = {
     "eigenvalues": Entry("numbers", ("samples",), optional=True),
     "variance_ratio": Entry("numbers", ("coordinates",)),
 }
+
+TSNE_FORM = {
+    "key": Entry("text", optional=True),
+    "perplexity": Entry("numbers", optional=True),
+    "kl_divergence": Entry("numbers", optional=True),
+}
+"""All may be missing: `sc.tl.tsne` writes another entry of the name."""
 
 ATTRIBUTION = {
     "seen": Entry("text", optional=True),
@@ -166,8 +187,8 @@ def is_learned(samples: AnnData) -> bool:
 
 def key_of(samples: AnnData, basis: str) -> str | None:
     """Return the key of the distances that coordinates come from, if they say so."""
-    if is_mds(samples, basis):
-        entry = _mds_record(samples)
+    if find_basis(samples, basis) in (MDS, TSNE):
+        entry = _mds_record(samples) if is_mds(samples, basis) else _tsne_record(samples)
         return None if entry is None or "key" not in entry else str(entry["key"])
     if not basis.removeprefix("X_").startswith(GRAPHED):
         return None
@@ -190,14 +211,27 @@ def mds_shares(samples: AnnData) -> Floats | None:
 def _mds_record(samples: AnnData) -> Mapping[str, Any] | None:
     """Return what `tl.mds` wrote about its coordinates, if it did."""
     found = find_result(samples, MDS_RECORD, "sg.tl.mds(samples)", MDS_FORM, name="samples")
-    if found is not None and belongs_to_others(samples, str(found.get("key", "")), found):
+    return _checked(samples, found, MDS, "sg.tl.mds")
+
+
+def _tsne_record(samples: AnnData) -> Mapping[str, Any] | None:
+    """Return what `tl.tsne` wrote about its coordinates, if it did."""
+    found = find_result(samples, TSNE_RECORD, "sg.tl.tsne(samples)", TSNE_FORM, name="samples")
+    return _checked(samples, found, TSNE, "sg.tl.tsne")
+
+
+def _checked(samples: AnnData, found: Mapping[str, Any] | None, slot: str, function: str) -> Mapping[str, Any] | None:
+    """Return the record of coordinates, which are of the distances as they are now."""
+    if found is None:
+        return None
+    key = str(found.get("key", ""))
+    call = f"{function}(samples, key={key!r})"
+    if belongs_to_others(samples, key, found):
         raise ValueError(
-            f"samples.obsm[{MDS!r}] shows distances of another metric than samples.obsp["
-            f"{Keys(str(found['key'])).distances!r}] has now; call sg.tl.mds(samples, key={str(found['key'])!r}) again."
+            f"samples.obsm[{slot!r}] shows distances of another metric than samples.obsp["
+            f"{Keys(key).distances!r}] has now; call {call} again."
         )
-    if found is not None:
-        key = str(found.get("key", ""))
-        check_measured(samples, key, found, f"samples.obsm[{MDS!r}]", f"sg.tl.mds(samples, key={key!r})")
+    check_measured(samples, key, found, f"samples.obsm[{slot!r}]", call)
     return found
 
 

@@ -150,6 +150,12 @@ MDS = "X_mds"
 MDS_RECORD = "mds"
 """`.uns` of the samples: eigenvalues of these coordinates."""
 
+TSNE = "X_tsne"
+"""`.obsm` of the samples: coordinates from t-SNE."""
+
+TSNE_RECORD = "tsne"
+"""`.uns` of the samples: how these coordinates were found."""
+
 NEIGHBORS, CONNECTIVITIES, NEAREST = "neighbors", "connectivities", "distances"
 """`.uns` and `.obsp` of the samples: the neighbor graph in the slots that scanpy reads."""
 

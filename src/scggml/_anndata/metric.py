@@ -59,6 +59,7 @@ RECORD = {
 HISTORY = {
     "eigenvalues": Entry("numbers", ("alternations", "components"), missing=True, optional=True),
     **{name: Entry("numbers", ("passes",), optional=True) for name in ("loss", "gradient_norm", "active")},
+    "components": Entry("numbers", ("passes", "components", "features"), optional=True),
 }
 
 CHOICE = {

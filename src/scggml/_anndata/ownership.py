@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from anndata import AnnData
 
 from scggml._anndata.features import find_basis
-from scggml._anndata.keys import MDS, MDS_RECORD, Keys
+from scggml._anndata.keys import MDS, MDS_RECORD, TSNE, TSNE_RECORD, Keys
 from scggml._anndata.messages import check_key_added
 
 Slot = tuple[str, str]
@@ -87,6 +87,7 @@ def results_of(key: str) -> dict[str, Result]:
             keys.trajectory, "genes verdict", "tl.trajectory", ("obs", keys.pseudotime), ("obsm", keys.cell_types)
         ),
         "mds": result(MDS_RECORD, "key eigenvalues", "tl.mds", ("obsm", MDS)),
+        "tsne": result(TSNE_RECORD, "key kl_divergence", "tl.tsne", ("obsm", TSNE)),
     }
 
 
@@ -109,7 +110,7 @@ def check_writable(adata: AnnData, *, copy: bool = False, argument: str = "adata
 
 def check_results(adata: AnnData, key: str, *names: str, copy: bool = False, argument: str = "key") -> None:
     """Raise unless results of these names can be written under a key; those that we have written may be replaced."""
-    owner = "samples" if set(names) & {"covariates", "trajectory", "mds"} else "adata"
+    owner = "samples" if set(names) & {"covariates", "trajectory", "mds", "tsne"} else "adata"
     check_key_added(key, argument)
     check_writable(adata, copy=copy, argument=owner)
     known = results_of(key)

@@ -23,6 +23,7 @@ CROSS_VALIDATION: Form = {
     "by_batch": Entry("options", optional=True),
     "not_by_batch": Entry("text", optional=True),
     "choices": Entry("table", numbers=("fold", "inner_score"), text=("setting",), optional=True),
+    "settings": Entry("table", text=("setting",), optional=True),
 }
 
 BY_BATCH: Form = {name: CROSS_VALIDATION[name] for name in ("scores", "predictions", "probabilities", "differences")}

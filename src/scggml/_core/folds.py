@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
-from scggml._core.checks import check_choice, check_whole
+from scggml._core.checks import check_choice, check_number, check_whole
 from scggml._core.cohort import Integers
 from scggml._core.samples import Target
 
@@ -40,6 +40,7 @@ def make_folds(
     split: Split = "stratified",
     n_splits: int = 5,
     n_repeats: int = 5,
+    train_size: float | None = None,
     batch: Integers | None = None,
     rng: np.random.Generator,
 ) -> list[Fold]:
@@ -52,16 +53,24 @@ def make_folds(
     n_splits, n_repeats
         K, at most the number of donors, and how often donors are shuffled. Leaving one donor or batch out needs
         neither.
+    train_size
+        One split for each repeat instead of K folds, with this share of the donors to learn from; the rest is held out.
     batch
         (P,) batch (site) of each sample, for leaving one of them out at a time.
     """
     check_whole("n_splits", n_splits, 2)
     check_whole("n_repeats", n_repeats, 1)
     check_choice("split", split, SPLITS)
+    if train_size is not None:
+        check_number("train_size", train_size, "a share of the donors in (0, 1), such as 0.6", 0, 1, open_low=True)
+        if split != "stratified":
+            raise ValueError(f"train_size={train_size} makes stratified splits of its own; leave out split={split!r}.")
     n_groups = len(np.unique(groups))
     strata = strata_of(target)
     blank = np.zeros((len(groups), 1))
-    if split == "leave_one_group_out":
+    if train_size is not None:
+        rounds = [[_one_split(strata, groups, float(train_size), rng)] for _ in range(n_repeats)]
+    elif split == "leave_one_group_out":
         rounds = [list(LeaveOneGroupOut().split(blank, strata, groups))]
     elif split == "leave_one_batch_out":
         rounds = [list(LeaveOneGroupOut().split(blank, strata, _whole_batches(groups, batch)))]
@@ -120,6 +129,40 @@ def _kfold(
             order = np.random.default_rng(seed).permutation(len(np.unique(groups)))
             part = order[np.unique(groups, return_inverse=True)[1]] % n_splits
             return [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(n_splits)]
+
+
+def _one_split(
+    strata: Integers, groups: Integers, train_size: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return training and held-out samples of one split by donor, strata in proportion and on both sides if they can.
+
+    A donor belongs to the stratum of most of its samples.
+    """
+    donors, code = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(donors), int(strata.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (code, strata), 1)
+    own = counts.argmax(axis=1)
+    there, sizes = np.unique(own, return_counts=True)
+    wanted = round((1 - train_size) * len(donors))
+    if not 1 <= wanted <= len(donors) - len(there):
+        low, high = len(there) / len(donors), 1 - 1 / len(donors)
+        raise TooFewDonorsError(
+            f"train_size={train_size:g} learns from {len(donors) - wanted} of {len(donors)} groups (donors) and holds "
+            f"out {wanted}; each of the {len(there)} classes (or ranges of numbers) needs a donor to learn from, and "
+            f"one donor must be held out. Pass a share between {low:.2g} and {high:.2g}."
+        )
+    least = np.minimum(sizes - 1, 1) if wanted >= len(there) else np.zeros_like(sizes)
+    share = wanted * sizes / len(donors)
+    taken = np.clip(np.floor(share).astype(np.int64), least, sizes - 1)
+    while taken.sum() != wanted:  # what rounding leaves goes to, or comes from, the stratum that is farthest off
+        step = 1 if taken.sum() < wanted else -1
+        free = taken < sizes - 1 if step > 0 else taken > least
+        taken[np.where(free, step * (share - taken), -np.inf).argmax()] += step
+    held_out = np.concatenate(
+        [rng.permutation(np.flatnonzero(own == stratum))[:n] for stratum, n in zip(there, taken, strict=True)]
+    )
+    test = np.isin(code, held_out)
+    return np.flatnonzero(~test), np.flatnonzero(test)
 
 
 def _check_training(target: Target, folds: list[Fold]) -> None:

@@ -4,3 +4,4 @@ from ._enrichment_df import enrichment_df as enrichment_df
 from ._metric import Metric as Metric
 from ._metric import metric as metric
 from ._rank_genes_df import rank_genes_df as rank_genes_df
+from ._representation_scores import representation_scores as representation_scores

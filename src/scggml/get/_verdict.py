@@ -39,12 +39,15 @@ class Evidence:
         Confidence interval of the balanced accuracy; NaN where there is none.
     p_value
         Of this balanced accuracy, or a larger one, for a method without skill.
+    single
+        Whether there was one split alone, of which there is no interval.
     """
 
     scores: pd.Series
     low: float = float("nan")
     high: float = float("nan")
     p_value: float = float("nan")
+    single: bool = False
 
 
 def evidence(
@@ -63,7 +66,7 @@ def evidence(
     if rows.empty:
         return found
     low, high = (chance + float(rows[side].iloc[0]) for side in ("low", "high"))
-    return replace(found, low=low, high=high)
+    return replace(found, low=low, high=high, single=bool(np.isnan(low)))
 
 
 def judgement(usual: Evidence, apart: Evidence | None, main: str, n_classes: int, where: tuple[str, str]) -> str:
@@ -83,6 +86,8 @@ def judgement(usual: Evidence, apart: Evidence | None, main: str, n_classes: int
     judged = bool(np.isfinite(usual.low))
     if judged:
         said += f"; 95 % interval {max(usual.low, 0):.2f} to {min(usual.high, 1):.2f}"
+    if usual.single:
+        said += "; one split has no interval"
     said += _others(usual.scores, main, n_classes)
     if apart is not None:
         said += f"; {where[0]}: {apart.scores[main]:.2f}{_others(apart.scores, main, n_classes)}{where[1]}"

@@ -2,24 +2,27 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from anndata import AnnData
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 from scggml._anndata.drawn import seen
+from scggml._anndata.graph import warn_of_graph
 from scggml._anndata.samples import read_distances
 from scggml._arguments import shown
 from scggml._core.checks import check_choice, check_number
 from scggml._docs import documented
 from scggml.pl._annotations import color_table
 from scggml.pl._colors import Palette, check_needed
+from scggml.pl._embedding import draw_samples, embedding_table
 from scggml.pl._figure import column_names, note
 from scggml.pl._fit import fit_names, letters
 from scggml.pl._legend import RIGHT, check_loc, draw_legend, embolden
@@ -42,6 +45,9 @@ MATRIX = 5.2
 MUCH = 1.25
 """How many times as large as the others outliers are at least, else colors reach to them."""
 
+PLANE, APART = 4.2, 0.7
+"""Inches of the axes of an embedding at most, and between them and the names of the samples."""
+
 ANNOTATIONS = "OrRd"
 """Colors of numbers of samples, none of which is a color of the distances."""
 
@@ -52,6 +58,7 @@ def clustermap(
     *,
     key: str = "ggml",
     color: str | Sequence[str] | None = None,
+    basis: str | None = None,
     linkage_method: Linkage = "average",
     cmap: str = "viridis_r",
     figsize: tuple[float, float] | None = None,
@@ -74,6 +81,9 @@ def clustermap(
         %(key_distances)s
     color
         One or several columns of `.obs`: groups (ordered ones on a scale), or numbers (from pale to dark red).
+    basis
+        Draw the samples in the plane, too, at the right: by these coordinates, such as `"mds"`, and in the colors of
+        the first column, as `embedding` does. Its axes have the label `"embedding"`.
     linkage_method
         How hierarchical clustering joins samples: `"average"`, `"complete"`, `"single"` or `"weighted"`.
     cmap
@@ -98,9 +108,14 @@ def clustermap(
     Raises
     ------
     KeyError
-        No such distances or column.
+        No such distances, column or coordinates.
     ValueError
         Fewer than two samples.
+
+    Warns
+    -----
+    UserWarning
+        A UMAP while the neighbor graph is not that of `tl.neighbors`.
 
     Examples
     --------
@@ -128,6 +143,9 @@ def clustermap(
         raise ValueError(f"cmap={cmap!r} is no color map of matplotlib; choose a name such as 'viridis_r'.")
     if figsize is not None:
         _check_size(figsize)
+    if basis is not None:
+        warn_of_graph(samples, basis)
+        table = embedding_table(samples, basis, columns[0] if columns else None, (1, 2))
     tree = linkage(squareform(D.to_numpy(), checks=False), linkage_method)
     named = len(D) <= NAMES
     largest, limit = float(D.to_numpy().max()), color_limit(D.to_numpy())
@@ -163,6 +181,10 @@ def clustermap(
         grid.ax_row_colors.tick_params(labelsize="small", length=0)
         grid.ax_col_colors.tick_params(labelright=False, right=False)  # named at the rows already
     _fit_names(grid, letter)
+    if basis is not None:
+        beside = _axes_at_right(grid)
+        how: dict[str, Any] = {"given": palette, "legend_loc": None, "basis": basis}
+        draw_samples(beside, samples, columns[0] if columns else None, table, **how)
     if legend and legend_loc == RIGHT:
         _legend_at_right(grid, legend)
     else:
@@ -214,6 +236,19 @@ def _fit_names(grid: sns.matrix.ClusterGrid, largest: float) -> None:
         fit_names(grid.ax_row_colors, "x")
 
 
+def _axes_at_right(grid: sns.matrix.ClusterGrid) -> Axes:
+    """Make the figure wider by new axes as tall as the heatmap, to the right of the names of the samples."""
+    grid.figure.canvas.draw()
+    inches = grid.figure.dpi_scale_trans.inverted()
+    heatmap = grid.ax_heatmap.get_window_extent().transformed(inches)
+    left = grid.ax_heatmap.get_tightbbox().transformed(inches).x1 + APART
+    side = min(PLANE, float(heatmap.height))
+    _resize(grid, right=max(0.0, left + side + 0.2 - grid.figure.get_figwidth()))
+    width, height = grid.figure.get_size_inches()
+    place = left / width, (heatmap.y1 - side) / height, side / width, side / height
+    return grid.figure.add_axes(place, label="embedding")
+
+
 def _legend_at_right(grid: sns.matrix.ClusterGrid, entries: list[Line2D]) -> None:
     """Make the figure wider by what the legend needs and put it there, to the right of the names of the samples."""
     legend = grid.figure.legend(
@@ -223,7 +258,7 @@ def _legend_at_right(grid: sns.matrix.ClusterGrid, entries: list[Line2D]) -> Non
     literal(legend)
     grid.figure.canvas.draw()
     inches = grid.figure.dpi_scale_trans.inverted()
-    names = grid.ax_heatmap.get_tightbbox().transformed(inches).x1
+    names = max(ax.get_tightbbox().transformed(inches).x1 for ax in (grid.ax_heatmap, grid.figure.axes[-1]))
     width = grid.figure.get_figwidth()
     _resize(grid, right=max(0.0, names + legend.get_window_extent().transformed(inches).width + 0.2 - width))
 

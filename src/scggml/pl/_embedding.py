@@ -9,15 +9,25 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.markers import MarkerStyle
 
-from scggml._anndata.drawn import cell_counts, is_mds, key_of, mds_shares, sample_coordinates, sample_values, seen
+from scggml._anndata.drawn import (
+    cell_counts,
+    is_mds,
+    key_of,
+    mds_shares,
+    obs_column,
+    sample_coordinates,
+    sample_values,
+    seen,
+)
 from scggml._anndata.graph import warn_of_graph
 from scggml._docs import documented
 from scggml.pl._colors import OKABE_ITO, Palette, check_needed, groups, is_number
 from scggml.pl._colors import palette as colors_of
 from scggml.pl._figure import column_names, note, paint, panels, percent
 from scggml.pl._fit import grow
-from scggml.pl._legend import beside, check_loc, heading
+from scggml.pl._legend import beside, check_loc, heading, marks
 from scggml.pl._output import Title, entitle, finish, literal
 
 SMALLEST, LARGEST = 25.0, 220.0
@@ -32,6 +42,9 @@ SIZE, AXES = (4.8, 3.6), 3.6
 CROWD = 100
 """Samples above which all points become smaller."""
 
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")
+"""Shapes of points that can be told apart."""
+
 
 @documented
 def embedding(
@@ -39,6 +52,7 @@ def embedding(
     *,
     basis: str = "mds",
     color: str | Sequence[str] | None = None,
+    marker: str | None = None,
     components: tuple[int, int] = (1, 2),
     size_by_cells: bool = True,
     title: Title = None,
@@ -57,12 +71,14 @@ def embedding(
     Parameters
     ----------
     samples
-        AnnData of samples with coordinates, from `tl.mds` or, after `tl.neighbors`, `sc.tl.umap`.
+        AnnData of samples with coordinates, from `tl.mds`, `tl.tsne` or, after `tl.neighbors`, `sc.tl.umap`.
     basis
         Coordinates in `.obsm`, with or without the leading `X_`.
     color
         Column of `.obs`: groups (ordered ones on a scale), or numbers; or a gene of `.var_names`. A list gives a panel
         for each.
+    marker
+        Column of `.obs` whose groups (up to 8) have shapes of their own, such as training and test samples.
     components
         Which two coordinates to draw, from 1.
     size_by_cells
@@ -91,7 +107,7 @@ def embedding(
     KeyError
         No such coordinates or column.
     ValueError
-        A component that is not there.
+        A component that is not there; more groups than shapes.
 
     Warns
     -----
@@ -118,16 +134,21 @@ def embedding(
     if not colors:
         raise ValueError("color=[] names nothing; pass columns of samples.obs or genes, or None.")
     check_needed(palette, colors)
-    tables = [embedding_table(samples, basis, name, components) for name in colors]  # what is missing is named here
+    tables = [embedding_table(samples, basis, name, components, marker) for name in colors]  # names what is missing
     for name, table in zip(colors, tables, strict=True):
         if name is not None and not is_number(table["color"]):
             colors_of(samples, name, given=palette)  # as are colors
     check_loc(legend_loc)
     size = SIZE if not several else (SIZE[0] + 1.0, SIZE[1])
     axes = panels(len(colors), ax, size, ncols=ncols, title=title)
-    options: dict[str, Any] = {"basis": basis, "components": components, "size_by_cells": size_by_cells}
+    options: dict[str, Any] = {
+        "basis": basis,
+        "components": components,
+        "size_by_cells": size_by_cells,
+        "marker": marker,
+    }
     for panel, name, table in zip(axes, colors, tables, strict=True):
-        _draw(panel, samples, name, table, given=palette, legend_loc=legend_loc, **options)
+        draw_samples(panel, samples, name, table, given=palette, legend_loc=legend_loc, **options)
     entitle(axes, title)
     if ax is None and not several:
         grow(axes[0], SIZE, AXES)
@@ -137,7 +158,7 @@ def embedding(
     return axes if several else axes[0]
 
 
-def _draw(
+def draw_samples(
     ax: Axes,
     samples: AnnData,
     color: str | None,
@@ -146,10 +167,11 @@ def _draw(
     given: Palette | None,
     legend_loc: str | None,
     basis: str,
-    components: tuple[int, int],
-    size_by_cells: bool,
+    components: tuple[int, int] = (1, 2),
+    size_by_cells: bool = True,
+    marker: str | None = None,
 ) -> None:
-    """Draw the samples in the colors of one column or gene."""
+    """Draw the samples in the colors of one column or gene, and the shapes of another column."""
     counts = cell_counts(samples) if size_by_cells else None
     table = table.iloc[drawing_order(table, by_area=counts is not None)]
     area = table["area"] if counts is not None else ONE_SIZE * crowding(len(table))
@@ -159,6 +181,8 @@ def _draw(
         ax.scatter(table["x"], table["y"], c=[OKABE_ITO[0]] * len(table), **style)
     else:
         entries += paint(ax, samples, color, table, given=given, **style)
+    if marker is not None:
+        entries += _shape(ax, marker, table["marker"])
     if counts is not None:
         entries += _size_entries(ax, counts)
     if entries:
@@ -177,16 +201,36 @@ def _draw(
     note(ax, None if key is None else seen(samples, key))
 
 
-def embedding_table(samples: AnnData, basis: str, color: str | None, components: tuple[int, int]) -> pd.DataFrame:
-    """Return what is drawn: `x`, `y`, `color` (value or group) and `area`, a row for each sample."""
+def embedding_table(
+    samples: AnnData, basis: str, color: str | None, components: tuple[int, int], marker: str | None = None
+) -> pd.DataFrame:
+    """Return what is drawn: `x`, `y`, `color` (value or group), `marker` and `area`, a row for each sample."""
     table = sample_coordinates(samples, basis, components)
     if color is not None:
         values = sample_values(samples, color)
         table["color"] = values if is_number(values) else groups(values).astype(object)
+    if marker is not None:
+        shapes = groups(obs_column(samples, marker, "marker"))
+        if shapes.isna().any():
+            shapes = shapes.cat.add_categories("missing").fillna("missing")
+        if len(shapes.cat.categories) > len(MARKERS):
+            raise ValueError(
+                f"marker={marker!r} has {len(shapes.cat.categories)} groups, but only {len(MARKERS)} shapes can be "
+                "told apart; pass a column with fewer groups, or this one as color."
+            )
+        table["marker"] = shapes
     counts = cell_counts(samples)
     if counts is not None:
         table["area"] = areas(counts, counts)
     return table
+
+
+def _shape(ax: Axes, name: str, shapes: pd.Series) -> list[Artist]:
+    """Give the points that were drawn last the shapes of their groups; return the legend entries of these."""
+    styles = dict(zip(shapes.cat.categories, MARKERS, strict=False))
+    paths = {shape: (style := MarkerStyle(shape)).get_path().transformed(style.get_transform()) for shape in MARKERS}
+    ax.collections[-1].set_paths([paths[styles[shape]] for shape in shapes])
+    return [heading(name), *(mark for text, shape in styles.items() for mark in marks({text: "#666666"}, marker=shape))]
 
 
 def drawing_order(table: pd.DataFrame, *, by_area: bool) -> np.ndarray:

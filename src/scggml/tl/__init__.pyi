@@ -25,10 +25,12 @@ from ._options import Sinkhorn as Sinkhorn
 from ._options import SinkhornDivergence as SinkhornDivergence
 from ._options import Triplets as Triplets
 from ._options import Unbalanced as Unbalanced
+from ._patpy import PatpyMethod as PatpyMethod
 from ._permutation_test import permutation_test as permutation_test
 from ._plan import plan as plan
 from ._predict import predict as predict
 from ._project import project as project
 from ._rank_genes import rank_genes as rank_genes
 from ._trajectory import trajectory as trajectory
+from ._tsne import tsne as tsne
 from ._tune import tune as tune

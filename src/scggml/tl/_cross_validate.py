@@ -56,6 +56,7 @@ def cross_validate(
     split: Split = "stratified",
     n_splits: int = 5,
     n_repeats: int = 5,
+    train_size: float | None = None,
     classifier: ClassifierName = "knn",
     n_neighbors: int = 3,
     calibrate: bool = True,
@@ -141,6 +142,9 @@ def cross_validate(
     split, n_splits, n_repeats
         `"stratified"` K-fold by donor with classes in proportion, repeated with donors shuffled, or
         `"leave_one_group_out"` (donor), or `"leave_one_batch_out"` (site; needs `batch_key`).
+    train_size
+        Learn from this share of the donors, such as 0.6, and predict the others: one stratified split for each repeat,
+        instead of `n_splits` folds. What no repeat held out has no held-out distances (NaN).
     classifier, n_neighbors
         On distances: class-balanced `"knn"` with this many neighbors, `"soft_knn"`, the mean over 1, 2, 3 and 5 of
         them, or `"kernel_logistic"` (logistic regression on
@@ -189,7 +193,8 @@ def cross_validate(
     `predictions`, `probabilities`
         One row for each method, repeat and sample: what was predicted when the sample was held out.
     `distances`
-        (n_methods, P, P) float32, mean over repeats; row p is under metrics that were learned without sample p.
+        (n_methods, P, P) float32, mean over repeats; row p is under metrics that were learned without sample p, and
+        NaN if `train_size` never held it out.
     `differences`
         Mean paired difference of each two methods with its 95 % confidence interval (Nadeau and Bengio).
     `by_batch`
@@ -264,6 +269,7 @@ def cross_validate(
         split=split,
         n_splits=n_splits,
         n_repeats=n_repeats,
+        train_size=train_size,
         batch=design.batch,
         rng=generator,
     )
@@ -284,6 +290,7 @@ def cross_validate(
         split=split,
         n_splits=n_splits,
         n_repeats=n_repeats,
+        train_size=train_size,
         classifier=classifier,
         n_neighbors=n_neighbors,
         calibrate=calibrate,

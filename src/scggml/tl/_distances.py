@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import ArrayLike, NDArray
 
+from scggml._anndata.costs import cell_slots, numbers_of, stored_cost
 from scggml._anndata.features import AUTO, Features, Mask, find_basis, read_features
 from scggml._anndata.held_out import read_held_out
 from scggml._anndata.keys import Keys
@@ -81,6 +82,8 @@ def distances(
         - the key of another stored metric;
         - `"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`, `"correlation"`, or another name of
           `scipy.spatial.distance.cdist`, which takes longer; `"mahalanobis"` and `"seuclidean"` are a matrix;
+        - the name of a slot of `adata.obsp` with costs between all cells that were computed elsewhere, dense and the
+          same in both directions; `summary` is None then;
         - a function of two arrays of cells, (n, d) and (m, d), that returns their costs (n, m): finite, at least 0, the
           same in both directions;
         - a matrix M (d, d), symmetric with eigenvalues of at least 0, for :math:`\sqrt{(x - y)^T M (x - y)}`. In a
@@ -189,6 +192,7 @@ def distances(
         raise ValueError(
             f"held_out=True goes with the learned metric {key!r}, not with metric={shown(metric)}; leave metric out."
         )
+    reading = _by_cell(reading, fixed, summary, given_features=_given(use_rep, layer, mask_var))
     selection = reading.select(adata)
     if reading.label_key is not None:  # one label for each sample, whatever it says; new samples may have none
         selection.check_one_value(reading.label_key, "label_key")
@@ -205,7 +209,7 @@ def distances(
         names = stored.features if stored.has_features(adata) else np.array(_axes(stored))
         ground = GroundMetric(None, stored.cost)
     else:
-        features = _features(adata, stored, use_rep=use_rep, layer=layer, mask_var=mask_var)
+        features = _features(adata, stored, fixed, use_rep=use_rep, layer=layer, mask_var=mask_var)
         names = features.names
         ground = GroundMetric(None, "euclidean") if fixed is None else fixed.on(names)
         summary = as_summary(reading.summary, selection.sizes, len(names))
@@ -213,6 +217,7 @@ def distances(
     tell(f"    {name}: {cohort.n_samples} samples, {summary or 'all cells'}, {engine!r}")
     there = replace(cohort, points=ground.embed(cohort))
     D = distance_matrix(there, ground.cost, solver=engine, n_jobs=n_jobs, progress=bar)
+    names, cohort = (names, cohort) if fixed is None or not fixed.by_cell else (names[:0], _without_profiles(cohort))
     given = stored is None or _given(use_rep, layer, mask_var)
     slot = _slot(adata, use_rep if given and not learned else reading.use_rep, stored if learned else None)
     samples = samples_adata(selection, cohort, names, slot=slot, layer=reading.layer, genes=genes, n_jobs=n_jobs)
@@ -224,7 +229,9 @@ def distances(
     else:
         if _given(use_rep, layer, mask_var):
             reading = replace(reading, use_rep=use_rep, layer=layer)
-        entry |= {"reading": reading.to_params(), "features": names.astype(object)}
+        entry["reading"] = reading.to_params()
+        if len(names):
+            entry["features"] = names.astype(object)
     write_distances(samples, name, D, entry, cohort if learned else None)
     return samples
 
@@ -297,6 +304,30 @@ def _axes(stored: StoredMetric) -> list[str]:
     return [f"{Keys(stored.key).cells}_{i}" for i in range(len(stored.components))]
 
 
+def _by_cell(reading: Reading, fixed: Fixed | None, summary: Summary | Stored, *, given_features: bool) -> Reading:
+    """Return how samples are read where costs are by cell: without features, and cells alone stand for samples."""
+    if fixed is None or not fixed.by_cell:
+        return reading
+    name = fixed.name
+    if given_features:
+        raise ValueError(
+            f"metric={name!r} names the costs between cells in adata.obsp, which need no features; leave use_rep, "
+            "layer and mask_var out."
+        )
+    if not (summary is None or (isinstance(summary, str) and summary in (STORED, AUTO))):
+        raise ValueError(
+            f"summary={shown(summary)}: adata.obsp[{name!r}] knows the costs of cells alone, not of what stands for "
+            "them; pass summary=None, and n_cells for fewer of them."
+        )
+    return replace(reading, summary=None, use_rep=None, layer=None)
+
+
+def _without_profiles(cohort: Cohort) -> Cohort:
+    """Return the cohort without mean features."""
+    origin = cohort.origin
+    return cohort if origin is None else replace(cohort, origin=replace(origin, profiles=origin.profiles[:, :0]))
+
+
 def _fixed(adata: AnnData, metric: object) -> Fixed | None:
     """Return the fixed metric that is asked for; None for a stored one."""
     fixed, learned = as_fixed(metric), stored_keys(adata)
@@ -311,11 +342,13 @@ def _fixed(adata: AnnData, metric: object) -> Fixed | None:
             f"metric={shown(metric)} is a {type(metric).__name__}; pass a name such as 'euclidean', the key of a "
             "stored metric, a function of two arrays of cells, or a (d, d) array."
         )
+    if metric not in learned and metric in cell_slots(adata):
+        return Fixed(metric, GroundMetric(None, stored_cost(adata, metric)), by_cell=True)
     if metric not in learned:
         raise KeyError(
             f"metric={metric!r} is neither a fixed metric ({choices(GROUND_COSTS)}) nor a learned one in adata.uns "
-            f"({choices(learned)}). Slower fixed ones are {choices(FIXED[len(GROUND_COSTS) :])}; a function or "
-            "a matrix can be passed, too."
+            f"({choices(learned)}) nor costs of cells in adata.obsp ({choices(cell_slots(adata))}). Slower fixed ones "
+            f"are {choices(FIXED[len(GROUND_COSTS) :])}; a function or a matrix can be passed, too."
         )
     return None
 
@@ -349,9 +382,17 @@ def _given(use_rep: str | None, layer: str | None, mask_var: Mask) -> bool:
 
 
 def _features(
-    adata: AnnData, stored: StoredMetric | None, *, use_rep: str | None, layer: str | None, mask_var: Mask
+    adata: AnnData,
+    stored: StoredMetric | None,
+    fixed: Fixed | None,
+    *,
+    use_rep: str | None,
+    layer: str | None,
+    mask_var: Mask,
 ) -> Features:
-    """Return the features that a fixed metric takes."""
+    """Return the features that a fixed metric takes: the numbers of the cells, where costs are by cell."""
+    if fixed is not None and fixed.by_cell:
+        return numbers_of(adata, fixed.name)
     if stored is None or _given(use_rep, layer, mask_var):
         return read_features(adata, use_rep=use_rep, layer=layer, mask_var=mask_var)
     return stored.locate(adata)

@@ -27,12 +27,16 @@ ROUNDING = 1e-8
 
 @dataclass(frozen=True)
 class Fixed:
-    """A fixed metric, the name of its slots, and for a matrix its size d and, in a table, the features (d,)."""
+    """A fixed metric, the name of its slots, and for a matrix its size d and, in a table, the features (d,).
+
+    `by_cell` says that costs are looked up by the numbers of the cells.
+    """
 
     name: str
     ground: GroundMetric
     size: int | None = None
     features: pd.Index | None = None
+    by_cell: bool = False
 
     def on(self, features: Names | int) -> GroundMetric:
         """Return the distance between cells with these features, or so many; a table is put in their order."""

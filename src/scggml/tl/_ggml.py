@@ -175,9 +175,9 @@ def ggml(
         numbers (k, 2), slope and correlation), `oriented_to` (k,), the class at its positive end, and `learned_share`
         (k,), how much of it was learned rather than filled in by shrinkage; `stop` (why learning ended: `"closed
         form"`, `"converged"`, `"no active triplet"` or `"max_iter"`), `converged`, `history` (`eigenvalues` by
-        alternation of canonical variates; `loss`, `gradient_norm`, `active` by pass of gradient steps); `shrinkage`,
-        and `choice` (settings tried, their scores, which were given up halfway, and why one was chosen); `learner` and
-        `reading`, the arguments;
+        alternation of canonical variates; `loss`, `gradient_norm`, `active` by pass of gradient steps, with
+        `Triplets(keep_history=True)` also `components`, the W of each pass); `shrinkage`, and `choice` (settings tried,
+        their scores, which were given up halfway, and why one was chosen); `learner` and `reading`, the arguments;
         `settled`, the learner with what was decided; `margin`, `reg` in units of W and `refined` (passes over all
         cells) of gradient steps; `adjustment` with covariates; `scale` of genes ("logarithms", "counts",
         ...) by which new cells on another one are recognized; `origin`, loadings of a few genes by which another PCA

@@ -21,7 +21,7 @@ from scggml._arguments import shown
 from scggml._core.checks import check_choice, check_whole
 from scggml._core.evaluate.methods import ByDistance, Learned, Majority
 from scggml._core.evaluate.run import HeldOut
-from scggml._core.evaluate.tuned import SEARCHES, Search, Setting, Tuned, setting_name
+from scggml._core.evaluate.tuned import SEARCHES, Search, Setting, Tuned, all_settings, setting_name
 from scggml._core.folds import make_folds
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.spectrum import usable_rank
@@ -124,6 +124,8 @@ def tune(
         Table: `repeat` and `fold` (-1: all donors), `setting`, `inner_score`, `chosen`.
     `best`
         dict with the setting that is chosen on all donors.
+    `settings`
+        Table: `setting`, as in `choices`, and a column for each option with its value.
 
     Raises
     ------
@@ -206,6 +208,7 @@ def tune(
     found = entry(evaluation, results, arguments)
     found["choices"] = _choices(results["tuned"], setting_name(best), inner)
     found["best"] = params(**best)
+    found["settings"] = _settings(values, found["choices"]["setting"].astype(str))
     adata = adata.copy() if copy else adata
     write_result(adata, key_added, found | subject.mark())
     return adata if copy else None
@@ -285,6 +288,22 @@ def _check_search(search: str, n_trials: int | None) -> None:
             raise ValueError(f"n_trials={n_trials}: a grid tries all combinations; pass search='random' or 'optuna'.")
     if search == "optuna" and find_spec("optuna") is None:
         raise ImportError("search='optuna' needs the package Optuna: pip install optuna. Or pass search='random'.")
+
+
+def _settings(space: Mapping[str, Sequence[Any]], tried: Collection[str]) -> Any:
+    """Return the table of the settings that were tried, with a column for each option; what is no number is text."""
+    known = {setting_name(setting): setting for setting in all_settings(space)}
+    names = list(dict.fromkeys(tried))
+    columns: dict[str, Any] = {"setting": names}
+    text = ["setting"]
+    for option in space:
+        values = [known[name][option] for name in names]
+        if all(isinstance(value, int | float | np.number) and not isinstance(value, bool) for value in values):
+            columns[option] = np.array(values, dtype=np.float64)
+        else:
+            columns[option] = [str(value) for value in values]
+            text.append(option)
+    return table(columns, names=tuple(text))
 
 
 def _choices(results: Sequence[HeldOut], best: str, inner: Mapping[str, float]) -> Any:

@@ -50,13 +50,14 @@ def learn(
     target=None,
     batch=None,
     n_triplets=None,
+    keep_path=False,
     **options,
 ):
     return fit(
         cohort,
         init,
         Objective(margin, **({"reg": 0.05, "n_jobs": 1} | options)),
-        Schedule(lr=lr, max_iter=max_iter, tol=tol, batch_size=batch_size),
+        Schedule(lr=lr, max_iter=max_iter, tol=tol, batch_size=batch_size, keep_path=keep_path),
         n_comps=n_comps,
         scale_free=scale_free,
         rng=np.random.default_rng(seed),
@@ -130,6 +131,40 @@ def test_start_and_cohort_are_left_alone():
     learn(max_iter=3)
     np.testing.assert_array_equal(start, W0)
     np.testing.assert_array_equal(points, COHORT.points)
+
+
+# What is kept of the way
+
+
+@pytest.mark.parametrize("options", [{"tol": 0.0}, {"lr": 0.5}, {"scale_free": True}, {"squared": True, "tol": 0.0}])
+def test_the_metric_of_each_pass_has_the_objective_that_was_recorded_of_it(options):
+    found, without = learn(max_iter=12, keep_path=True, **options), learn(max_iter=12, **options)
+    assert same_bytes(found, without)
+    assert without.path is None
+    assert found.path.shape == (len(found.loss), *W0.shape)
+    objective = Objective(found.margin, reg=found.reg, squared=options.get("squared", False), n_jobs=1)
+    values = [objective.evaluate(COHORT, W).value for W in found.path]
+    np.testing.assert_allclose(values, found.loss, rtol=1e-9)
+    assert len(np.unique(found.path[:, 0, 0])) > 1
+    if not options.get("scale_free"):
+        np.testing.assert_allclose(found.path[0], W0, rtol=1e-12)
+
+
+def test_the_way_through_mini_batches_has_the_metric_at_the_start_of_each_pass():
+    one, two = (learn(max_iter=n, tol=0.0, batch_size=4, keep_path=True) for n in (3, 4))
+    np.testing.assert_array_equal(one.path, two.path[:3])
+    np.testing.assert_allclose(canonical_form(two.path[3])[0], one.components, rtol=1e-9, atol=1e-12)
+
+
+def test_a_refinement_goes_on_with_the_way():
+    cohort = planted_cohort(6, (0, 1, 2) * 3, gap=3.0)
+    first = learn(few_cells(cohort), "pca", max_iter=4, keep_path=True)
+    objective = Objective(1.0, n_jobs=1)
+    rng, schedule = np.random.default_rng(0), Schedule(lr=0.1, max_iter=4, tol=0.0, keep_path=True)
+    found = refine(first, cohort, objective, schedule, passes=2, scale_free=False, rng=rng)
+    assert len(found.path) == len(found.loss) == len(first.loss) + found.refined
+    np.testing.assert_array_equal(found.path[:4], first.path)
+    np.testing.assert_allclose(found.path[4], first.components, rtol=1e-12)
 
 
 # The stopping rule

@@ -80,6 +80,14 @@ def pooled(results: Sequence[HeldOut], n_samples: int) -> Floats:
     return out
 
 
+def held_out_of(results: Sequence[HeldOut], target: Target) -> tuple[Floats, Target, list[Integers]]:
+    """Return (n, C) scores of the samples that one repeat holds out, the truth about them, and those of each fold."""
+    tests = [result.fold.test for result in results]
+    samples = np.sort(np.concatenate(tests))
+    scores = pooled(results, len(target.values))[samples]
+    return scores, target.take(samples), [np.searchsorted(samples, test) for test in tests]
+
+
 def by_repeat(results: Sequence[HeldOut]) -> dict[int, list[HeldOut]]:
     """Return the folds of each repeat."""
     found: dict[int, list[HeldOut]] = {}
@@ -94,8 +102,8 @@ def score_method(name: str, results: Sequence[HeldOut], target: Target) -> list[
     for repeat, parts in by_repeat(results).items():
         # Predictions of single folds are few, so they are scored together. Distances of different folds come from
         # different metrics and are scored within each fold.
-        scores = pooled(parts, len(target.values))
-        for metric, value in prediction_scores(target, scores, [part.fold.test for part in parts]).items():
+        scores, truth, folds = held_out_of(parts, target)
+        for metric, value in prediction_scores(truth, scores, folds).items():
             found.append(Score(name, repeat, -1, metric, value))
         for part in parts:
             structure = {}
@@ -112,8 +120,9 @@ def fold_success(results: Sequence[HeldOut], target: Target) -> Floats:
     success = []
     for parts in by_repeat(results).values():
         # Weighted over the whole repeat: a fold may lack a class, and then has no balanced accuracy of its own.
-        each = weighted_success(target, pooled(parts, len(target.values)))
-        success += [float(each[part.fold.test].mean()) for part in parts]
+        scores, truth, folds = held_out_of(parts, target)
+        each = weighted_success(truth, scores)
+        success += [float(each[fold].mean()) for fold in folds]
     return np.array(success)
 
 
@@ -134,15 +143,19 @@ def compare(
 
 
 def mean_rows(results: Sequence[HeldOut], n_samples: int) -> Floats | None:
-    """Return (P, P) held-out distances, row p under metrics learned without sample p, averaged over the repeats."""
+    """Return (P, P) held-out distances, row p under metrics learned without sample p, averaged over the repeats.
+
+    Rows of samples that no repeat held out are NaN.
+    """
     # A row belongs to the fold that held its sample out, so (p, q) and (q, p) may come from different metrics.
-    total = np.zeros((n_samples, n_samples))
+    total, times = np.zeros((n_samples, n_samples)), np.zeros((n_samples, 1))
     for result in results:
         if result.prediction.distances is None:
             return None
         columns: Integers = np.concatenate([result.fold.train, result.fold.test])
         total[np.ix_(result.fold.test, columns)] += result.prediction.distances
-    return total / len(by_repeat(results))
+        times[result.fold.test] += 1
+    return np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0)
 
 
 def batch_removal(results: Sequence[HeldOut], codes: Integers) -> dict[int, float]:
@@ -166,7 +179,9 @@ def batch_removal(results: Sequence[HeldOut], codes: Integers) -> dict[int, floa
             # To training samples only: the other columns lie among the held-out ones.
             near = part.prediction.distances[:, : len(part.fold.train)]
             votes[part.fold.test] = knn_votes(near, codes[part.fold.train], n_values, BATCH_NEIGHBORS)
-        macro = f1_score(codes, votes.argmax(axis=1), labels=np.arange(n_values), average="macro", zero_division=0)
+        held = np.sort(np.concatenate([part.fold.test for part in parts]))
+        said, labels = votes[held].argmax(axis=1), np.arange(n_values)
+        macro = f1_score(codes[held], said, labels=labels, average="macro", zero_division=0)
         corrected = n_values / (n_values - 1) * (float(macro) - 1 / n_values)
         found[repeat] = 1.0 - max(corrected, 0.0)
     return found
@@ -185,16 +200,16 @@ def main_score(
     results = [evaluate_fold(samples(fold), target, fold, {"": method}, seed)[""] for fold in folds]
     values, finer = [], []
     for parts in by_repeat(results).values():
-        scores = pooled(parts, len(target.values))
+        scores, truth, _ = held_out_of(parts, target)
         if target.kind == "numbers":
-            values.append(spearman(target.values, scores[:, 0]))
+            values.append(spearman(truth.values, scores[:, 0]))
             finer.append(0.0)
             continue
         finer.append(float(np.mean(np.concatenate([_nearness(part, target.codes) for part in parts]))))
         if target.kind == "classes":
-            values.append(balanced_accuracy(target.codes, decide(target.kind, scores)))
+            values.append(balanced_accuracy(truth.codes, decide(target.kind, scores)))
         else:
-            values.append(spearman(target.values, scores @ np.arange(target.n_classes)))
+            values.append(spearman(truth.values, scores @ np.arange(target.n_classes)))
     return float(np.mean(values)), float(np.mean(finer))
 
 

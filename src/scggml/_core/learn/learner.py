@@ -379,8 +379,9 @@ class Learner:
         method = self.recipe
         if isinstance(method, Canonical):
             method = decided(method, found.choice)
-        elif method.canonical is not None:
-            method = replace(method, init=decided(method.canonical, found.choice))
+        else:
+            init = method.init if method.canonical is None else decided(method.canonical, found.choice)
+            method = replace(method, init=init, keep_history=False)
         return replace(self, method=method, shrinkage=found.shrinkage)
 
     def _choose(
@@ -446,6 +447,8 @@ class Learner:
             everything = labelled(samples.everything, target)
             found = refine(found, everything, objective, method.schedule(), passes=method.refine, **design)
         history = {"loss": found.loss, "gradient_norm": found.gradient_norm, "active": found.active}
+        if found.path is not None:
+            history["components"] = found.path
         record = {"stop": found.stop, "history": history, "margin": found.margin, "reg": found.reg}
         return found.components, record | {"refined": found.refined}
 

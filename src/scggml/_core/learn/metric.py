@@ -197,8 +197,8 @@ class Fit:
     stop
         Why learning ended.
     history
-        By pass: `loss`, `gradient_norm`, `active` of gradient steps; by alternation: `eigenvalues` (n, k) of canonical
-        variates.
+        By pass: `loss`, `gradient_norm`, `active` of gradient steps and, if they were kept, `components` (n, k, d); by
+        alternation: `eigenvalues` (n, k) of canonical variates.
     shrinkage
         Share of the Euclidean metric.
     learned_share

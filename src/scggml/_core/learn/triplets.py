@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from tqdm.auto import tqdm
 
-from scggml._core.checks import check_number, check_whole, is_auto, is_real
+from scggml._core.checks import check_flag, check_number, check_whole, is_auto, is_real
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.folds import strata_of
 from scggml._core.learn.adam import Adam
@@ -82,6 +82,9 @@ class Triplets:
         samples in one step. With `n_triplets` it counts triplets.
     refine
         Passes over all cells after learning on a summary; the best metric by its objective on all cells is kept.
+    keep_history
+        Keep W of each pass, the one that the objective of the pass is of: (n_passes, k, d) in
+        `.uns["ggml"]["history"]["components"]`, as the steps went, before shrinkage and the turn to canonical form.
 
     Examples
     --------
@@ -109,6 +112,7 @@ class Triplets:
     tol: float = 1e-3
     batch_size: int | None = 128
     refine: int = 0
+    keep_history: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.init, np.ndarray):
@@ -132,6 +136,7 @@ class Triplets:
             check_whole("Triplets: n_triplets", self.n_triplets, 1, " for each anchor and class, or None for all")
         check_whole("Triplets: max_iter", self.max_iter, 1, ' pass; method="canonical" takes none')
         check_whole("Triplets: refine", self.refine, 0, " passes over all cells")
+        check_flag("Triplets: keep_history", self.keep_history)
         # The options that these two take are checked where they are used; making both reports a bad one right away.
         self.objective()
         self.schedule()
@@ -180,7 +185,13 @@ class Triplets:
 
     def schedule(self) -> "Schedule":
         """Return the schedule of the optimizer."""
-        return Schedule(lr=self.lr, max_iter=self.max_iter, tol=self.tol, batch_size=self.batch_size)
+        return Schedule(
+            lr=self.lr,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            batch_size=self.batch_size,
+            keep_path=self.keep_history,
+        )
 
 
 @dataclass(frozen=True)
@@ -199,12 +210,15 @@ class Schedule:
         of plain Adam are taken.
     batch_size
         Samples per step, or triplets where these are listed; None for all of them.
+    keep_path
+        Keep W at the start of each pass.
     """
 
     lr: float
     max_iter: int
     tol: float
     batch_size: int | None = None
+    keep_path: bool = False
 
     def __post_init__(self) -> None:
         check_number("lr", self.lr, "a positive number; the default is 0.1", 0, open_low=True)
@@ -233,6 +247,8 @@ class Descent:
         How many of the last passes were over all cells.
     listed
         (n_triplets, 3) triplets that were drawn, if any.
+    path
+        (n_passes, k, d) W at the start of each pass, which `loss` is of, if it was kept.
     """
 
     components: Floats
@@ -245,6 +261,7 @@ class Descent:
     stop: StopReason
     refined: int = 0
     listed: Integers | None = None
+    path: Floats | None = None
 
     @property
     def converged(self) -> bool:
@@ -349,7 +366,7 @@ def fit(
         # Adam moves each entry by about lr, whatever the size of the gradient. In units of the root mean square of the
         # start, lr is a share of an entry, and no longer depends on the units of the data.
         unit = float(np.sqrt(np.mean(W**2)))
-    W, records, stop = _minimize(
+    W, records, stop, path = _minimize(
         problem,
         W / unit,
         unit,
@@ -363,7 +380,16 @@ def fit(
     components, singular_values = canonical_form(W * unit)
     loss, gradient_norm, active = np.array(records, dtype=np.float64).T
     return Descent(
-        components, singular_values, objective.margin, objective.reg, loss, gradient_norm, active, stop, listed=listed
+        components,
+        singular_values,
+        objective.margin,
+        objective.reg,
+        loss,
+        gradient_norm,
+        active,
+        stop,
+        listed=listed,
+        path=np.stack(path) if path else None,
     )
 
 
@@ -404,7 +430,7 @@ def refine(
     # pass evaluates what the last step led to. With tol=0 the last W would be kept instead of the best.
     small = replace(schedule, lr=schedule.lr / 8, max_iter=passes + 1, tol=max(schedule.tol, np.finfo(float).tiny))
     # A new problem: trees and bounds of the summary belong to other points.
-    W, records, _ = _minimize(
+    W, records, _, path = _minimize(
         problem_of(objective, cohort, target, batch=batch, listed=result.listed),
         result.components / unit,
         unit,
@@ -425,6 +451,7 @@ def refine(
         gradient_norm=np.append(result.gradient_norm, gradient_norm),
         active=np.append(result.active, active),
         refined=len(records),
+        path=np.stack([*result.path, *path]) if result.path is not None else None,
     )
 
 
@@ -499,12 +526,16 @@ def _minimize(
     strata: Integers,
     rng: np.random.Generator,
     progress: bool,
-) -> tuple[Floats, list[tuple[float, float, float]], StopReason]:
-    """Run Adam on V = W / unit; halve its step when the objective stands still, stop when that helps no more."""
+) -> tuple[Floats, list[tuple[float, float, float]], StopReason, list[Floats]]:
+    """Run Adam on V = W / unit; halve its step when the objective stands still, stop when that helps no more.
+
+    Returns V, what was recorded of each pass, why it ended, and W of each pass if the schedule keeps it.
+    """
     # `best` is the lowest objective so far. `mark` is the one that progress is measured from: it moves only when the
     # fall is larger than tol, so that several small falls add up to progress, while endless tiny ones do not.
     adam = Adam(schedule.lr)
     records: list[tuple[float, float, float]] = []
+    path: list[Floats] = []
     best, best_V = np.inf, V
     mark, waited, halvings = np.inf, 0, 0
     with tqdm(
@@ -528,6 +559,8 @@ def _minimize(
             norm = float(np.mean([np.linalg.norm(step.gradient) for step in steps]))
             active = float(np.mean([step.active for step in steps]))
             records.append((value, norm, active))
+            if schedule.keep_path:
+                path.append(before * unit)
             bar.update()
             bar.set_postfix(loss=f"{value:.4g}", active=f"{active:.0%}")
             # Plain Adam for a given number of steps, as in the paper: no state below this line matters then.
@@ -535,7 +568,7 @@ def _minimize(
                 continue
             # Neither hinge nor penalty pulls at `before`. V is not the same, as the momentum of Adam has moved it on.
             if norm == 0:
-                return before, records, "no active triplet"
+                return before, records, "no active triplet", path
             if value < best:
                 best, best_V = value, before
             if not np.isfinite(mark) or value < mark - schedule.tol * abs(mark):
@@ -545,9 +578,9 @@ def _minimize(
             waited += 1
             if waited == PATIENCE:
                 if halvings == HALVINGS:
-                    return best_V, records, "converged"
+                    return best_V, records, "converged", path
                 # A step too large overshoots: smaller ones start again from the best metric.
                 # The moments of Adam are forgotten with it: they are those of the path that overshot.
                 V, adam, waited, halvings = best_V, Adam(adam.lr / 2), 0, halvings + 1
     # Plain steps end where they end, as in the paper. Otherwise the last pass may be worse than an earlier one.
-    return (V if schedule.tol == 0 else best_V), records, "max_iter"
+    return (V if schedule.tol == 0 else best_V), records, "max_iter", path
