@@ -732,3 +732,20 @@ def test_the_way_of_the_steps_is_stored_and_survives_a_file(tmp_path):
     np.testing.assert_array_equal(again.uns["ggml"]["history"]["components"], found["components"])
     assert adata.uns["ggml"]["learner"]["method"]["keep_history"]
     assert not adata.uns["ggml"]["settled"]["method"]["keep_history"]  # refits of many kinds keep none
+
+
+def test_a_learner_is_a_method_with_options_of_its_own(tmp_path):
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=6, n_cells=10)
+    learner = sg.tl.Learner(n_comps=2, shrinkage=0.2, bags=3)
+    sg.tl.ggml(adata, "sample_id", "label", method=learner, progress=False)
+    assert sg.get.metric(adata).components.shape == (2, 4)
+    assert sg.get.metric(adata).gene_importance.idxmax() == "signal"
+    sg.tl.ggml(adata, "sample_id", "label", n_comps=2, shrinkage=0.2, key_added="one", progress=False)
+    assert not np.allclose(adata.uns["ggml"]["components"], adata.uns["one"]["components"])
+    assert adata.uns["ggml"]["learner"]["bags"] == 3
+    adata.write_h5ad(tmp_path / "adata.h5ad")
+    again = ad.read_h5ad(tmp_path / "adata.h5ad")
+    sg.tl.cross_validate(again, methods=["ggml"], n_splits=3, n_repeats=1, n_jobs=1, progress=False)
+    assert sg.get.cross_validation(again).summary.loc["ggml", "balanced_accuracy"] >= 0.9
+    with pytest.raises(ValueError, match="n_comps=3: method is a Learner, which has its own n_comps; pass it there"):
+        sg.tl.ggml(adata, "sample_id", "label", method=learner, n_comps=3)

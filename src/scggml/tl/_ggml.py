@@ -30,6 +30,7 @@ from scggml._anndata.recording import metric_entry, write_metric
 from scggml._anndata.scales import are_genes, look, warn_of_scale, warn_of_scales
 from scggml._anndata.selection import Selection
 from scggml._anndata.tested import LEVEL, N_PERM, STREAM, verdict, write_component_test
+from scggml._arguments import shown
 from scggml._core.cohort import Cohort
 from scggml._core.evaluate.component_test import ComponentTest, component_test
 from scggml._core.learn.canonical import Canonical
@@ -58,7 +59,7 @@ def ggml(
     use_rep: str | None = None,
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = "auto",
-    method: MethodName | Canonical | Triplets = "canonical",
+    method: MethodName | Canonical | Triplets | Learner = "canonical",
     n_comps: int | Literal["auto"] | None = None,
     squared: bool = False,
     shrinkage: Shrinkage = "auto",
@@ -114,7 +115,8 @@ def ggml(
         `.var["highly_variable"]` where it exists, None all genes. (It is ignored with `use_rep`.) In a column missing
         values are False; 0 and 1, and text such as `"TRUE"`, are understood.
     method
-        `"canonical"`, `"triplets"`, `"paper"`, or an object with options: `Canonical(...)`, `Triplets(...)`.
+        `"canonical"`, `"triplets"`, `"paper"`, or an object with options: `Canonical(...)`, `Triplets(...)`. A
+        `Learner(...)` brings `n_comps`, `squared`, `shrinkage` and `solver` along, and can be bagged (`bags=12`).
     n_comps
         %(n_comps)s
         `"auto"` keeps the components that `component_test` finds real, but at least two, so that cells can be drawn in
@@ -233,7 +235,7 @@ def ggml(
     if isinstance(n_comps, str) and not automatic:
         raise ValueError(f'n_comps={n_comps!r} is not known; pass a number of components, None for up to 5, or "auto".')
     k = None if n_comps == "auto" else n_comps
-    learner = Learner(method=method, n_comps=k, squared=squared, shrinkage=shrinkage, solver=solver)
+    learner = _learner(method, {"n_comps": k, "squared": squared, "shrinkage": shrinkage, "solver": solver})
     reading = Reading(
         sample_key=sample_key,
         label_key=label_key,
@@ -297,6 +299,17 @@ def ggml(
             "stored. Look at sg.pl.history(adata), then raise max_iter, tol or lr of Triplets."
         )
     return adata if copy else None
+
+
+def _learner(method: MethodName | Canonical | Triplets | Learner, options: dict[str, Any]) -> Learner:
+    """Return the learner with these options; one that is given has its own."""
+    if not isinstance(method, Learner):
+        return Learner(method=method, **options)
+    usual = {"n_comps": None, "squared": False, "shrinkage": "auto", "solver": "exact"}
+    for name, value in options.items():
+        if value != usual[name]:
+            raise ValueError(f"{name}={shown(value)}: method is a Learner, which has its own {name}; pass it there.")
+    return method
 
 
 def _check_slots(

@@ -21,6 +21,7 @@ from scggml._arguments import shown
 from scggml._core.cohort import Floats, Names
 from scggml._core.learn.learner import Method, MethodName
 from scggml._core.mds import classical_mds
+from scggml._docs import documented
 from scggml.tl._attribute import attribute
 from scggml.tl._cross_fit import cross_fit
 from scggml.tl._cross_validate import cross_validate
@@ -34,6 +35,7 @@ DIMENSIONS = 10
 """Coordinates of the representation of a sample at most."""
 
 
+@documented
 class PatpyMethod:
     r"""Offer the learned metric to `patpy` as one of its supervised methods.
 
@@ -67,7 +69,7 @@ class PatpyMethod:
     held_out
         Show samples under metrics that have not seen their donors. False shows how much the others leak.
     key
-        Key of the metric in `.uns`.
+        %(key_metric)s
 
     Examples
     --------

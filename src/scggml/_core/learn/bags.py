@@ -41,7 +41,8 @@ def mean_metric(metrics: list[Floats], n_comps: int, cohort: Cohort) -> Floats:
 
     .. math:: \theta = \frac1B \sum_b W_b^T W_b / v_b
 
-    with the variance :math:`v_b` of the cells under each; one without variance is left out.
+    with the variance :math:`v_b` of the cells under each, times the mean of these variances; one without variance is
+    left out.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def mean_metric(metrics: list[Floats], n_comps: int, cohort: Cohort) -> Floats:
     kept = [W / np.sqrt(v) for W, v in zip(metrics, variances, strict=True) if v > 0]
     if not kept:
         return metrics[0]
-    S = np.concatenate(kept) / np.sqrt(len(kept))
+    usual = float(np.mean([v for v in variances if v > 0]))
+    S = np.concatenate(kept) * np.sqrt(usual / len(kept))
     axes = leading_eigenvectors(lambda v: S @ covariance(S.T @ v), len(S), n_comps)
     out: Floats = axes @ S
     return out

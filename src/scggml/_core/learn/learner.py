@@ -76,10 +76,9 @@ class Learner:
     solver
         %(solver)s
     bags
-        Learn from so many draws of 70 %% of the donors of each class, and take the mean of the metrics,
+        Learn from so many draws of 70 % of the donors of each class, and take the mean of the metrics,
         :math:`\frac1B \sum_b W_b^T W_b / v_b`, v the variance of the cells under each, before it is shrunk: single
-        donors then weigh less. 12 are usual, and take as many times longer, but for what bags share. None for one
-        metric of all donors.
+        donors then weigh less. 12 are usual, and take about as many times longer. None for one metric of all donors.
 
     Examples
     --------
