@@ -8,7 +8,7 @@ from scggml._core.cohort import from_clouds
 from scggml._core.evaluate.conformal import conformal_p_values, smallest_alpha, together
 from scggml._core.evaluate.ensemble import Ensemble
 from scggml._core.evaluate.methods import ByDistance, Learned
-from scggml._core.evaluate.views import _fit
+from scggml._core.evaluate.views import fit_rows
 from scggml._core.learn.learner import Learner
 from scggml._core.samples import Samples, class_target, mean_profiles, plain_samples
 
@@ -20,7 +20,7 @@ class Means:
     knows_held_out: ClassVar[bool] = True
 
     def fit(self, training, target, *, rng):
-        return _fit([mean_profiles], training, target)
+        return fit_rows([mean_profiles], training, target)
 
 
 FAST = Ensemble((("means", Means()),))

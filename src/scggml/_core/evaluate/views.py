@@ -57,7 +57,7 @@ class FittedRows:
         return at_most(self.temperature.probabilities(scores), self.highest)
 
 
-def _fit(blocks: list[Rows], training: Samples, target: Target) -> FittedRows:
+def fit_rows(blocks: list[Rows], training: Samples, target: Target) -> FittedRows:
     """Fit a ridge regression on several blocks of features that count alike.
 
     Each is centred and divided by the root of its mean square: the sum of their linear kernels, each divided by its
@@ -135,7 +135,7 @@ class Frequencies:
         points = cells.points[drawn]
         seeds = rng.integers(2**31, size=len(self.n_clusters))
         blocks = [_shares(points, k, int(seed)) for k, seed in zip(self.n_clusters, seeds, strict=True)]
-        return _fit(blocks, training, target)
+        return fit_rows(blocks, training, target)
 
 
 def _drawn(cohort: Cohort, p: int, most: int, rng: np.random.Generator) -> np.ndarray:
@@ -225,7 +225,7 @@ class MeanEmbedding:
         typical = float(np.median(pdist(np.asarray(cohort.points[some], dtype=np.float64)))) or 1.0
         seed = int(rng.integers(2**31))
         blocks = [_waves(self, cohort.n_features, h * typical, seed, rng) for h in self.bandwidths]
-        return _fit(blocks, training, target)
+        return fit_rows(blocks, training, target)
 
 
 def _waves(options: MeanEmbedding, n_inputs: int, bandwidth: float, seed: int, rng: np.random.Generator) -> Rows:
