@@ -34,6 +34,7 @@ TYPES = "cell_type"
 OWN_CENTERS = "groups, own centers"
 FIXED = ("euclidean", "cosine")
 TIME_STEPS = "Scarvelis and Solomon"
+"""Riemannian metric learning, which follows populations over time: these cohorts have one time."""
 
 
 class Package(NamedTuple):
@@ -205,8 +206,6 @@ def at_most(seconds: int) -> Iterator[None]:
 
 def reason_without(entry: Entry, adata: ad.AnnData) -> str | None:
     """Return why an entry has no numbers on a cohort, as far as that is known before."""
-    if entry.method == TIME_STEPS:
-        return "needs time steps"
     if entry.needs_types and TYPES not in adata.obs:
         return "no cell types"
     return None

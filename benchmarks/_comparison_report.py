@@ -76,15 +76,13 @@ def summary_text(found: pd.DataFrame) -> pd.DataFrame:
     everywhere = found["cohorts"].max()
     texts = {}
     for name, row in found.iterrows():
-        few = f" ({row['cohorts']})" if row["cohorts"] < everywhere else ""
-        gap = ""
-        if np.isfinite(row["difference"]):
-            gap = f"{row['difference']:+.3f} [{number(row['low'])}, {number(row['high'])}]"
-        if row["cohorts"] == 0:
-            few = "-"
+        few = f" ({row['cohorts']:.0f})" if 0 < row["cohorts"] < everywhere else ""
+        gap = f"{row['difference']:+.3f}" if np.isfinite(row["difference"]) else ""
+        if np.isfinite(row["low"]):
+            gap += f" [{number(row['low'])}, {number(row['high'])}]"
         votes = f"{row['better']:.0f} / {row['worse']:.0f}" if gap else ""
         texts[name] = {
-            "balanced accuracy": number(row[SCORE]) + few,
+            "balanced accuracy": (number(row[SCORE]) or "-") + few,
             "AUROC": number(row["auroc"]),
             "difference to the default": gap,
             "better / worse": votes,
@@ -94,9 +92,15 @@ def summary_text(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(texts, orient="index").rename_axis("row")
 
 
+def ordered(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows by their difference to the default, which has none; those without numbers last."""
+    key = found["difference"].where(found.index != DEFAULT, 0.0)
+    return found.loc[key.sort_values(ascending=False, na_position="last", kind="stable").index]
+
+
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """Draw scores by cohort, paired differences to the default, and seconds, row beside row."""
-    found = summarize(table).sort_values(SCORE, ascending=False, na_position="last", kind="stable")
+    """Draw scores by cohort, paired differences to the default, and seconds; the largest difference first."""
+    found = ordered(summarize(table))
     scores, reasons = (part.loc[found.index] for part in (wide(table, SCORE), with_reasons(table, SCORE)))
     y = np.arange(len(found))
     figure, (heat, gap, cost) = plt.subplots(
@@ -117,6 +121,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     gap.set_title("difference to the default,\n95 % interval over cohorts", fontsize=10)
     cost.plot(found["seconds"], y, "o", ms=4, color="black")
     cost.set_xscale("log")
+    cost.xaxis.set_minor_formatter("")
     cost.set_title("processor seconds\nof a cohort (median)", fontsize=10)
     for ax in (gap, cost):
         ax.grid(axis="x", color="0.92")
@@ -132,7 +137,7 @@ def report(source: Path, folder: Path | None) -> None:
     if not source.exists():
         return
     table = read(source)
-    texts = summary_text(summarize(table)), with_reasons(table, SCORE), with_reasons(table, "auroc")
+    texts = summary_text(ordered(summarize(table))), with_reasons(table, SCORE), with_reasons(table, "auroc")
     for text in texts:
         print("\n" + text.to_string())
     print(f"\nReasons in full, and each number, are in {source}.")
