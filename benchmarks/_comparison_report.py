@@ -37,15 +37,16 @@ def differences(scores: pd.DataFrame, to: str = DEFAULT) -> pd.DataFrame:
     `worse` count cohorts.
     """
     rows = {}
-    for name, values in scores.iterrows():
+    for name, values in scores.iterrows() if to in scores.index else ():
         gaps = (values - scores.loc[to]).dropna().to_numpy(dtype=float)
         n = len(gaps)
         if name == to or n == 0:
             continue
         half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * gaps.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-        rows[name] = {"cohorts": n, "mean": gaps.mean(), "low": gaps.mean() - half, "high": gaps.mean() + half}
-        rows[name] |= {"better": int((gaps > 1e-9).sum()), "worse": int((gaps < -1e-9).sum())}
-    return pd.DataFrame.from_dict(rows, orient="index")
+        mean, better, worse = gaps.mean(), int((gaps > 1e-9).sum()), int((gaps < -1e-9).sum())
+        rows[name] = (n, mean, mean - half, mean + half, better, worse)
+    columns = ["cohorts", "mean", "low", "high", "better", "worse"]
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns)
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +55,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     out = pd.DataFrame({"cohorts": scores.notna().sum(axis=1), SCORE: scores.mean(axis=1)})
     out["auroc"] = wide(table, "auroc").mean(axis=1)
     gaps = differences(scores)[["mean", "low", "high", "better", "worse"]]
-    out = out.join(gaps.rename(columns={"mean": "difference"}))
+    out = out.join(gaps.astype(float).rename(columns={"mean": "difference"}))
     out["seconds"], out["MB"] = wide(table, "seconds").median(axis=1), wide(table, "MB").median(axis=1)
     return out
 
@@ -94,7 +95,7 @@ def summary_text(found: pd.DataFrame) -> pd.DataFrame:
 
 def ordered(found: pd.DataFrame) -> pd.DataFrame:
     """Return the rows by their difference to the default, which has none; those without numbers last."""
-    key = found["difference"].where(found.index != DEFAULT, 0.0)
+    key = found["difference"].astype(float).where(found.index != DEFAULT, 0.0)
     return found.loc[key.sort_values(ascending=False, na_position="last", kind="stable").index]
 
 

@@ -104,6 +104,8 @@ def test_differences_are_paired_over_the_cohorts_of_both(reported):
         index=["canonical", "other", "nothing"],
         columns=list("abcd"),
     )
+    assert reported.differences(scores.loc[["canonical"]]).empty
+    assert reported.differences(scores.loc[["other"]]).empty  # nothing to compare with
     found = reported.differences(scores)
     assert list(found.index) == ["other"]
     row = found.loc["other"]
