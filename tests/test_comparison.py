@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from scipy.spatial.distance import cdist
+from sklearn.base import BaseEstimator
 
 import scggml as sg
 from scggml._core.transport.solvers import SOLVERS
@@ -89,6 +90,43 @@ def test_what_was_learned_elsewhere_is_judged_by_exact_transport(compared):
     np.testing.assert_allclose(fitted.distances(test), truth, rtol=1e-9, atol=1e-12)
 
 
+class Recorder(BaseEstimator):
+    """Hand on the cells that each fold was given."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def __sklearn_clone__(self):
+        return Recorder(self.seen)
+
+    def fit(self, clouds, y):
+        self.seen.append(clouds)
+        self.n_classes = len(set(y))
+        return self
+
+    def predict_proba(self, clouds):
+        self.seen.append(clouds)
+        return np.full((len(clouds), self.n_classes), 1 / self.n_classes)
+
+
+def test_all_rows_see_the_same_cells_of_the_same_folds(compared):
+    adata = sg.datasets.synthetic(n_noise=3, n_samples=6, n_cells=20, n_classes=2)
+    config = {"cells": 7, "points": 4, "repeats": 2, "seed": 3}
+    folds, cells = [], []
+    for entry in (compared.Entry("itml"), compared.Entry("wda"), compared.Entry("canonical", "exact", "gaussian")):
+        seen = []
+        method = sg.tl.Learner(shrinkage=0.4) if entry.learned else Recorder(seen)
+        compared.validate(adata, entry, method, config, 3)
+        folds.append(sg.get.cross_validation(adata).predictions[["repeat", "fold", "sample"]])
+        cells.append([cloud for clouds in seen for cloud in clouds])
+    pd.testing.assert_frame_equal(folds[0], folds[1])
+    pd.testing.assert_frame_equal(folds[0], folds[2])
+    assert len(cells[0]) == len(cells[1]) == 2 * 3 * 12
+    assert {cloud.shape for cloud in cells[0]} == {(7, 4)}
+    for one, other in zip(*cells[:2], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_limit_of_time_is_kept(compared):
     def wait():
         with compared.at_most(1):
@@ -164,6 +202,7 @@ def test_a_small_table_is_made_goes_on_and_says_what_is_missing(cohorts, tmp_pat
         comparison.known(out, settings | {"seed": 1})
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_leaves_a_reason_and_is_followed_by_another(tmp_path, compared):
     import comparison  # noqa: PLC0415
 
