@@ -64,6 +64,12 @@ def python_of(entry: Entry) -> dict[str, str]:
     return {} if package is None else {"python": environment_python(package.requirement, first=package.first)}
 
 
+def with_what(entry: Entry) -> dict[str, str]:
+    """Return the versions behind an entry, that of the rival among them."""
+    package = PACKAGES.get(entry.method)
+    return {"versions": ", ".join([versions(), *([] if package is None else [package.requirement])])}
+
+
 def measured(entry: Entry, paths: Sequence[Path], config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what an entry finds on one cohort after the other; a process that dies is followed by another one."""
     if entry.method == TIME_STEPS:
@@ -87,14 +93,14 @@ def measured(entry: Entry, paths: Sequence[Path], config: dict[str, Any]) -> Ite
 def fill(paths: Sequence[Path], rows: Sequence[Entry], settings: dict[str, int], *, cap: int, out: Path) -> None:
     """Measure what the table lacks."""
     there = known(out, settings)
-    origin = {"date": str(dt.date.today()), "processor": processor(), "versions": versions()}
+    origin = {"date": str(dt.date.today()), "processor": processor()}
     lacking = {e: [path for path in paths if (path.stem, e.method, e.solver, e.summary) not in there] for e in rows}
     print(f"{sum(map(len, lacking.values()))} of {len(rows) * len(paths)} entries are to be measured.", flush=True)
     for entry, waiting in lacking.items():
         named = {"method": entry.method, "solver": entry.solver, "summary": entry.summary}
         config = {"entry": named, "cap": cap} | settings | (python_of(entry) if waiting else {})
         for found in measured(entry, waiting, config):
-            append(out, named | {"name": entry.name} | found | settings | origin)
+            append(out, named | {"name": entry.name} | found | settings | origin | with_what(entry))
             what = found.get("reason") or "{balanced_accuracy:.3f} in {seconds:.1f} s, {MB:.0f} MB".format(**found)
             print(f"{entry.name}, {found['cohort']}: {what}", flush=True)
 
