@@ -90,7 +90,10 @@ class Worker:
         """End the process, whatever it is doing."""
         if self._process.poll() is None:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):  # what was not sent is lost with a process that has died
+                stream.close()
         self._errors.close()
 
     def _send(self, line: str) -> None:

@@ -68,6 +68,25 @@ def test_entropic_solvers_agree_and_ours_is_never_below_the_optimum(numbers):
     assert float(tables["sinkhorn rate"][0]["exponent"]) > 0
 
 
+def test_the_rounded_value_falls_to_the_exact_one(numbers, tmp_path):
+    pytest.importorskip("torch")
+    figure = tmp_path / "rate.png"
+    epsilons = ("0.08", "0.04", "0.02", "0.01")
+    options = ("--rate", str(figure), "--sizes", "9", "14", "--samples", "3", "--epsilons", *epsilons)
+    tables = numbers("sinkhorn.py", *options)
+    rows, slopes = tables["sinkhorn falls"], tables["sinkhorn slopes"]
+    assert [(row["n"], float(row["epsilon"])) for row in rows] == [(n, float(e)) for n in ("9", "14") for e in epsilons]
+    assert min(float(row["least"]) for row in rows) >= 0
+    for n, line in zip(("9", "14"), slopes, strict=True):
+        excess = [float(row["excess"]) for row in rows if row["n"] == n]
+        assert excess == sorted(excess, reverse=True)
+        assert line["epsilons"] == "3"
+        fitted = np.polyfit(np.log([0.04, 0.02, 0.01]), np.log(excess[1:]), 1)[0]
+        assert float(line["slope"]) == pytest.approx(fitted)
+        assert fitted > 1
+    assert figure.stat().st_size > 5000
+
+
 def test_the_job_of_a_gpu_runs_small_without_one(numbers):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
