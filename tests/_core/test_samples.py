@@ -248,7 +248,7 @@ def full_samples():
         everything=blind(random_cohort((6, 5, 7, 6), d=3)),
         work="plans",
         positions=np.array([3, 4, 5, 6]),
-        types=np.arange(14) % 2,
+        types=np.arange(24) % 2,
     )
 
 
@@ -263,11 +263,22 @@ def test_some_samples_keep_all_that_is_known_of_them():
         np.testing.assert_array_equal(getattr(found, name).points, truth.points)
         np.testing.assert_array_equal(getattr(found, name).names, truth.names)
     assert found.work == "plans"
-    assert found.types.tolist() == [1, 0, 0, 1, 0, 1, 0]  # two cells, three, and the two again
+    one, other = [1, 0, 1, 0, 1, 0, 1], [0, 1, 0, 1, 0, 1]  # of all cells: seven, six, and the seven again
+    assert found.types.tolist() == [*one, *other, *one]
     plain = plain_samples(COHORT).take(order)
     for name in ("composition", "batch", "covariates", "everything", "work", "positions", "types"):
         assert getattr(plain, name) is None
     assert plain.groups.tolist() == [2, 0, 2]
+
+
+def test_samples_as_cells_are_what_a_summary_stands_for():
+    whole = full_samples()
+    found = whole.as_cells
+    assert found.cohort is whole.everything
+    assert (found.everything, found.work, found.positions) == (None, None, None)
+    assert len(found.types) == len(found.cohort.points)
+    plain = plain_samples(COHORT)
+    assert plain.as_cells is plain
 
 
 def test_nothing_can_be_read_from_the_labels_of_samples():
