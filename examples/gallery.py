@@ -93,6 +93,7 @@ def prepare(
         "enrichment": lambda **o: sg.pl.enrichment(adata, **o),
         "history": lambda **o: sg.pl.history(adata, **o),
         "cross_validation": lambda **o: sg.pl.cross_validation(adata, **o),
+        "calibration": lambda **o: sg.pl.calibration(adata, **o),
         "confusion": lambda **o: sg.pl.confusion(adata, **o),
         "permutation_test": lambda **o: sg.pl.permutation_test(adata, **o),
         "tuning": lambda **o: sg.pl.tuning(adata, **o),

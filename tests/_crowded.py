@@ -197,6 +197,19 @@ def evaluated(crowd: Crowd) -> AnnData:
     )
 
 
+def confident(crowd: Crowd) -> AnnData:
+    """Several methods with probabilities of all kinds."""
+    adata = evaluated(crowd)
+    entry, n = adata.uns["cross_validation"], crowd.samples
+    methods = list(dict.fromkeys(entry["scores"]["method"]))
+    one = entry["predictions"]
+    entry["predictions"] = pd.concat([one.assign(method=name) for name in methods], ignore_index=True)
+    entry["probabilities"] = crowd.rng.dirichlet(np.full(crowd.classes, 0.3), n * len(methods))
+    entry |= {"samples": np.array([str(i) for i in range(n)], dtype=object), "groups": np.arange(n)}
+    entry |= {"distances": np.empty((0, n, n)), "distance_methods": np.array([], dtype=object)}
+    return adata
+
+
 def tuned(crowd: Crowd) -> AnnData:
     names = crowd.names("setting", min(crowd.genes, 25))
     rows = [(0, f, name, 0.5 + 0.01 * i, i == f) for f in range(2) for i, name in enumerate(names)]
@@ -274,6 +287,7 @@ def influenced(crowd: Crowd) -> AnnData:
 
 DRAWN: dict[str, Callable[[Crowd], Plotted]] = {
     "attribution": lambda c: (attributed(c), {}),
+    "calibration": lambda c: (confident(c), {}),
     "clustermap": lambda c: (samples_of(c), {"color": ["label", "age"]}),
     "confusion": lambda c: (evaluated(c), {}),
     "covariates": lambda c: (compared(c), {}),

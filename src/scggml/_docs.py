@@ -30,6 +30,7 @@ PLACE = re.compile(r"^( *)%\((\w+)\)s$", re.MULTILINE)
 TEXTS = {
     "adata_cells": "Cells x genes.",
     "adata_enrichment": "AnnData that `ext.gprofiler` or `ext.enrich_gmt` has written to.",
+    "adata_evaluated": "AnnData that `tl.cross_validate` or `tl.tune` has written to.",
     "adata_learned": "AnnData with the metric and the cells that it was learned on.",
     "adata_ranked": "AnnData that `tl.ggml` and `tl.rank_genes` have written to.",
     "adata_tested": "AnnData that `tl.gene_stability` has written to.",

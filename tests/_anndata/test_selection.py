@@ -264,6 +264,13 @@ def test_codes_come_in_order_of_first_appearance(adata):
     assert chosen(adata).codes("donor", "groups_key").tolist() == [0, 1, 0, 0]
 
 
+def test_values_are_text_in_the_order_of_the_samples(adata):
+    adata.obs["site"] = pd.Categorical(adata.obs["sample"].map({"p2": 7, "p0": 3, "p3": 7, "p1": 5}))
+    assert chosen(adata).values("site", "batch_key").tolist() == ["7", "3", "7", "5"]
+    with pytest.raises(KeyError, match="batch_key='plate' is not a column"):
+        chosen(adata).values("plate", "batch_key")
+
+
 def test_samples_that_take_no_part_need_no_value(adata):
     adata.obs["donor"] = adata.obs["sample"].map({name: donor for name, donor in DONORS.items() if name != "p3"})
     assert chosen(adata, min_cells=4, quiet=True).codes("donor", "groups_key").tolist() == [0, 1, 2]

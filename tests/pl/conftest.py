@@ -298,6 +298,17 @@ def evaluated(make_cohort) -> AnnData:
 
 
 @pytest.fixture(scope="session")
+def evaluated_by_batch(make_cohort) -> AnnData:
+    """A method on held-out donors and on held-out sites."""
+    adata = make_cohort(n_samples=6)
+    place = adata.obs["sample_id"].cat.codes.to_numpy() % 2
+    adata.obs["site"] = np.where(place, "north", "south")
+    options = {"methods": ["canonical", "majority"], "n_splits": 3, "n_repeats": 2, "batch_key": "site"}
+    sg.tl.cross_validate(adata, "sample_id", "label", **options, **SERIAL)
+    return adata
+
+
+@pytest.fixture(scope="session")
 def permuted(make_cohort) -> AnnData:
     """The true labels and shuffled ones."""
     adata = make_cohort(n_samples=4)

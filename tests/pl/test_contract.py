@@ -83,6 +83,18 @@ PLOTS = {
         ),
         refused=({"components": (1, 9)}, {"classes": ("class0", "class9")}),
     ),
+    "calibration": Plot(
+        calls=(
+            Call("evaluated"),
+            Call("evaluated", {"methods": ["canonical", "majority"], "n_bins": 2}, panels=2),
+            Call("evaluated_by_batch", {"by_batch": True}),
+        ),
+        missing=(
+            Missing("evaluated", OTHER, NO_EVALUATION),
+            Missing("evaluated", {"by_batch": True}, ("'cross_validation'", "batches", "batch_key to sg.tl.cross_val")),
+        ),
+        refused=({"methods": ["other"]}, {"methods": []}, {"n_bins": 0}),
+    ),
     "clustermap": Plot(
         calls=(
             Call("embedded"),
@@ -108,7 +120,7 @@ PLOTS = {
         ),
     ),
     "cross_validation": Plot(
-        calls=(Call("evaluated"), Call("evaluated", {"metric": "seconds"})),
+        calls=(Call("evaluated"), Call("evaluated", {"metric": "seconds"}), Call("evaluated_by_batch")),
         missing=(Missing("evaluated", OTHER, NO_EVALUATION),),
         refused=({"metric": "other"},),
     ),
@@ -268,6 +280,7 @@ NAMES = {name: ["class0", "class1", "class2"] for name in PALETTES} | {"plan": [
 
 LEGENDS = {
     "attribution": Call("attributed", panels=2),
+    "calibration": Call("evaluated"),
     "clustermap": Call("embedded", {"color": "label"}),
     "covariates": Call("compared"),
     "cross_validation": Call("evaluated"),

@@ -39,3 +39,19 @@ def test_points_means_and_chance_are_where_they_belong():
 def test_a_metric_that_is_not_there_is_named():
     with pytest.raises(KeyError, match=r"metric='auroc' was not computed; choose from 'balanced_accuracy', 'seconds'"):
         sg.pl.cross_validation(cross_validated(), metric="auroc")
+
+
+def test_batches_that_were_left_out_have_a_diamond(evaluated_by_batch):
+    entry = evaluated_by_batch.uns["cross_validation"]["by_batch"]["scores"]
+    table = cross_validation_table(evaluated_by_batch, "cross_validation", "log_loss")
+    apart = table[table["by_batch"]].set_index("method")["value"]
+    truth = entry[entry["metric"] == "log_loss"].set_index("method")["value"]
+    assert apart.to_dict() == truth.to_dict()
+    assert table.attrs["lines"]["chance, majority class"] == pytest.approx(np.log(3))
+    ax = sg.pl.cross_validation(evaluated_by_batch, metric="log_loss")
+    diamonds = ax.collections[-1]
+    assert diamonds.get_offsets()[:, 0].tolist() == apart.tolist()
+    assert diamonds.get_offsets()[:, 1].tolist() == [0, 1]
+    assert "one 'site' out at a time" in [text.get_text() for text in ax.get_legend().get_texts()]
+    seconds = cross_validation_table(evaluated_by_batch, "cross_validation", "seconds")
+    assert not seconds["by_batch"].any()  # of single folds

@@ -51,6 +51,7 @@ PLOTS = {
     "attribution": lambda all_, **how: sg.pl.attribution(all_["cells"], key=KEY, **how),
     "influence": lambda all_, **how: sg.pl.influence(all_["cells"], key=KEY, **how),
     "cross_validation": lambda all_, **how: sg.pl.cross_validation(all_["cells"], **how),
+    "calibration": lambda all_, **how: sg.pl.calibration(all_["cells"], **how),
     "confusion": lambda all_, **how: sg.pl.confusion(all_["cells"], **how),
     "enrichment": lambda all_, **how: sg.pl.enrichment(all_["cells"], key=KEY, max_p_adjusted=1, **how),
     "history": lambda all_, **how: sg.pl.history(all_["cells"], key=KEY, **how),

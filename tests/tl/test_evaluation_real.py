@@ -18,7 +18,9 @@ def evaluate(adata, methods, **options):
 def test_cohorts_without_signal_are_said_to_have_none_or_a_weak_one(data_dir, name):
     adata = ad.read_h5ad(data_dir / f"{name}.h5ad")
     found = evaluate(adata, ["canonical", "euclidean", "pseudobulk", "majority"], n_repeats=1)
-    for line in found.verdict.split("\n"):
+    *methods, limits = found.verdict.split("\n")
+    assert limits.startswith(f"With {adata.obs['sample_id'].nunique()} donors (")
+    for line in methods:
         assert "no evidence that the labels can be predicted" in line or "weak signal" in line
     assert (found.summary["balanced_accuracy"] < 0.72).all()
 

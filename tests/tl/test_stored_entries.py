@@ -125,6 +125,7 @@ READERS: dict[tuple[str, str], list[Callable[[AnnData], Any]]] = {
         cross_validation,
         lambda adata: drawn(sg.pl.cross_validation(adata)),
         lambda adata: drawn(sg.pl.confusion(adata)),
+        lambda adata: drawn(sg.pl.calibration(adata)),
     ],
     ("cells", "tuning"): [lambda adata: drawn(sg.pl.tuning(adata))],
     ("cells", "permutation_test"): [lambda adata: drawn(sg.pl.permutation_test(adata))],

@@ -1,4 +1,5 @@
 from ._attribution import attribution as attribution
+from ._calibration import calibration as calibration
 from ._clustermap import clustermap as clustermap
 from ._confusion import confusion as confusion
 from ._covariates import covariates as covariates

@@ -43,7 +43,7 @@ def confusion(
     Parameters
     ----------
     adata
-        AnnData that `tl.cross_validate` or `tl.tune` has written to.
+        %(adata_evaluated)s
     method
         Which method; by default the first one.
     key

@@ -1,0 +1,158 @@
+"""Say in words what an evaluation of methods on held-out donors shows, and what it could not show."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from scggml._core.evaluate.detectable import (
+    LEVEL,
+    by_donor,
+    chance_p_value,
+    detectable_between,
+    detectable_from_chance,
+)
+
+STRONG = 0.6
+"""Share of the way from chance to perfection from which on a signal is called strong."""
+
+CHANCES: dict[str, Callable[[int], float]] = {
+    "balanced_accuracy": lambda C: 1 / C,
+    "auroc": lambda C: 0.5,
+    "log_loss": lambda C: float(np.log(C)),
+}
+"""Scores that stand side by side, with what C classes give by chance."""
+
+NAMES = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "log_loss": "log loss", "spearman": "spearman"}
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of one method under one split.
+
+    Parameters
+    ----------
+    scores
+        Mean of each score over repeats.
+    low, high
+        Confidence interval of the balanced accuracy; NaN where there is none.
+    p_value
+        Of this balanced accuracy, or a larger one, for a method without skill.
+    """
+
+    scores: pd.Series
+    low: float = float("nan")
+    high: float = float("nan")
+    p_value: float = float("nan")
+
+
+def evidence(
+    scores: pd.DataFrame, differences: pd.DataFrame, method: str, chance: float, donors: Mapping[str, int]
+) -> Evidence:
+    """Return what is known of a method; its interval is that of the difference to the majority class."""
+    own = scores[(scores["method"].astype(str) == method) & (scores["fold"] == -1)]
+    means = own.groupby(own["metric"].astype(str))["value"].mean()
+    found = Evidence(means)
+    if "balanced_accuracy" not in means:
+        return found
+    if len(donors) > 1:
+        found = replace(found, p_value=chance_p_value(float(means["balanced_accuracy"]), list(donors.values())))
+    to_majority = (differences["method"].astype(str) == method) & (differences["other"].astype(str) == "majority")
+    rows = differences[to_majority]
+    if rows.empty:
+        return found
+    low, high = (chance + float(rows[side].iloc[0]) for side in ("low", "high"))
+    return replace(found, low=low, high=high)
+
+
+def judgement(usual: Evidence, apart: Evidence | None, main: str, n_classes: int, where: tuple[str, str]) -> str:
+    """Return the conclusion about a method and its grounds.
+
+    Parameters
+    ----------
+    usual, apart
+        What is known by the usual split, and where one batch was left out at a time, if it was.
+    main
+        Name of the main score.
+    where
+        What is said before and after the scores of the latter.
+    """
+    chance = 1 / n_classes if n_classes else 0.0
+    said = f"{NAMES.get(main, main)} {usual.scores[main]:.2f}, chance {chance:.2f}"
+    judged = bool(np.isfinite(usual.low))
+    if judged:
+        said += f"; 95 % interval {max(usual.low, 0):.2f} to {min(usual.high, 1):.2f}"
+    said += _others(usual.scores, main, n_classes)
+    if apart is not None:
+        said += f"; {where[0]}: {apart.scores[main]:.2f}{_others(apart.scores, main, n_classes)}{where[1]}"
+    if not judged:
+        return said
+    value = float(usual.scores[main])
+    if usual.low <= chance:
+        return f"no evidence that the labels can be predicted ({said})"
+    if apart is not None:
+        if apart.p_value > LEVEL:
+            return f"no evidence that the labels can be predicted in another batch ({said})"
+        value = min(value, float(apart.scores[main]))
+    strength = "strong" if value >= chance + STRONG * (1 - chance) else "weak"
+    return f"{strength} signal ({said})"
+
+
+def _others(scores: pd.Series, main: str, n_classes: int) -> str:
+    """Return the scores beside the main one."""
+    text = ""
+    for name, of_classes in CHANCES.items():
+        if name == main or name not in scores:
+            continue
+        value, chance = float(scores[name]), of_classes(n_classes)
+        text += f", {NAMES[name]} {value:.2f}"
+        if name == "log_loss":
+            over = round(value, 2) > round(chance, 2)
+            text += f" (above the {chance:.2f} of chance: probabilities are overconfident)" if over else ""
+            text += "" if over else f" (chance {chance:.2f})"
+    return text
+
+
+def donors_of_classes(labels: pd.Series, groups: np.ndarray, classes: list[str]) -> dict[str, int]:
+    """Return the number of donors with samples of each class that occurs."""
+    table = pd.DataFrame({"label": labels.astype(str).to_numpy(), "group": groups}).drop_duplicates()
+    counts = table["label"].value_counts()
+    return {name: int(counts[name]) for name in classes if name in counts}
+
+
+def detectable_pairs(predictions: pd.DataFrame, differences: pd.DataFrame, groups: pd.Series) -> np.ndarray:
+    """Return, for each two methods that were compared, the smallest difference that these donors would show."""
+    right = (predictions["prediction"].astype(str) == predictions["label"].astype(str)).astype(np.float64)
+    names = predictions["sample"].astype(str)
+    success = right.groupby([names, predictions["method"].astype(str)]).mean().unstack()
+    label = predictions["label"].astype(str).groupby(names).first().loc[success.index]
+    codes = pd.factorize(label)[0].astype(np.int64)
+    donor = groups.loc[success.index].to_numpy()
+    return np.array(
+        [
+            detectable_between(*by_donor((success[a] - success[b]).to_numpy(), codes, donor))
+            for a, b in zip(differences["method"].astype(str), differences["other"].astype(str), strict=True)
+        ]
+    )
+
+
+def limits(donors: Mapping[str, int], pair: tuple[str, str, float] | None) -> str:
+    """Return which differences these donors could not show.
+
+    Parameters
+    ----------
+    donors
+        Number in each class.
+    pair
+        Two methods, and the smallest difference between them that these donors would show.
+    """
+    n = ", ".join(f"{count} {name!r}" for name, count in donors.items())
+    start = f"With {sum(donors.values())} donors ({n})"
+    least = detectable_from_chance(list(donors.values()))
+    if np.isnan(least):
+        return f"{start} even perfect predictions cannot be told from chance."
+    text = f"{start} balanced accuracies that are less than {least:.2f} above chance cannot be told from it"
+    if pair is not None and np.isfinite(pair[2]):
+        text += f", nor differences below {pair[2]:.2f} between {pair[0]} and {pair[1]}"
+    return f"{text}: a test at 5 % would miss them in more than one of five such cohorts."
