@@ -18,7 +18,7 @@ from scggml.pl._figure import note, panels, wrapped
 from scggml.pl._legend import beside, check_loc
 from scggml.pl._output import Title, entitle, finish
 
-LINE = 26
+LINE = 30
 """Letters in a line of the legend."""
 
 
@@ -112,7 +112,7 @@ def _draw_curve(ax: Axes, entry: Any, metric: str) -> list[Any]:
     ax.plot(seen["n_donors"], seen["value"], color=color, marker="o", markersize=4.5, linestyle="", zorder=4)
     share = float(entry["params"]["confidence"])
     return [
-        Line2D([], [], color=color, marker="o", markersize=4.5, label=wrapped("learned from so many", LINE)),
+        Line2D([], [], color=color, marker="o", markersize=4.5, label="learned from so many"),
         Line2D([], [], color=color, linestyle="--", label="extrapolated"),
         Patch(color=color, alpha=0.16, linewidth=0, label=f"{share:.0%} interval"),
     ]

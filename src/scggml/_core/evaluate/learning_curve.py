@@ -14,6 +14,9 @@ EXPONENTS: Floats = np.geomspace(0.25, 2.0, 13)
 USUAL, SPREAD = 1.0, 0.7
 """Exponent that is expected, and the standard deviation of its logarithm."""
 
+TINY = 1e-6
+"""Least variance of a score that is reckoned with."""
+
 HALF = 0.5
 """Weight of a donor that is always, and of one that is never recognized, beside those that were observed."""
 
@@ -65,7 +68,7 @@ def fit_power_law(sizes: Floats, values: Floats, weights: Floats, noise: float) 
         over = a > 1
         through = np.maximum((values - 1.0) @ (w * x) / float(w @ x**2), 0.0)
         a, b = np.where(over, 1.0, a), np.where(over, through, b)
-        misfit = ((values - a[:, None] - b[:, None] * x) ** 2) @ weights / max(noise, 1e-6)
+        misfit = ((values - a[:, None] - b[:, None] * x) ** 2) @ weights / max(noise, TINY)
         misfit += (np.log(c / USUAL) / SPREAD) ** 2
         better = misfit < best
         best = np.where(better, misfit, best)
@@ -136,13 +139,14 @@ class Observed:
         """
         codes, C = self.units.code, self.units.n_classes
         weights = rng.gamma(1.0, size=(n, int(self.units.donor.max()) + 1))[:, self.units.donor]
+        half = HALF / (self.scale * C)  # where a class weighs more, such a donor is less likely
         means, centers = [], []
         for c in range(C):
-            own, pseudo = weights[:, codes == c], rng.gamma(HALF, size=(n, 2))
+            own, pseudo = weights[:, codes == c], rng.gamma(half, size=(n, 2))
             total = own.sum(axis=1) + pseudo.sum(axis=1)
             means.append((own @ self.values[codes == c] + pseudo[:, :1]) / total[:, None])
             seen = self.values[codes == c]
-            centers.append((seen.sum(axis=0) + HALF) / (len(seen) + 2 * HALF))
+            centers.append((seen.sum(axis=0) + half) / (len(seen) + 2 * half))
         moved = self.scale * (np.sum(means, axis=0) - np.sum(centers, axis=0))
         shift = np.sqrt(self.common) * rng.standard_normal(n)
         out: Floats = np.clip(np.mean(centers, axis=0) + moved + shift[:, None], 0.0, 1.0)
@@ -165,13 +169,11 @@ def observe(tables: Sequence[Floats], sizes: Integers, units: Units, n_donors: i
         N.
     """
     values = np.stack([np.nanmean(table, axis=0) for table in tables], axis=1)
-    between, shares, residual = [], [], []
-    for table, mean, n in zip(tables, values.T, sizes, strict=True):
-        variance, noise = _variance_of_draws(table - mean, units, scale)
-        between.append(n * variance)
-        shares.append(1 - n / n_donors)
-        residual.append(noise / len(table))
-    kappa = max(float(np.sum(between) / np.sum(shares)), 0.0)
+    found = [_variance_of_draws(*one, units, scale) for one in zip(tables, values.T, strict=True)]
+    variance, noise = (np.array(part) for part in zip(*found, strict=True))
+    # Draws that hold out few donors are noisy, and so is their variance.
+    w = 1 / np.sqrt(np.maximum(noise, TINY))
+    kappa = max(float((w * sizes) @ variance / (w @ (1 - sizes / n_donors))), 0.0)
     return Observed(
         sizes=sizes,
         units=units,
@@ -180,26 +182,29 @@ def observe(tables: Sequence[Floats], sizes: Integers, units: Units, n_donors: i
         predicted=np.array([np.isfinite(table).sum() for table in tables]),
         scale=scale,
         common=kappa / n_donors,
-        noise=float(np.mean(residual)),
+        noise=float(np.mean(noise / [len(table) for table in tables])),
     )
 
 
-def _variance_of_draws(rest: Floats, units: Units, scale: float) -> tuple[float, float]:
+def _variance_of_draws(table: Floats, mean: Floats, units: Units, scale: float) -> tuple[float, float]:
     """Return the variance of draws beyond that of single units in them, and the latter in the mean of a draw.
 
     Parameters
     ----------
-    rest
-        (R, U) score of each unit in each draw minus its mean; NaN where it was not held out.
+    table, mean
+        (R, U) score of each unit in each draw, NaN where it was not held out; (U,) means over draws.
     """
-    there = np.isfinite(rest)
+    there, C = np.isfinite(table), units.n_classes
     times = there.sum(axis=0)
     # The mean of few draws has taken part of the variance away.
     lost = float(np.mean(np.maximum(times, 2) / np.maximum(times - 1, 1)))
-    effect, noise = np.zeros(len(rest)), np.zeros(len(rest))
-    for c in range(units.n_classes):
-        own = rest[:, units.code == c]
-        n = np.maximum(there[:, units.code == c].sum(axis=1), 1)
-        effect += scale * np.nan_to_num(own).sum(axis=1) / n
-        noise += scale**2 * float(np.nanmean(own**2)) / n
+    effect, noise = np.zeros(len(table)), np.zeros(len(table))
+    for c in range(C):
+        code = units.code == c
+        n = np.maximum(there[:, code].sum(axis=1), 1)
+        own, usual = np.nan_to_num(table[:, code]), np.where(there[:, code], mean[code], 0.0)
+        # What is expected of a draw follows from the donors that it holds out, to the first order.
+        effect += own.sum(axis=1) / n / C - scale * (usual.sum(axis=1) / n - mean[code].mean())
+        effect -= mean[code].mean() / C
+        noise += scale**2 * float(np.nanmean((table[:, code] - mean[code]) ** 2)) / n
     return lost * (float(np.mean(effect**2)) - float(noise.mean())), lost * float(noise.mean())

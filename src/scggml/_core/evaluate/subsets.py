@@ -19,6 +19,9 @@ MOST = 0.9
 FEWEST_SIZES = 3
 """Sizes that a curve with three parameters needs."""
 
+FEWEST_DONORS = 4
+"""Donors of a class: with fewer all draws would have two of it, however many donors of other classes they have."""
+
 
 @dataclass(frozen=True, eq=False)
 class Donors:
@@ -100,9 +103,9 @@ def donors_of(target: Target, groups: Integers, batch: Integers | None) -> Donor
     return Donors(member, stratum, own, of_sample)
 
 
-def draw_subsets(donors: Donors, classes: Sequence[str], *, n_sizes: int, n_draws: int, rng: np.random.Generator) -> (
-    list[Fold]
-):  # fmt: skip
+def draw_subsets(
+    donors: Donors, classes: Sequence[str], *, n_sizes: int, n_draws: int, rng: np.random.Generator
+) -> list[Fold]:
     """Draw training sets of several numbers of donors; all other donors are held out.
 
     `fold` numbers the sizes and `repeat` the draws. Each donor is held out about equally often at each size, at least
@@ -116,12 +119,12 @@ def draw_subsets(donors: Donors, classes: Sequence[str], *, n_sizes: int, n_draw
         Training sets of each size, more where that few would not hold each donor out.
     """
     possible = donors.sizes()
-    if len(possible) < FEWEST_SIZES:
-        rare = int(np.argmin(donors.counts))
+    rare = int(np.argmin(donors.counts))
+    if len(possible) < FEWEST_SIZES or donors.counts[rare] < FEWEST_DONORS:
         raise TooFewDonorsError(
-            f"Class {str(classes[rare])!r} has {int(donors.counts[rare])} donors, too few to draw {FEWEST_SIZES} numbers "
-            "of donors to learn from, with two of each class and others to predict. Leave the class out, or merge it "
-            "with another."
+            f"Class {str(classes[rare])!r} has {int(donors.counts[rare])} donors, too few to learn from "
+            f"{FEWEST_SIZES} numbers of donors, with two of each class, and to predict others. Leave the class out, or "
+            "merge it with another."
         )
     there = np.array(list(possible))
     wanted = np.geomspace(there[0], there[-1], n_sizes)
