@@ -92,7 +92,7 @@ def test_nothing_is_planned_without_a_signal():
 
 
 def test_a_weak_signal_needs_more_donors_than_can_be_told():
-    found = planned(cohort(20, shift=2.0, seed=3), power=0.99, level=0.0005)
+    found = planned(cohort(20, shift=1.6, seed=3), power=0.99, level=0.0001)
     assert found.signal
     assert np.isnan(found.needed)
     assert "no number of donors up to 40, twice those of this cohort" in found.verdict
@@ -142,8 +142,8 @@ def test_scores_are_those_of_the_draws():
 
 @pytest.mark.parametrize("method", ["canonical", "pseudobulk"])
 def test_results_are_the_same_for_any_number_of_processes_and_survive_files(method, tmp_path):
-    adata = cohort(12)
-    options = {"method": method, "n_sizes": 3, "n_draws": 3}
+    adata = cohort(10)
+    options = {"method": method, "n_sizes": 3, "n_draws": 2}
     again = sg.tl.power(adata, "sample_id", "label", copy=True, **(QUICK | options | {"n_jobs": 2}))
     assert "power" not in adata.uns
     planned(adata, **options)

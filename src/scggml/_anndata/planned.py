@@ -85,23 +85,21 @@ class Planning:
         observed = {name: self._observe(name, results) for name in names}
         main = observed["balanced_accuracy"]
         numbers = self._numbers(int(main.sizes[0]))
-        curves, seen, accuracy = [], [], None
+        curves, seen, accuracies = [], [], []
         for name, found in observed.items():
             resampled = found.resample(RESAMPLES, rng)
             fitted, others = found.fit(), found.fit_all(resampled)
-            accuracy = (fitted, others) if accuracy is None else accuracy
+            accuracies.append(fitted.with_others(others))
             beyond = {"extrapolated": numbers > main.sizes[-1]}
             curves.append(self._rows(name, numbers, fitted.at(numbers)[0], others.at(numbers)) | beyond)
             draws = {"n_draws": np.array(found.draws)}
             seen.append(self._rows(name, found.sizes, found.score, resampled) | draws)
-        assert accuracy is not None
-        given = (numbers, self.donors.counts, self.donors.n)
-        one, many = (plan(curve, *given, level=self.level) for curve in accuracy)
+        tests = plan(accuracies[0], numbers, self.donors.counts, self.donors.n, level=self.level)
         curve = _table(curves)
         now = _at(curve, "balanced_accuracy", self.donors.n)
         signal = bool(now["low"] > 1 / C)
-        needed = self._needed(one, many) if signal else np.full(3, np.nan)
-        power = pd.DataFrame(self._rows(None, numbers, one.power[0], many.power))
+        needed = self._needed(tests) if signal else np.full(3, np.nan)
+        power = pd.DataFrame(self._rows(None, numbers, tests.power[0], tests.power[1:]))
         found = {
             "kind": "power",
             "curve": curve,
@@ -142,11 +140,11 @@ class Planning:
             "high": np.maximum(high, value),
         }
 
-    def _needed(self, one: Plan, many: Plan) -> Floats:
+    def _needed(self, tests: Plan) -> Floats:
         """Return the donors needed with their interval; NaN where that is more than twice the donors."""
         rest = (1 - self.confidence) / 2
-        value = one.needed(self.power)[0]
-        low, high = np.quantile(many.needed(self.power), [rest, 1 - rest], method="nearest")
+        value, *others = tests.needed(self.power)
+        low, high = np.quantile(others, [rest, 1 - rest], method="nearest")
         found = np.array([value, min(low, value), max(high, value)])
         return np.where(np.isfinite(found), found, np.nan)
 

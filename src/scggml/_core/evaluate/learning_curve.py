@@ -40,6 +40,11 @@ class PowerLaw:
         out: Floats = self.end[:, None] - self.drop[:, None] * np.asarray(n, float)[None, :] ** -self.exponent[:, None]
         return np.maximum(out, 0.0)
 
+    def with_others(self, others: "PowerLaw") -> "PowerLaw":
+        """Return these curves, and then others."""
+        pairs = ((self.end, others.end), (self.drop, others.drop), (self.exponent, others.exponent))
+        return PowerLaw(*(np.concatenate(pair) for pair in pairs))
+
 
 def fit_power_law(sizes: Floats, values: Floats, weights: Floats, noise: float) -> PowerLaw:
     r"""Return the curves nearest to values (B, m) at m numbers of donors, by weighted least squares.

@@ -11,7 +11,7 @@ from scggml._core.evaluate.learning_curve import PowerLaw
 N_SPLITS = 5
 """Folds of the test: it learns from four fifths of the donors."""
 
-GRID = 33
+GRID = 17
 """Accuracies from chance to perfection for which the power is computed; between them it is interpolated."""
 
 BY_CHANCE, AROUND = 1.2, 1.1
