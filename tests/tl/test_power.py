@@ -46,7 +46,7 @@ def planned(adata, method=None, **options):
     return sg.get.power(adata)
 
 
-# Accuracies of 2000 training sets of 20, 40 and 80 donors, each tested on 2000 new ones: `python tests/tl/test_power.py`.
+# Accuracies of 2000 training sets of 20, 40 and 80 donors on 2000 new donors each: `python tests/tl/test_power.py`.
 DESIGNS = {
     "two classes": ({"shift": 2.8}, (0.970, 0.973, 0.975)),
     "3 : 7": ({"shift": 3.0, "shares": (0.3, 0.7), "d": 15}, (0.969, 0.977, 0.980)),
@@ -140,7 +140,10 @@ def test_scores_are_those_of_the_draws():
     np.testing.assert_allclose(found.curve.loc[found.curve["metric"] == "balanced_accuracy", "value"], right)
 
 
-@pytest.mark.parametrize("method", ["canonical", "pseudobulk"])
+LEARNER = sg.tl.Learner(method=sg.tl.Canonical(ridge=0.05), n_comps=2, shrinkage=0.4)
+
+
+@pytest.mark.parametrize("method", [LEARNER, "pseudobulk"], ids=["learned", "pseudobulk"])
 def test_results_are_the_same_for_any_number_of_processes_and_survive_files(method, tmp_path):
     adata = cohort(10)
     options = {"method": method, "n_sizes": 3, "n_draws": 2}

@@ -157,7 +157,8 @@ class Planning:
             return f"{now}: no signal, so nothing can be planned from this cohort."
         beyond = [int(m) for m in self.asked if m > n]
         later = "".join(
-            f"; with {m} {score_text(found['curve'], 'balanced_accuracy', m, name=False)} (extrapolated)" for m in beyond
+            f"; with {m} {score_text(found['curve'], 'balanced_accuracy', m, name=False)} (extrapolated)"
+            for m in beyond
         )
         return f"{now}{later}; {needed_text(found['needed'], self.power, FARTHEST * n)}."
 

@@ -33,6 +33,7 @@ def test_the_fit_is_the_best_within_its_bounds():
     for i, y in enumerate(values):
         best = np.inf
         for c in EXPONENTS:
+
             def misfit(p, c=c, y=y):
                 return (weights * (y - p[0] + p[1] * (SIZES / 36) ** -c) ** 2).sum() / noise + (np.log(c) / 0.7) ** 2
 
@@ -99,7 +100,7 @@ def test_intervals_hold_the_truth_in_simulated_cohorts():
         return (norm.cdf(middle / size) + norm.cdf((shift * w[0] - middle) / size)) / 2
 
     truth = {n: np.mean([right(centroids(*cohort(n))) for _ in range(2000)]) for n in (20, 40, 80)}
-    covered, width, means = {n: 0 for n in truth}, [], []
+    covered, width, means = dict.fromkeys(truth, 0), [], []
     for _ in range(n_cohorts):
         X, y = cohort(40)
         target = Target("classes", y.astype(float), np.array(["a", "b"]))

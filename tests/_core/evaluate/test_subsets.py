@@ -1,4 +1,4 @@
-"""Subsets of donors: classes and batches in proportion, everybody held out, and scores of donors by their definition."""
+"""Subsets of donors: classes and batches in proportion, everybody held out, scores of donors by their definition."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,9 @@ def test_samples_of_a_donor_stay_together_and_paired_donors_are_in_both_classes(
     scores[:, 1] = [0.1, 0.9, 0.2, 0.9, 0.8, 0.7]  # donors 2 and 5
     test = np.flatnonzero(np.isin(groups, [2, 5]))
     scores[:, 0] = 1 - scores[:, 1]
-    found = success(HeldOut(Fold(0, 0, np.flatnonzero(~np.isin(groups, [2, 5])), test), Prediction(scores), 0.0), target, units)
+    found = success(
+        HeldOut(Fold(0, 0, np.flatnonzero(~np.isin(groups, [2, 5])), test), Prediction(scores), 0.0), target, units
+    )
     truth = {(2, 0): 1.0, (2, 1): 0.5, (5, 0): 0.0, (5, 1): 1.0}
     seen = {(int(d), int(c)): v for d, c, v in zip(units.donor, units.code, found, strict=True) if np.isfinite(v)}
     assert seen == truth
