@@ -162,7 +162,7 @@ def look(name: str, seed: int) -> dict[str, Any]:
     """Return what is planned from one cohort."""
     warnings.simplefilter("ignore")
     design = DESIGNS[name]
-    adata = as_adata(*design.draw(COHORT, np.random.default_rng([seed, 2])))
+    adata = as_adata(*design.draw(COHORT, np.random.default_rng([seed, 2, list(DESIGNS).index(name)])))
     options: dict[str, Any] = {"preprocess": None, "summary": None, "rng": seed, **SMALL}
     sg.tl.power(adata, "sample_id", "label", n_donors=AT, method=design.method(), **options)
     found = sg.get.power(adata)

@@ -86,21 +86,21 @@ class Planning:
         main = observed["balanced_accuracy"]
         numbers = self._numbers(int(main.sizes[0]))
         curves, seen, accuracies = [], [], []
-        for name, found in observed.items():
-            resampled = found.resample(RESAMPLES, rng)
-            fitted, others = found.fit(), found.fit_all(resampled)
+        for name, one in observed.items():
+            resampled = one.resample(RESAMPLES, rng)
+            fitted, others = one.fit(), one.fit_all(resampled)
             accuracies.append(fitted.with_others(others))
             beyond = {"extrapolated": numbers > main.sizes[-1]}
             curves.append(self._rows(name, numbers, fitted.at(numbers)[0], others.at(numbers)) | beyond)
-            draws = {"n_draws": np.array(found.draws)}
-            seen.append(self._rows(name, found.sizes, found.score, resampled) | draws)
+            draws = {"n_draws": np.array(one.draws)}
+            seen.append(self._rows(name, one.sizes, one.score, resampled) | draws)
         tests = plan(accuracies[0], numbers, self.donors.counts, self.donors.n, level=self.level)
         curve = _table(curves)
         now = _at(curve, "balanced_accuracy", self.donors.n)
         signal = bool(now["low"] > 1 / C)
         needed = self._needed(tests) if signal else np.full(3, np.nan)
         power = pd.DataFrame(self._rows(None, numbers, tests.power[0], tests.power[1:]))
-        found = {
+        found: dict[str, Any] = {
             "kind": "power",
             "curve": curve,
             "observed": _table(seen),

@@ -35,7 +35,7 @@ class PowerLaw:
     drop: Floats
     exponent: Floats
 
-    def at(self, n: Floats) -> Floats:
+    def at(self, n: Floats | Integers) -> Floats:
         """Return (B, m) values for m numbers of donors, none below 0."""
         out: Floats = self.end[:, None] - self.drop[:, None] * np.asarray(n, float)[None, :] ** -self.exponent[:, None]
         return np.maximum(out, 0.0)

@@ -92,7 +92,8 @@ class Plan:
 
 def plan(curves: PowerLaw, numbers: Integers, counts: Integers, n_donors: int, *, level: float = LEVEL) -> Plan:
     """Return the power for each number of donors, which are split into five folds: four of them are learned from."""
-    accuracy = curves.at(numbers * (1 - 1 / N_SPLITS))
+    learned_from: Floats = numbers * (1 - 1 / N_SPLITS)
+    accuracy = curves.at(learned_from)
     power = [
         power_of_test(in_proportion(int(n), counts, n_donors), accuracy[:, i], level=level)
         for i, n in enumerate(numbers)
