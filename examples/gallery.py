@@ -63,6 +63,7 @@ def prepare(
     sg.tl.trajectory(samples, adata, cell_type_key=cell_type_key, **QUIET)
     sg.tl.cross_validate(adata, n_repeats=2, **QUIET)
     sg.tl.permutation_test(adata, n_permutations=20, **QUIET)
+    sg.tl.power(adata, method="pseudobulk", n_draws=10, **QUIET)
     sg.tl.tune(adata, **given, space={"n_comps": [1, 2]}, n_splits=3, **QUIET)
     genes = sg.get.rank_genes_df(adata, component=1, n_genes=20)["gene"]
     rng = np.random.default_rng(0)
@@ -96,6 +97,7 @@ def prepare(
         "calibration": lambda **o: sg.pl.calibration(adata, **o),
         "confusion": lambda **o: sg.pl.confusion(adata, **o),
         "permutation_test": lambda **o: sg.pl.permutation_test(adata, **o),
+        "power": lambda **o: sg.pl.power(adata, **o),
         "tuning": lambda **o: sg.pl.tuning(adata, **o),
         "predictions": lambda **o: sg.pl.predictions(predicted, **o),
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _evaluations import cross_validated
+from _evaluations import cross_validated, planned
 from _metrics import metric_entry, rank_by_hand
 from anndata import AnnData
 from scipy.sparse import csr_matrix
@@ -301,6 +301,7 @@ DRAWN: dict[str, Callable[[Crowd], Plotted]] = {
     "loadings": lambda c: (metric_of(c), {}),
     "permutation_test": lambda c: (permuted(c), {}),
     "plan": lambda c: (coupled(c), {"cell_type_key": "cell_type"}),
+    "power": lambda c: (planned(), {}),
     "predictions": lambda c: (predicted(c), {}),
     "scores": lambda c: (metric_of(c), {}),
     "trajectory": lambda c: (followed(c), {}),

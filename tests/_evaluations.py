@@ -45,3 +45,36 @@ def cross_validated(**more) -> AnnData:
         "features": {"slot": "X", "refitted": True, "seen": False},
     }
     return AnnData(np.zeros((2, 1)), uns={"cross_validation": entry | more})
+
+
+NUMBERS = np.array([4, 8, 10, 16, 20])
+
+
+def planned(**more) -> AnnData:
+    """A cohort of 10 donors: accuracies and areas by the number of donors, and 8 donors that a test needs."""
+    value = np.array([0.6, 0.7, 0.72, 0.75, 0.76])
+    parts = [
+        pd.DataFrame(
+            {"metric": name, "n_donors": NUMBERS, "value": value + up, "low": value - 0.1, "high": value + 0.2}
+        )
+        for name, up in (("balanced_accuracy", 0.0), ("auroc", 0.1))
+    ]
+    curve = pd.concat(parts, ignore_index=True)
+    observed = curve[curve["n_donors"] <= 8].reset_index(drop=True).assign(n_draws=5)
+    power = pd.DataFrame({"n_donors": NUMBERS, "value": [0.5, 0.81, 0.9, 0.99, 1.0], "low": 0.1, "high": 1.0})
+    entry = {
+        "kind": "power",
+        "curve": curve.assign(extrapolated=curve["n_donors"] > 8),
+        "observed": observed,
+        "power": power,
+        "needed": np.array([8.0, 4.0, np.nan]),
+        "asked": np.array([10, 20]),
+        "classes": np.array(CLASSES, dtype=object),
+        "donors": np.array([5, 5]),
+        "n_donors": 10,
+        "signal": True,
+        "verdict": "canonical: as said",
+        "features": {"slot": "X", "refitted": True, "seen": False},
+        "params": {"power": 0.8, "level": 0.05, "confidence": 0.95, "method": "canonical"},
+    }
+    return AnnData(np.zeros((2, 1)), uns={"power": entry | more})

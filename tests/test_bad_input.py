@@ -76,6 +76,7 @@ def cells() -> ad.AnnData:
         few = {"n_splits": 2, "n_repeats": 1, "preprocess": None}
         sg.tl.cross_validate(adata, methods=["canonical", "majority"], **few, **QUIET)
         sg.tl.permutation_test(adata, n_permutations=3, **few, **QUIET)
+        sg.tl.power(adata, n_sizes=3, n_draws=2, preprocess=None, **QUIET)
         sg.tl.tune(adata, "sample_id", "label", space={"n_comps": [1, 2]}, n_inner_splits=2, **few, **QUIET)
         sg.ext.enrich_gmt(adata, {"one": list(adata.var_names[:8])}, all_results=True)
     return adata
@@ -112,6 +113,7 @@ def given(cells, samples) -> Callable[[str], dict[str, Any]]:
         "tl.neighbors": held_out,
         "tl.permutation_test": {"n_permutations": 2, **evaluated},
         "tl.plan": {"sample_a": "class0_00", "sample_b": "class1_00"},
+        "tl.power": {"method": "pseudobulk", "n_sizes": 3, "n_draws": 2, "preprocess": None, **QUIET},
         "tl.predict": {"n_splits": 2, "n_repeats": 1, **QUIET},
         "tl.rank_genes": QUIET,
         "tl.trajectory": {"n_perm": 5, **QUIET},

@@ -210,7 +210,9 @@ def test_rivals_that_need_cells_are_tested_on_cells():
     for method in ("gloscope", "pilot"):
         options = {"n_permutations": 2, "n_repeats": 1, "method": method, "cell_type_key": "type"}
         assert 0 < run(adata, **options)["p_value"] <= 1
-        with pytest.raises(ValueError, match=f"'{method}' needs the cells themselves, not summary=Coreset"):
-            run(adata, summary=sg.tl.Coreset(3), **options)
+        every, few = (run(adata, summary=summary, **options) for summary in (None, sg.tl.Coreset(3)))
+        assert few["observed"] == every["observed"]  # all cells are there beside a coreset
+        with pytest.raises(ValueError, match=f"'{method}' needs the cells themselves, not summary=Groups"):
+            run(adata, summary=sg.tl.Groups("type"), **options)
     with pytest.raises(ValueError, match="'clr' needs cell types"):
         run(adata, method="clr", n_permutations=2)

@@ -165,6 +165,9 @@ CROSS_VALIDATION = "cross_validation"
 PERMUTATION_TEST = "permutation_test"
 """`.uns` of the cells: what `tl.permutation_test` found."""
 
+POWER = "power"
+"""`.uns` of the cells: what `tl.power` found."""
+
 TUNING = "tuning"
 """`.uns` of the cells: what `tl.tune` found."""
 

@@ -13,6 +13,7 @@ from ._influence import influence as influence
 from ._loadings import loadings as loadings
 from ._permutation_test import permutation_test as permutation_test
 from ._plan import plan as plan
+from ._power import power as power
 from ._predictions import predictions as predictions
 from ._scores import scores as scores
 from ._trajectory import trajectory as trajectory

@@ -28,6 +28,7 @@ from ._options import Unbalanced as Unbalanced
 from ._patpy import PatpyMethod as PatpyMethod
 from ._permutation_test import permutation_test as permutation_test
 from ._plan import plan as plan
+from ._power import power as power
 from ._predict import predict as predict
 from ._project import project as project
 from ._rank_genes import rank_genes as rank_genes

@@ -177,12 +177,22 @@ PLAIN = ByDistance(FixedMetric("euclidean"))
 
 
 def ensemble_of(
-    ensemble: Ensemble, base: ByDistance, learned: tuple[str, Any], *, composition: bool, n_repeats: int = 1
+    ensemble: Ensemble,
+    base: ByDistance,
+    learned: tuple[str, Any],
+    *,
+    composition: bool,
+    summary: Summary = None,
+    n_repeats: int = 1,
 ) -> EnsembleOfMethods:
-    """Return the views of an ensemble as methods, by default those around what is learned."""
+    """Return the views of an ensemble as methods, by default those around what is learned.
+
+    These are without what looks at cells where a summary has replaced them by moments.
+    """
     named = ensemble.named()
     if ensemble.views is None:
-        named = [learned, *((name, name) for name in ("pseudobulk", *VIEWS))]
+        of_cells = () if _of_moments(summary) else tuple(VIEWS)
+        named = [learned, *((name, name) for name in ("pseudobulk", *of_cells))]
         named += [("composition", "composition")] if composition else []
     base = replace(base, classifier="soft_knn", among=False)
     views = tuple(
@@ -228,8 +238,8 @@ def as_methods(
     name and the learner of what is evaluated; its name stands for it in `methods`, too.
     """
     if methods is None:
-        others = ("euclidean",) if _of_moments(summary) else ("ensemble", "euclidean", "cosine")
-        rivals = (*others, "pseudobulk", *(("composition",) if composition else ()), "majority")
+        fixed = ("euclidean",) if _of_moments(summary) else ("euclidean", "cosine")
+        rivals = ("ensemble", *fixed, "pseudobulk", *(("composition",) if composition else ()), "majority")
         methods = {learned[0]: learned[1]} | {name: name for name in rivals}
     if isinstance(methods, str):
         methods = (methods,)
@@ -246,7 +256,7 @@ def as_methods(
     check_distinct("methods", named)
     named = {name: Ensemble() if isinstance(one, str) and one == "ensemble" else one for name, one in named.items()}
     found = {
-        str(name): ensemble_of(one, base, learned, composition=composition)
+        str(name): ensemble_of(one, base, learned, composition=composition, summary=summary)
         if isinstance(one, Ensemble)
         else as_method(one, base, "methods: ")
         for name, one in named.items()

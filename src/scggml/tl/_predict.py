@@ -39,6 +39,7 @@ from scggml._core.threads import n_threads
 from scggml._core.transport.coreset import as_summary
 from scggml._core.transport.ground import GroundMetric, cross_distances, own_distances
 from scggml._core.transport.solver import Solver
+from scggml._core.transport.summary import Summarizer
 from scggml._docs import documented
 from scggml.tl._methods import Ensemble, check_needs, ensemble_of, wants_cells
 
@@ -191,9 +192,9 @@ def predict(
     # is for learning, 3 for folds and 4 for views.
     make_folds(target, groups, rng=np.random.default_rng([reading.seed, 3]), **folds)
     shares = None if cell_type_key is None else shares_of_both(selection, selection_of_new, cell_type_key, target)
-    views = {"n_neighbors": n_neighbors, "composition": shares is not None} | folds
-    ensemble = _views(method, stored, selection.n_samples, **views)
     summary = as_summary(reading.summary, selection.sizes, len(features.names))
+    views = {"n_neighbors": n_neighbors, "composition": shares is not None, "summary": summary} | folds
+    ensemble = _views(method, stored, selection.n_samples, **views)
     check_needs(
         dict(ensemble.views), numbers=target.kind == "numbers", summary=summary, weights_key=reading.weights_key
     )
@@ -252,6 +253,7 @@ def _views(
     n_splits: int,
     n_repeats: int,
     composition: bool,
+    summary: Summarizer | None,
 ) -> EnsembleOfMethods:
     """Return the views that predict; for all `n_samples` the one of the metric takes what is stored (None: never)."""
     if not isinstance(method, Ensemble):
@@ -265,7 +267,7 @@ def _views(
     if method == "metric":
         return EnsembleOfMethods(((stored.key, view),), n_splits, n_repeats)
     given = method if isinstance(method, Ensemble) else Ensemble(n_splits=n_splits)
-    return ensemble_of(given, base, (stored.key, view), composition=composition, n_repeats=n_repeats)
+    return ensemble_of(given, base, (stored.key, view), composition=composition, summary=summary, n_repeats=n_repeats)
 
 
 def _reading_of_new(stored: StoredMetric, sample_key: str | None) -> Reading:
