@@ -77,6 +77,7 @@ FLOORS = {
     "scggml._anndata.ranking": 28,
     "scggml._anndata.drawn": 29,
     "scggml._anndata.as_patpy": 29,
+    "scggml._anndata.planned": 23,
     "scggml._anndata.representation": 29,
     "scggml._anndata.subject": 27,
     "scggml._anndata.evaluation": 28,

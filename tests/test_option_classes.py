@@ -90,7 +90,7 @@ OPTIONS = [(cls, field.name) for cls in CLASSES for field in dataclasses.fields(
 
 
 def test_every_public_class_that_is_made_of_options_is_tried():
-    results = {sg.get.CrossValidation, sg.get.Metric}
+    results = {sg.get.CrossValidation, sg.get.Metric, sg.get.Power}
     elsewhere = {sg.tl.PatpyMethod, sg.tl.Ensemble}  # by tests of their own
     public = [getattr(room, name) for room in (sg.tl, sg.pl, sg.ext, sg.get, sg.datasets) for name in room.__all__]
     assert {thing for thing in public if isinstance(thing, type)} - results - elsewhere == set(CLASSES)

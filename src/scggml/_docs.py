@@ -35,6 +35,7 @@ TEXTS = {
     "adata_ranked": "AnnData that `tl.ggml` and `tl.rank_genes` have written to.",
     "adata_tested": "AnnData that `tl.gene_stability` has written to.",
     "adata_metric": "AnnData that `tl.ggml` (or `tl.project`) has written to.",
+    "adata_planned": "AnnData that `tl.power` has written to.",
     "all_results": "Return sets that are not significant, too.",
     "ax": "Axes to draw on; with `show=False` until all that shares their figure is drawn.",
     "background": "Names of the genes to compare with. None for all genes that `tl.rank_genes` ranked.",

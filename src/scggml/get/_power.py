@@ -85,7 +85,7 @@ def power(adata: AnnData, *, key: str = POWER) -> Power:
     Parameters
     ----------
     adata
-        AnnData that `tl.power` has written to.
+        %(adata_planned)s
     key
         %(key_result)s
 

@@ -39,7 +39,7 @@ def power(
     Parameters
     ----------
     adata
-        AnnData that `tl.power` has written to.
+        %(adata_planned)s
     key
         %(key_result)s
     metric

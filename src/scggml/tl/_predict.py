@@ -36,10 +36,9 @@ from scggml._core.folds import make_folds
 from scggml._core.learn.covariates import adjust
 from scggml._core.samples import Samples, Target
 from scggml._core.threads import n_threads
-from scggml._core.transport.coreset import as_summary
+from scggml._core.transport.coreset import Summary, as_summary
 from scggml._core.transport.ground import GroundMetric, cross_distances, own_distances
 from scggml._core.transport.solver import Solver
-from scggml._core.transport.summary import Summarizer
 from scggml._docs import documented
 from scggml.tl._methods import Ensemble, check_needs, ensemble_of, wants_cells
 
@@ -253,7 +252,7 @@ def _views(
     n_splits: int,
     n_repeats: int,
     composition: bool,
-    summary: Summarizer | None,
+    summary: Summary,
 ) -> EnsembleOfMethods:
     """Return the views that predict; for all `n_samples` the one of the metric takes what is stored (None: never)."""
     if not isinstance(method, Ensemble):
