@@ -92,7 +92,7 @@ class Plan:
 
 def plan(curves: PowerLaw, numbers: Integers, counts: Integers, n_donors: int, *, level: float = LEVEL) -> Plan:
     """Return the power for each number of donors, which are split into five folds: four of them are learned from."""
-    learned_from: Floats = numbers * (1 - 1 / N_SPLITS)
+    learned_from = np.asarray(numbers * (1 - 1 / N_SPLITS), dtype=np.float64)
     accuracy = curves.at(learned_from)
     power = [
         power_of_test(in_proportion(int(n), counts, n_donors), accuracy[:, i], level=level)
