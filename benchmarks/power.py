@@ -1,10 +1,11 @@
 """Is `tl.power` right about the accuracy with 20, 40 and 80 donors, and about the donors that a test needs?
 
 Cohorts of 40 donors whose means are normal around that of their class, in three designs, and without any difference.
-The truth is known from elsewhere: accuracies from 300 independent training sets (100 of the learned metric) with 300
-new donors each (`--truth`), and the number of donors from permutation tests in 100 independent cohorts of each size
-(`--tests`). Both are written down here (`TRUTH`, `NEEDED`). `covered` counts the cohorts whose interval holds the
-truth, `width` is that of the interval, as mean and largest; `signal` counts the cohorts of which something is planned.
+The truth is known from elsewhere and written down here (`TRUTH`): accuracies from 300 independent training sets (100
+of the learned metric) with 300 new donors each (`--truth`). `--tests` gives the share of significant permutation tests
+in independent cohorts, from which the number of donors can be read (`NEEDED`). `covered` counts the cohorts whose
+interval holds the truth, `width` is that of the interval, as mean and largest; `signal` counts the cohorts of which
+something is planned.
 """
 
 import argparse

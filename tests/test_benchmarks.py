@@ -321,3 +321,12 @@ def test_the_difference_of_two_metrics_is_that_of_their_products(monkeypatch):
     theta, moved = one.T @ one, other.T @ other
     truth = np.linalg.norm(theta - moved) / np.linalg.norm(theta)
     assert versions.difference(one.tolist(), other.tolist()) == pytest.approx(truth)
+
+
+def test_learning_curves_are_compared_with_what_is_known(numbers):
+    rows = numbers("power.py", "--designs", "centroids, 12 + 28", "--cohorts", "1", "--jobs", "1")["power"]
+    assert [row["truth"] for row in rows] == ["0.924", "0.942", "0.952"]
+    for row in rows:
+        assert row["covered"] in ("0 of 1", "1 of 1")
+        assert 0 < float(row["width"]) < 0.4
+        assert 0.7 < float(row["mean"]) <= 1
