@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from _evaluations import planned
 from _metrics import rank_by_hand
 from anndata import AnnData
 from matplotlib.artist import Artist
@@ -314,6 +315,12 @@ def permuted(make_cohort) -> AnnData:
     adata = make_cohort(n_samples=4)
     sg.tl.permutation_test(adata, "sample_id", "label", n_permutations=9, n_splits=2, **SERIAL)
     return adata
+
+
+@pytest.fixture(scope="session")
+def curved() -> AnnData:
+    """A learning curve of balanced accuracy and AUROC."""
+    return planned()
 
 
 @pytest.fixture(scope="session")

@@ -428,7 +428,7 @@ def test_the_samples_are_drawn_in_the_plane_beside_the_heatmap(make_samples, col
     assert plane.get_legend() is None  # that of the heatmap holds the same colors
     if color == "label":
         faces = dict(zip(map(tuple, drawn), map(to_hex, plane.collections[0].get_facecolors()), strict=True))
-        rows = dict(zip(grid.data2d.index, grid.row_colors[0], strict=True))
+        rows = dict(zip(grid.data.index, grid.row_colors[0], strict=True))
         for name, point in zip(samples.obs_names, samples.obsm["X_mds"], strict=True):
             assert faces[tuple(point[:2])] == to_hex(rows[name])
 

@@ -215,6 +215,11 @@ PLOTS = {
             Missing("learned", {"cell_type_key": "mode"}, ("'plan'", "plan.uns", "plan = sg.tl.plan(adata, ")),
         ),
     ),
+    "power": Plot(
+        calls=(Call("curved"), Call("curved", {"metric": "auroc"})),
+        missing=(Missing("curved", OTHER, ("adata.uns['other']", "'power'", "sg.tl.power")),),
+        refused=({"metric": "f1"},),
+    ),
     "predictions": Plot(
         calls=(Call("predicted"),),
         missing=(
@@ -297,6 +302,7 @@ LEGENDS = {
     "heatmap": Call("embedded", {"genes": ["signal"], "color": "label"}),
     "history": Call("learned", panels=2),
     "permutation_test": Call("permuted"),
+    "power": Call("curved"),
     "predictions": Call("predicted"),
     "scores": Call("cross_fitted", {"color": "site"}),
     "tuning": Call("tuned"),

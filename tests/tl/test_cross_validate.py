@@ -436,7 +436,7 @@ def test_single_splits_are_scored_on_what_they_hold_out():
 
 def test_one_split_has_a_verdict_without_an_interval(signal):
     result = evaluate(signal, ["canonical", "majority"], n_repeats=1, train_size=0.5)
-    assert result.verdict == "canonical: balanced accuracy 1.00, chance 0.33; one split has no interval"
+    assert result.verdict.startswith("canonical: balanced accuracy 1.00, chance 0.33; one split has no interval")
 
 
 def test_batch_removal_tells_whether_distances_know_the_batch():

@@ -419,7 +419,6 @@ def test_numbers_of_numpy_are_numbers(adata, number):
             r"method is a NoneType; pass a name of \('canonical', 'triplets', 'paper'\), a Canonical\(\.\.\.\) or",
         ),
         ("method", sg.tl.Triplets, r"method is the class Triplets; pass a name"),
-        ("method", sg.tl.Learner(), r"method is a Learner; pass a name"),
         (
             "solver",
             "newton",

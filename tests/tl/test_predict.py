@@ -178,7 +178,7 @@ def test_what_predicts_is_what_was_validated(reference):
     samples = sg.tl.predict(new, known, **QUIET)
     first = table[table["fold"] == 0].set_index(held_out).loc[samples.obs_names].filter(like="p:")
     # folds and clusters are drawn otherwise
-    np.testing.assert_allclose(samples.obsm["prediction"], first, atol=0.1)
+    np.testing.assert_allclose(samples.obsm["prediction"], first, atol=0.2)
     assert (samples.obsm["prediction"].argmax(axis=1) == first.to_numpy().argmax(axis=1)).all()
 
 

@@ -99,6 +99,7 @@ def test_samples_under_a_fixed_metric_survive_a_file(adata, tmp_path, metric):
 
 METHODS = [
     *("canonical", "triplets", "paper", sg.tl.Triplets.ggml_ot()),
+    sg.tl.Triplets(keep_history=True),
     *(
         sg.tl.Canonical(ridge=ridge, ridge_scale=scale, n_alternations=n, max_features=7 * n, max_pairs=100 * n)
         for ridge, scale, n in itertools.product(("auto", 0.05, np.float32(0.1)), ("auto", "mean", "feature"), (1, 3))
@@ -131,6 +132,7 @@ OTHERS = {
     "squared": (False, np.True_),
     "shrinkage": ("auto", 0, np.float32(1.0)),
     "solver": ("exact", sg.tl.Exact(max_iter=10, backend="pot", cache_size=0.5)),
+    "bags": (None, np.int64(3)),
 }
 
 
@@ -163,8 +165,8 @@ def test_every_learner_comes_back_from_its_params():
         assert found == learner
         assert found.to_params().keys() == learner.to_params().keys()
         seen.append(repr(learner.to_params()))
-    assert len(seen) == len(METHODS) * 2 * 2 * 3 * 2
-    assert len(set(seen)) >= len(seen) - 24  # one recipe has two names
+    assert len(seen) == len(METHODS) * 2 * 2 * 3 * 2 * 2
+    assert len(set(seen)) >= len(seen) - 48  # one recipe has two names
 
 
 def test_learners_survive_files(tmp_path):

@@ -240,10 +240,17 @@ def test_an_entry_that_is_missing_is_named(where, stored):
         check(stored, where, edited(entry, (name,), DROP))
 
 
-@pytest.mark.parametrize("where", READERS, ids=lambda where: where[1])
+@pytest.mark.parametrize("where", [where for where in READERS if where[1] != "tsne"], ids=lambda where: where[1])
 def test_something_of_another_package_is_refused(where, stored):
     for foreign in ({"params": {"x": 1}}, "text", pd.DataFrame({"x": [1]})):
         check(stored, where, foreign)
+
+
+def test_coordinates_of_scanpy_are_drawn_without_a_word_about_the_metric(stored):
+    samples = stored["samples"].copy()
+    samples.uns["tsne"] = {"params": {"perplexity": 2}}  # what sc.tl.tsne leaves
+    assert not any("training samples" in str(text) for text in drawn(sg.pl.embedding(samples, basis="tsne")))
+    plt.close("all")
 
 
 ARRAYS: dict[tuple[str, str], list[Callable[[AnnData], Any]]] = {

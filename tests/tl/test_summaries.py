@@ -242,7 +242,7 @@ def test_gaussians_are_evaluated_with_all_methods_of_default(cohort):
     adata, options = cohort.copy(), {"preprocess": None, "n_splits": 2} | GAUSSIAN
     sg.tl.cross_validate(adata, "sample_id", "label", n_repeats=1, **options)
     found = sg.get.cross_validation(adata).summary["balanced_accuracy"]
-    assert list(found.index) == ["canonical", "euclidean", "pseudobulk", "majority"]
+    assert list(found.index) == ["canonical", "ensemble", "euclidean", "pseudobulk", "majority"]
     assert found["canonical"] > 0.6
     method = sg.tl.Learner(method=METHODS["canonical"], n_comps=1, shrinkage=0.2)
     sg.tl.permutation_test(adata, "sample_id", "label", method=method, n_permutations=5, **options)

@@ -42,7 +42,7 @@ def check_measured(samples: AnnData, key: str, entry: Mapping[str, Any], slot: s
     noted = entry.get(MEASURED)
     if not isinstance(noted, Mapping):
         return
-    before, now = set(map(str, noted["samples"])), set(map(str, samples.obs_names))
+    before, now = set(map(str, np.ravel(noted["samples"]))), set(map(str, samples.obs_names))
     if now < before:
         warn(
             f"{slot} was computed from {len(before)} samples, of which {len(now)} are left; it is about all of them. "
@@ -60,7 +60,8 @@ def check_measured(samples: AnnData, key: str, entry: Mapping[str, Any], slot: s
             f"{slot} was computed from other distances than samples.obsp[{Keys(key).distances!r}] has now; call {call} "
             "again."
         )
-    columns = dict(noted.get("columns", {}))
+    columns = noted.get("columns", {})
+    columns = dict(columns) if isinstance(columns, Mapping) else {}
     edited = [name for name in columns if name in samples.obs and str(columns[name]) != _column(samples, name)]
     if edited:
         raise ValueError(

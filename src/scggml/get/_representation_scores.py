@@ -10,6 +10,7 @@ from scggml._anndata.drawn import obs_column
 from scggml._anndata.messages import check_adata
 from scggml._anndata.representation import keys_of, tasks_of, trajectory_of, values_of
 from scggml._anndata.samples import read_distances
+from scggml._arguments import shown
 from scggml._core.checks import check_whole
 from scggml._core.evaluate.representation import Task, replicate_robustness, retention
 from scggml._core.seeds import as_seed
@@ -126,6 +127,9 @@ def representation_scores(
             replicate_robustness(D[np.ix_(known, known)], codes[known]) for D in distances.values()
         ]
     if not rows:
-        raise ValueError("Nothing is asked for; pass columns as relevant, technical, trajectory_key or replicate_key.")
+        raise ValueError(
+            f"relevant={shown(relevant)} and technical={shown(technical)}: nothing is asked for; pass columns as "
+            "relevant, technical, trajectory_key or replicate_key."
+        )
     index = pd.MultiIndex.from_tuples(list(rows), names=["score", "column"])
     return pd.DataFrame(list(rows.values()), index=index, columns=pd.Index(there, name="distances"))

@@ -127,9 +127,10 @@ def by_fold(folds: list[Fold], results: list[HeldOut], n_samples: int) -> Floats
 
 def with_shared_work(method: Method, samples: Samples, rng: np.random.Generator, *, n_jobs: int | None) -> Samples:
     """Return the samples with the plans that all refits of the method share, unless they are there."""
+    own = np.random.default_rng(rng.integers(2**63))  # what follows draws the same, whoever has made the plans
     for learner in learners_of(method):
         if not isinstance(samples.work, Work):
-            samples = learner.with_work(samples, rng=rng, n_jobs=n_jobs)
+            samples = learner.with_work(samples, rng=own, n_jobs=n_jobs)
     return samples
 
 
