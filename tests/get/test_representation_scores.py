@@ -68,7 +68,7 @@ def test_labels_that_mean_nothing_leak_within_samples_and_not_when_held_out():
 
 
 def test_bad_questions_are_answered_with_what_there_is(samples):
-    with pytest.raises(ValueError, match="Nothing is asked for"):
+    with pytest.raises(ValueError, match="nothing is asked for"):
         sg.get.representation_scores(samples)
     with pytest.raises(ValueError, match="replicate_key='age': no two samples have the same value"):
         sg.get.representation_scores(samples, replicate_key="age")
