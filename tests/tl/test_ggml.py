@@ -749,3 +749,5 @@ def test_a_learner_is_a_method_with_options_of_its_own(tmp_path):
     assert sg.get.cross_validation(again).summary.loc["ggml", "balanced_accuracy"] >= 0.9
     with pytest.raises(ValueError, match="n_comps=3: method is a Learner, which has its own n_comps; pass it there"):
         sg.tl.ggml(adata, "sample_id", "label", method=learner, n_comps=3)
+    with pytest.raises(TypeError, match="shrinkage"):
+        sg.tl.ggml(adata, "sample_id", "label", method=learner, shrinkage=np.array([0.1, 0.2]))

@@ -10,6 +10,7 @@ from _slots import assert_round_trip
 
 import scggml as sg
 from scggml._core.evaluate.calibrate import calibration_error, novelty
+from scggml._core.evaluate.ensemble import Ensemble as EnsembleOfMethods
 from scggml._core.learn.learner import Learner
 
 QUIET = {"progress": False, "n_jobs": 1}
@@ -166,20 +167,28 @@ def test_donors_with_several_samples_are_held_out_together():
     assert mixed > 0.9 > apart + 0.2  # a second sample of the donor gives the label away
 
 
-def test_what_predicts_is_what_was_validated(reference):
-    """The views of `tl.predict` for samples of a fold are those of the row of `cross_validate`."""
-    options = {"n_splits": 3, "n_repeats": 1, "calibrate": False} | QUIET
-    sg.tl.cross_validate(reference, methods=["ensemble"], preprocess=None, key_added="cv", **options)
-    table = sg.get.cross_validation(reference, key="cv").predictions
-    held_out = table[table["fold"] == 0]["sample"].astype(str)
-    new = reference[reference.obs["sample_id"].isin(held_out)].copy()
-    known = reference[~reference.obs["sample_id"].isin(held_out)].copy()
-    sg.tl.ggml(known, "sample_id", "label", n_comps=2, progress=False)
-    samples = sg.tl.predict(new, known, **QUIET)
-    first = table[table["fold"] == 0].set_index(held_out).loc[samples.obs_names].filter(like="p:")
-    # folds and clusters are drawn otherwise
-    np.testing.assert_allclose(samples.obsm["prediction"], first, atol=0.2)
-    assert (samples.obsm["prediction"].argmax(axis=1) == first.to_numpy().argmax(axis=1)).all()
+def test_what_predicts_is_what_was_validated(reference, monkeypatch):
+    """`tl.predict` and the row of `cross_validate` have equal views, and predict by the same fit of these."""
+    seen, fit = [], EnsembleOfMethods.fit
+
+    def noted(self, training, target, **how):
+        seen.append((self, training, target))
+        return fit(self, training, target, **how)
+
+    monkeypatch.setattr(EnsembleOfMethods, "fit", noted)
+    sg.tl.cross_validate(reference, methods=["ensemble"], preprocess=None, n_splits=3, n_repeats=1, **QUIET)
+    samples = sg.tl.predict(cohort(1), reference, **QUIET)
+    (row, *_), predicts = seen[0], seen[-1][0]
+    assert [name for name, _ in row.views] == [name for name, _ in predicts.views]
+    assert (row.n_splits, row.n_repeats) == (predicts.n_splits, predicts.n_repeats)
+    (_, one), (_, other) = row.views[0], predicts.views[0]
+    assert (one.classifier, one.solver) == (other.classifier, other.solver)
+    assert one.source.learner == other.source.learner
+    assert row.views[1:] == predicts.views[1:]
+    _, training, target = seen[-1]
+    alone = fit(predicts, training, target, rng=np.random.default_rng([0, 4]))
+    np.testing.assert_allclose(alone.weights, samples.uns["prediction"]["view_weights"])
+    assert alone.held_out.shape == (1, 24, 3)
 
 
 def test_each_view_says_what_it_says_and_weighs_what_it_has_shown(predicted):

@@ -1,4 +1,4 @@
-"""What the interface of patpy reads from an AnnData, in the forms that it promises."""
+"""Read from an AnnData what the interface of patpy promises, in its forms."""
 
 from typing import Any
 

@@ -24,10 +24,10 @@ from scggml._anndata.scales import look_at, warn_of_scale
 from scggml._anndata.selection import Selection
 from scggml._anndata.steps import as_features
 from scggml._anndata.subject import Design, Known, Subject
-from scggml._core.cohort import Cohort, Floats, Integers, Names, Points
+from scggml._core.cohort import Cohort, Floats, Integers, Names, Origin, Points
 from scggml._core.folds import Fold
 from scggml._core.learn.choice import summarize
-from scggml._core.samples import Samples
+from scggml._core.samples import Samples, mean_profiles
 from scggml._core.transport.coreset import as_summary
 from scggml._core.transport.groups import Groups, present
 from scggml._core.transport.mixture import Gaussians, Mixture
@@ -127,6 +127,7 @@ class Evaluation(Known):
         full, approximate = cohort, self.summary is not None and self.summary.traits.approximates
         if self.summary is not None:
             cohort = self._summarized(cohort, self.summary, None if fold is None else fold.train)
+            cohort = replace(cohort, origin=Origin(mean_profiles(full), full.sizes))
         return Samples(
             cohort,
             self.groups,
@@ -219,8 +220,7 @@ def draws(subject: Subject, design: Design, n_repeats: int, *, everything: bool 
     for repeat in range(1, n_repeats):
         seed = int(np.random.default_rng([reading.seed, 7, repeat]).integers(2**31))
         other = replace(subject, reading=replace(reading, seed=seed))
-        selection = other.reading.select(adata)
-        found.append(read_evaluation(other, replace(design, selection=selection), everything=everything))
+        found.append(read_evaluation(other, design.of(other.reading.select(adata)), everything=everything))
     return found
 
 

@@ -56,7 +56,7 @@ PARAMS: Form = {"power": Entry("numbers"), "level": Entry("numbers"), "confidenc
 
 @dataclass(frozen=True, eq=False)
 class Planning:
-    """What a plan is made of.
+    """Hold what a plan is made of.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from scggml._core.evaluate.calibrate import calibration_error
 from scggml._core.evaluate.conformal import smallest_alpha
 from scggml._core.evaluate.prediction import Prediction
 from scggml._core.evaluate.scores import log_loss
+from scggml._core.folds import TooFewDonorsError
 from scggml._core.samples import Samples, Target
 
 P_VALUES = f"{PREDICTION}_p_values"
@@ -52,7 +53,10 @@ def write_predicted(
         "view_scores": np.stack([scores for _, scores in said.parts]),
     }
     if held_out is None:
-        raise TypeError("no donor was held out")  # `make_folds` has raised before
+        raise TooFewDonorsError(
+            "A class of the reference has so few groups (donors) that all of them were left out at once, so no "
+            "probability can be calibrated. Raise n_splits, leave the class out, or merge it with another."
+        )
     if target.kind == "numbers":
         return views | _write_numbers(out, known, target, said.scores[:, 0], held_out)
     return views | _write_classes(out, target, said.scores, held_out)

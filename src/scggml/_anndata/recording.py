@@ -1,4 +1,4 @@
-"""What the slots hold of a metric that was learned: made and written."""
+"""Make and write what slots hold of a metric that was learned."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What scores of a representation read from an AnnData of samples."""
+"""Read from an AnnData of samples what scores of a representation are about."""
 
 from collections.abc import Mapping, Sequence
 

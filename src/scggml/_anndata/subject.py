@@ -1,6 +1,6 @@
 """Find out what is evaluated, and on which samples, before any cell is read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -34,6 +34,12 @@ from scggml._core.transport.coreset import Coreset
 N_CELLS, N_POINTS = 1000, 100
 """Most cells of a sample that an evaluation reads, and points of the coreset that stands for them: draws of few cells
 would add noise to every distance."""
+
+GIVEN = (
+    *("use_rep", "layer", "label_kind", "reference_class", "groups_key", "batch_key", "covariate_keys"),
+    *("weights_key", "min_cells", "summary"),
+)
+"""Arguments that evaluations share, each of which replaces a part of how samples are read."""
 
 CHECKED = 200
 """Cells by which a stored PCA is recognized as one of the genes at hand."""
@@ -73,6 +79,12 @@ class Subject:
     def mark(self) -> dict[str, Any]:
         """Return the stored metric that is evaluated and its fingerprint, as an entry; nothing without one."""
         return {} if self.stored is None else {"of": {"key": self.stored.key, "fingerprint": self.stored.fingerprint}}
+
+    def in_few_points(self, n_points: int) -> "Subject":
+        """Return the subject with coresets of so many points, unless the stored metric has a summary of its own."""
+        if self.stored is not None and self.reading.summary is not None:
+            return self
+        return replace(self, reading=replace(self.reading, summary=Coreset(n_points)))
 
     def named(self, key: str) -> tuple[str, Learner]:
         """Return the learner with the name that tables give it."""
@@ -115,9 +127,23 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class Design(Known):
-    """Hold what is known with the samples that were chosen, of which no cell is read yet."""
+    """Hold what is known with the samples that were chosen, of which no cell is read yet.
+
+    Parameters
+    ----------
+    selection
+        The samples and their cells.
+    cell_type_key
+        Column of `.obs` with cell types, if they are asked for.
+    """
 
     selection: Selection
+    cell_type_key: str | None = None
+
+    def of(self, selection: Selection) -> "Design":
+        """Return what is known of the same samples with other cells of theirs: other types, and shares of these."""
+        composition, types = _types(selection, self.cell_type_key)
+        return replace(self, selection=selection, composition=composition, types=types)
 
 
 def read_design(
@@ -146,17 +172,31 @@ def read_design(
         warn_of_leaks(selection, target, *selection.categories(cell_type_key, "cell_type_key"), cell_type_key)
     subject.learner.check(target)
     check_confounding(reading, selection, target)
+    composition, types = _types(selection, cell_type_key)
     return Design(
         selection=selection,
         target=target,
         groups=reading.groups(selection),
-        composition=None if cell_type_key is None else selection.shares(cell_type_key, "cell_type_key"),
-        types=None if cell_type_key is None else selection.categories(cell_type_key, "cell_type_key")[0],
+        composition=composition,
+        types=types,
         batch=batch,
         covariates=reading.covariates(selection),
         strata=strata,
         technical={key: selection.codes(key, "technical_keys") for key in technical_keys},
+        cell_type_key=cell_type_key,
     )
+
+
+def _types(selection: Selection, key: str | None) -> tuple[Floats | None, Integers | None]:
+    """Return (P, n_types) shares of cell types and (n_cells,) the type of each chosen cell, if they are asked for."""
+    if key is None:
+        return None, None
+    return selection.shares(key, "cell_type_key"), selection.categories(key, "cell_type_key")[0]
+
+
+def given_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the arguments of a call that say how samples are read."""
+    return {name: arguments[name] for name in GIVEN}
 
 
 def read_subject(

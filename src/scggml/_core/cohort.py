@@ -77,7 +77,7 @@ class Cohort:
 
     @property
     def of_moments(self) -> bool:
-        """Whether points stand for the moments of Gaussians, and not for themselves."""
+        """Tell whether points stand for the moments of Gaussians, and not for themselves."""
         return self.gaussian or self.atoms is not None
 
     @property

@@ -29,7 +29,7 @@ NAMES = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "log_loss":
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of one method under one split.
+    """Hold what is known of one method under one split.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, write_result
-from scggml._anndata.subject import read_design, read_subject
+from scggml._anndata.subject import given_of, read_design, read_subject
 from scggml._core.checks import check_flag
 from scggml._core.evaluate.by_batch import BatchFolds, folds_by_batch
 from scggml._core.evaluate.calibrated import with_shared_work
@@ -244,18 +244,7 @@ def cross_validate(
         mask_var=mask_var,
         n_cells=n_cells,
         seed=seed,
-        given={
-            "use_rep": use_rep,
-            "layer": layer,
-            "label_kind": label_kind,
-            "reference_class": reference_class,
-            "groups_key": groups_key,
-            "batch_key": batch_key,
-            "covariate_keys": covariate_keys,
-            "weights_key": weights_key,
-            "min_cells": min_cells,
-            "summary": summary,
-        },
+        given=given_of(locals()),
     )
     chosen = as_methods(
         methods, base, subject.named(key), composition=cell_type_key is not None, summary=subject.reading.summary

@@ -305,6 +305,7 @@ def _learner(method: MethodName | Canonical | Triplets | Learner, options: dict[
     """Return the learner with these options; one that is given has its own."""
     if not isinstance(method, Learner):
         return Learner(method=method, **options)
+    Learner(**options)  # what is no value at all is told of first
     usual = {"n_comps": None, "squared": False, "shrinkage": "auto", "solver": "exact"}
     for name, value in options.items():
         if value != usual[name]:

@@ -162,7 +162,7 @@ class Ensemble:
             if isinstance(view[1], Ensemble) or view[1] == "ensemble":
                 raise ValueError(f"Ensemble: views has {view[0]!r}, an ensemble; pass its views instead.")
             if not isinstance(view[1], str):  # a name may be that of a stored metric, which is known later
-                as_method(view[1], PLAIN, "Ensemble: ")
+                as_method(view[1], PLAIN, f"Ensemble: views[{view[0]!r}] is {shown(view[1])}. ")
 
     def named(self) -> list[tuple[str, Any]]:
         """Return the views that were named."""

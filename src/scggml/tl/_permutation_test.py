@@ -14,7 +14,7 @@ from scggml._anndata.messages import check_adata, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, write_result
-from scggml._anndata.subject import Design, Subject, read_design, read_subject
+from scggml._anndata.subject import Design, Subject, given_of, read_design, read_subject
 from scggml._core.checks import check_whole, is_auto
 from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.calibrated import with_shared_work
@@ -28,7 +28,7 @@ from scggml._core.runner import run_tasks
 from scggml._core.samples import LabelKind, Samples, Target
 from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
-from scggml._core.transport.coreset import Coreset, Summary
+from scggml._core.transport.coreset import Summary
 from scggml._docs import documented
 from scggml.tl._methods import as_methods, check_needs, wants_cells
 
@@ -167,18 +167,7 @@ def permutation_test(
         mask_var=mask_var,
         n_cells=n_cells,
         seed=seed,
-        given={
-            "use_rep": use_rep,
-            "layer": layer,
-            "label_kind": label_kind,
-            "reference_class": reference_class,
-            "groups_key": groups_key,
-            "batch_key": batch_key,
-            "covariate_keys": covariate_keys,
-            "weights_key": weights_key,
-            "min_cells": min_cells,
-            "summary": summary,
-        },
+        given=given_of(locals()),
     )
     learned = subject.named(key)
     tested = learned[0] if method is None else method
@@ -186,8 +175,7 @@ def permutation_test(
     named = {tested if isinstance(tested, str) else "method": tested}
     how: dict[str, Any] = {"composition": cell_type_key is not None, "summary": subject.reading.summary}
     found_method = next(iter(as_methods(named, base, learned, **how).values()))
-    if auto and (subject.stored is None or subject.reading.summary is None):
-        subject = replace(subject, reading=replace(subject.reading, summary=Coreset(POINTS)))
+    subject = subject.in_few_points(POINTS) if auto else subject
     design = read_design(adata, subject, cell_type_key=cell_type_key, strata_key=strata_key)
     check_needs({next(iter(named)): found_method}, **what_lacks(subject, design))
     generator = np.random.default_rng([seed, 3])

@@ -1,7 +1,6 @@
 """Say how many donors are needed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from scggml._anndata.ownership import check_writable
 from scggml._anndata.planned import FARTHEST, Planning
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, write_result
-from scggml._anndata.subject import Design, read_design, read_subject
+from scggml._anndata.subject import Design, given_of, read_design, read_subject
 from scggml._arguments import shown
 from scggml._core.checks import check_number, check_whole, is_auto
 from scggml._core.cohort import Integers
@@ -25,7 +24,7 @@ from scggml._core.evaluate.subsets import FEWEST_SIZES, donors_of, draw_subsets
 from scggml._core.samples import LabelKind
 from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
-from scggml._core.transport.coreset import Coreset, Summary
+from scggml._core.transport.coreset import Summary
 from scggml._docs import documented
 from scggml.tl._cross_validate import run_folds
 from scggml.tl._methods import as_methods, check_needs, wants_cells
@@ -185,18 +184,7 @@ def power(
         mask_var=mask_var,
         n_cells=n_cells,
         seed=seed,
-        given={
-            "use_rep": use_rep,
-            "layer": layer,
-            "label_kind": label_kind,
-            "reference_class": reference_class,
-            "groups_key": groups_key,
-            "batch_key": batch_key,
-            "covariate_keys": covariate_keys,
-            "weights_key": weights_key,
-            "min_cells": min_cells,
-            "summary": summary,
-        },
+        given=given_of(locals()),
     )
     learned = subject.named(key)
     evaluated = learned[0] if method is None else method
@@ -204,8 +192,7 @@ def power(
     name = evaluated if isinstance(evaluated, str) else "method"
     how: dict[str, Any] = {"composition": cell_type_key is not None, "summary": subject.reading.summary}
     methods = as_methods({name: evaluated}, base, learned, **how)
-    if auto and (subject.stored is None or subject.reading.summary is None):
-        subject = replace(subject, reading=replace(subject.reading, summary=Coreset(POINTS)))
+    subject = subject.in_few_points(POINTS) if auto else subject
     design = read_design(adata, subject, cell_type_key=cell_type_key)
     check_needs(methods, **what_lacks(subject, design))
     _check_classes(design, str(subject.reading.label_key))

@@ -26,7 +26,8 @@ from scggml._anndata.results import params, write_result
 from scggml._anndata.samples import constant_columns, samples_adata
 from scggml._anndata.scales import warn_of_other_scale
 from scggml._anndata.selection import Selection
-from scggml._core.checks import check_choice, check_whole
+from scggml._arguments import shown
+from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort, Floats
 from scggml._core.evaluate.calibrate import novelty
 from scggml._core.evaluate.conformal import conformal_p_values
@@ -93,7 +94,7 @@ def predict(
     n_neighbors
         Neighbors that are named; for numbers also those whose mean the metric predicts.
     n_splits, n_repeats
-        Folds of the calibration.
+        Folds of the calibration; an `Ensemble` has its own `n_splits`.
     abstain
         :math:`\alpha`, such as 0.1: say of each new sample which classes it may be of, so that the true one is among
         them with a chance of at least :math:`1 - \alpha`, whichever it is (full conformal prediction within classes).
@@ -255,8 +256,11 @@ def _views(
     summary: Summary,
 ) -> EnsembleOfMethods:
     """Return the views that predict; for all `n_samples` the one of the metric takes what is stored (None: never)."""
-    if not isinstance(method, Ensemble):
-        check_choice("method", method, ("ensemble", "metric"))
+    if not isinstance(method, Ensemble) and method not in ("ensemble", "metric"):
+        raise ValueError(
+            f"method={shown(method)} is not known; choose from ('ensemble', 'metric'), or pass an Ensemble(...) of "
+            "views."
+        )
     learner = stored.learner
     source: MetricSource = Learned(learner)
     if n_samples is not None:

@@ -16,7 +16,7 @@ from scggml._anndata.messages import check_adata, choices, logged
 from scggml._anndata.ownership import check_writable
 from scggml._anndata.preprocess import Preprocess
 from scggml._anndata.results import check_result_key, params, table, write_result
-from scggml._anndata.subject import read_design, read_subject
+from scggml._anndata.subject import given_of, read_design, read_subject
 from scggml._arguments import shown
 from scggml._core.checks import check_choice, check_whole
 from scggml._core.evaluate.methods import ByDistance, Learned, Majority
@@ -165,18 +165,7 @@ def tune(
         mask_var=mask_var,
         n_cells=n_cells,
         seed=seed,
-        given={
-            "use_rep": use_rep,
-            "layer": layer,
-            "label_kind": label_kind,
-            "reference_class": reference_class,
-            "groups_key": groups_key,
-            "batch_key": batch_key,
-            "covariate_keys": covariate_keys,
-            "weights_key": weights_key,
-            "min_cells": min_cells,
-            "summary": summary,
-        },
+        given=given_of(locals()),
     )
     build = Build(subject.learner)
     values = _check_space(_usual_space(subject.learner) if space is None else space, build)

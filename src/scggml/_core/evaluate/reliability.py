@@ -1,4 +1,4 @@
-"""How often predictions of some confidence are right."""
+"""Count how often predictions of some confidence are right."""
 
 from dataclasses import dataclass
 

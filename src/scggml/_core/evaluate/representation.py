@@ -1,4 +1,4 @@
-"""How much distances between samples know of what is known about them."""
+"""Score how much distances between samples know of what is known about these."""
 
 from typing import Literal, get_args
 

@@ -1,4 +1,4 @@
-"""Ways to see a sample as a row of numbers that needs no label: shares of clusters, mean embedding."""
+"""See a sample as a row of numbers that needs no label: shares of clusters, mean embedding."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ def _standardized(rows: Rows, known: Floats) -> Rows:
 
 @dataclass(frozen=True)
 class Frequencies:
-    """How often cells of a sample fall into clusters, at several resolutions.
+    """Predict from how often cells of a sample fall into clusters, at several resolutions.
 
     Clusters are found by k-means on cells of the training samples, which count alike. A class-balanced ridge regression
     sees the square roots of the frequencies (Hellinger distance); its ridge is the one that predicts left-out donors
@@ -167,7 +167,7 @@ def _shares(points: Points, n_clusters: int, seed: int) -> Rows:
 
 @dataclass(frozen=True)
 class MeanEmbedding:
-    r"""Mean of the cells of a sample in the feature space of Gaussian kernels (kernel mean embedding).
+    r"""Predict from the mean of the cells of a sample in the feature space of Gaussian kernels (kernel mean embedding).
 
     .. math:: \phi_j(p) = \sum_i a_{pi} \cos(\omega_j^T x_{pi} + b_j), \qquad
         \omega_j \sim N(0, I / h^2), \quad b_j \sim U(0, 2\pi)

@@ -78,7 +78,8 @@ class Learner:
     bags
         Learn from so many draws of 70 % of the donors of each class, and take the mean of the metrics,
         :math:`\frac1B \sum_b W_b^T W_b / v_b`, v the variance of the cells under each, before it is shrunk: single
-        donors then weigh less. 12 are usual, and take about as many times longer. None for one metric of all donors.
+        donors then weigh less. 12 are usual, and take about as many times longer; the history is that of the first.
+        None for one metric of all donors.
 
     Examples
     --------

@@ -39,7 +39,7 @@ class Mixed(Solver):
 
     @property
     def traits(self) -> Traits:  # type: ignore[override]  # those of the solver, as far as they hold between Gaussians
-        """What the solver promises."""
+        """Return what the solver promises."""
         kept = self.solver.traits.laws - {"of_one_cell_the_cost_itself", "optimal_assignment", "not_below_exact"}
         return replace(self.solver.traits, laws=kept)
 
