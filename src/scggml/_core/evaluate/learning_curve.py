@@ -17,6 +17,9 @@ USUAL, SPREAD = 1.0, 0.7
 TINY = 1e-6
 """Least variance of a score that is reckoned with."""
 
+TOGETHER = 0.5
+"""Correlation of what donors change as those that are predicted and as those that are learned from."""
+
 HALF = 0.5
 """Weight of a donor that is always, and of one that is never recognized, beside those that were observed."""
 
@@ -130,8 +133,8 @@ class Observed:
         return self.fit_all(self.score[None])
 
     def fit_all(self, values: Floats) -> PowerLaw:
-        """Return the curves through (B, m) scores of other cohorts."""
-        weights = self.predicted / self.predicted.mean()
+        """Return the curves through (B, m) scores of other cohorts; what matters most is how they end."""
+        weights = self.predicted * self.sizes / np.mean(self.predicted * self.sizes)
         return fit_power_law(self.sizes.astype(np.float64), values, weights, self.noise)
 
     def resample(self, n: int, rng: np.random.Generator) -> Floats:
@@ -140,7 +143,7 @@ class Observed:
         Donors weigh what a Dirichlet distribution gives them. In each class stand beside them one that is always and
         one that is never recognized, of weight 1/2: were donors either of the two, the mean would follow the posterior
         of Jeffreys, so a class that is recognized throughout leaves room. What other donors to learn from would change
-        comes on top, the same at all sizes.
+        comes on top, the same at all sizes, in part along with that.
         """
         codes, C = self.units.code, self.units.n_classes
         weights = rng.gamma(1.0, size=(n, int(self.units.donor.max()) + 1))[:, self.units.donor]
@@ -153,7 +156,10 @@ class Observed:
             seen = self.values[codes == c]
             centers.append((seen.sum(axis=0) + half) / (len(seen) + 2 * half))
         moved = self.scale * (np.sum(means, axis=0) - np.sum(centers, axis=0))
-        shift = np.sqrt(self.common) * rng.standard_normal(n)
+        # What is easily recognized is also good to learn from, so the two go together.
+        spread = moved[:, -1].std() or 1.0
+        along = (moved[:, -1] - moved[:, -1].mean()) / spread
+        shift = np.sqrt(self.common) * (TOGETHER * along + np.sqrt(1 - TOGETHER**2) * rng.standard_normal(n))
         out: Floats = np.clip(np.mean(centers, axis=0) + moved + shift[:, None], 0.0, 1.0)
         return out
 
