@@ -9,8 +9,8 @@ from _nulls import null_cohort
 from _slots import assert_round_trip
 
 import scggml as sg
-from scggml._core.evaluate.calibrate import calibration_error, novelty
 from scggml._core.evaluate.ensemble import Ensemble as EnsembleOfMethods
+from scggml._core.evaluate.reliability import reliability
 from scggml._core.learn.learner import Learner
 
 QUIET = {"progress": False, "n_jobs": 1}
@@ -38,12 +38,17 @@ def test_no_prediction_is_surer_than_the_donors_of_the_reference_can_make_it(ref
     assert predicted.obsm["prediction"].max() <= (n + 0.5) / (n + 1) + 1e-12
 
 
+def error(probabilities, truth):
+    """Mean distance of confidence and share right."""
+    return reliability(truth.astype(np.int64), probabilities, np.arange(len(truth))).error
+
+
 def test_new_samples_get_their_labels_with_probabilities_that_mean_it(predicted):
     truth = predicted.obs["label"].cat.codes.to_numpy()
     probabilities = predicted.obsm["prediction"]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
     assert (probabilities.argmax(axis=1) == truth).mean() >= 0.95
-    assert calibration_error(probabilities, truth) <= 0.1
+    assert error(probabilities, truth) <= 0.1
     assert (predicted.obs["prediction"].astype(str) == predicted.obs["label"].astype(str)).mean() >= 0.95
     assert not predicted.obs["unlike_reference"].any()
 
@@ -64,7 +69,7 @@ def test_probabilities_of_classes_that_overlap_are_calibrated_on_donors_that_wer
     truth = samples.obs["label"].cat.codes.to_numpy()
     probabilities = samples.obsm["prediction"]
     assert 0.7 < (probabilities.argmax(axis=1) == truth).mean() < 0.95
-    assert calibration_error(probabilities, truth) <= 0.1
+    assert error(probabilities, truth) <= 0.1
     assert samples.uns["prediction"]["calibration_error"] <= 0.15
     assert samples.obs["unlike_reference"].mean() <= 0.05
 
@@ -240,23 +245,6 @@ def test_sets_of_classes_where_abstaining_is_asked_for(reference):
         sg.tl.predict(new, reference, abstain=0.05, n_splits=3, **QUIET)
     with pytest.raises(ValueError, match=r"abstain=1\.5 must be an error rate between 0 and 1"):
         sg.tl.predict(new, reference, abstain=1.5, **QUIET)
-
-
-def test_calibration_error_by_hand():
-    p = np.array([[0.6, 0.4], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1]])
-    assert calibration_error(p, np.array([0, 1, 0, 0]), n_bins=2) == pytest.approx((0.1 + 0.1) / 2)
-    assert calibration_error(np.eye(2), np.array([0, 1])) == 0.0
-
-
-def test_novelty_is_a_robust_z_score_of_log_distances():
-    rng = np.random.default_rng(0)
-    points = rng.normal(size=(40, 3))
-    known = np.linalg.norm(points[:, None] - points[None], axis=2)
-    new = np.linalg.norm(np.array([[0.0, 0, 0], [50.0, 0, 0]])[:, None] - points[None], axis=2)
-    found = novelty(new, known, np.arange(40), 3)
-    assert found[0] < 2
-    assert found[1] > 5
-    np.testing.assert_allclose(novelty(7 * new, 7 * known, np.arange(40), 3), found)
 
 
 def test_bad_input_is_named(reference):

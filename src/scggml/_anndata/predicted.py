@@ -11,9 +11,9 @@ from scggml._anndata.messages import choices, warn
 from scggml._anndata.results import write_obs, write_obsm
 from scggml._core.checks import check_number
 from scggml._core.cohort import Floats, Integers, Names
-from scggml._core.evaluate.calibrate import calibration_error
 from scggml._core.evaluate.conformal import smallest_alpha
 from scggml._core.evaluate.prediction import Prediction
+from scggml._core.evaluate.reliability import reliability
 from scggml._core.evaluate.scores import log_loss
 from scggml._core.folds import TooFewDonorsError
 from scggml._core.samples import Samples, Target
@@ -59,10 +59,12 @@ def write_predicted(
         )
     if target.kind == "numbers":
         return views | _write_numbers(out, known, target, said.scores[:, 0], held_out)
-    return views | _write_classes(out, target, said.scores, held_out)
+    return views | _write_classes(out, known, target, said.scores, held_out)
 
 
-def _write_classes(out: AnnData, target: Target, probabilities: Floats, held_out: Floats) -> dict[str, Any]:
+def _write_classes(
+    out: AnnData, known: Samples, target: Target, probabilities: Floats, held_out: Floats
+) -> dict[str, Any]:
     """Write predicted classes with their probabilities; return what is known about the calibration."""
     # Not the class of the nearest sample, with which the probability might disagree.
     best = probabilities.argmax(axis=1)
@@ -75,7 +77,7 @@ def _write_classes(out: AnnData, target: Target, probabilities: Floats, held_out
         "classes": target.classes.astype(object),
         "held_out_accuracy": float((own.argmax(axis=1) == codes).mean()),
         "held_out_log_loss": log_loss(codes, own),
-        "calibration_error": calibration_error(own, codes),
+        "calibration_error": reliability(codes, own, np.tile(known.groups, len(held_out))).error,
     }
 
 

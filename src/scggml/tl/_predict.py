@@ -29,10 +29,10 @@ from scggml._anndata.selection import Selection
 from scggml._arguments import shown
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Cohort, Floats
-from scggml._core.evaluate.calibrate import novelty
 from scggml._core.evaluate.conformal import conformal_p_values
 from scggml._core.evaluate.ensemble import Ensemble as EnsembleOfMethods
 from scggml._core.evaluate.methods import ByDistance, FixedMetric, Learned, MetricSource, Relearned
+from scggml._core.evaluate.novelty import novelty
 from scggml._core.folds import make_folds
 from scggml._core.learn.covariates import adjust
 from scggml._core.samples import Samples, Target

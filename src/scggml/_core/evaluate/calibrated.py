@@ -9,9 +9,9 @@ from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats
 from scggml._core.evaluate.methods import learners_of, needs_of
 from scggml._core.evaluate.prediction import Fitted, Method, Need, Prediction
-from scggml._core.evaluate.run import HeldOut, evaluate_fold, pooled
+from scggml._core.evaluate.run import by_repeat, evaluate_fold, pooled
 from scggml._core.evaluate.temperature import Temperature, at_most, fit_temperature, highest_probability
-from scggml._core.folds import Fold, TooFewDonorsError, make_folds
+from scggml._core.folds import TooFewDonorsError, make_folds
 from scggml._core.learn.covariates import Adjustment, adjust, estimate
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.shared import Work
@@ -116,13 +116,8 @@ class Calibrated:
             return None
         tasks = [(training, target, fold, {VIEW: self.method}, seed) for fold in folds]
         found = run_tasks(evaluate_fold, tasks, n_jobs=n_jobs, progress=progress, unit="fold")
-        return by_fold(folds, [one[VIEW] for one in found], len(target.values))
-
-
-def by_fold(folds: list[Fold], results: list[HeldOut], n_samples: int) -> Floats:
-    """Return (n_repeats, P, C) held-out scores."""
-    repeats = np.unique([fold.repeat for fold in folds])
-    return np.stack([pooled([one for one in results if one.fold.repeat == r], n_samples) for r in repeats])
+        repeats = by_repeat([one[VIEW] for one in found])
+        return np.stack([pooled(parts, len(target.values)) for parts in repeats.values()])
 
 
 def with_shared_work(method: Method, samples: Samples, rng: np.random.Generator, *, n_jobs: int | None) -> Samples:

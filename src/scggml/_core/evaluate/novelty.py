@@ -1,4 +1,4 @@
-"""Assess class probabilities, and detect samples that are unlike all known ones."""
+"""Detect samples that are unlike all known ones."""
 
 import numpy as np
 
@@ -6,22 +6,6 @@ from scggml._core.cohort import Floats, Integers
 
 USUAL = 0.05
 """Least spread of log distances among known samples that a new one is measured by."""
-
-
-def calibration_error(probabilities: Floats, codes: Integers, n_bins: int = 5) -> float:
-    """Return the expected calibration error, the mean difference of confidence and accuracy over bins of equal size.
-
-    Parameters
-    ----------
-    probabilities
-        (n, C).
-    codes
-        (n,) true classes.
-    """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == codes
-    # Bins of equal width would be almost empty where samples are few.
-    bins = np.array_split(np.argsort(confidence, kind="stable"), min(n_bins, len(codes)))
-    return float(sum(len(b) * abs(confidence[b].mean() - right[b].mean()) for b in bins) / len(codes))
 
 
 def novelty(new: Floats, known: Floats, groups: Integers, n_neighbors: int) -> Floats:
