@@ -133,6 +133,26 @@ def test_warnings_are_ignored_until_the_last_thread_leaves():
         warnings.warn("heard", FutureWarning, stacklevel=1)
 
 
+def test_what_one_thread_ignores_does_not_end_what_another_ignores():
+    inside, over, before = threading.Event(), threading.Event(), list(warnings.filters)
+
+    def other():
+        with ignored(FutureWarning, "of the other"):
+            inside.set()
+            over.wait(20)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(20)
+    with ignored(UserWarning, "mine"):
+        over.set()
+        thread.join()
+        warnings.warn("mine is ignored", UserWarning, stacklevel=1)
+        with pytest.warns(UserWarning, match="is heard"):
+            warnings.warn("what begins otherwise is heard", UserWarning, stacklevel=1)
+    assert list(warnings.filters) == before
+
+
 def test_one_task_stays_in_the_thread_that_asked():
     names = [*all_in_threads(lambda _: threading.current_thread().name, [0], 4)]
     names += list(in_threads(lambda _: threading.current_thread().name, [0], 4))

@@ -1,6 +1,5 @@
 """Write results into slots, as files can hold them, and read them back."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,13 +11,13 @@ from anndata import AnnData, ImplicitModificationWarning
 from scggml._anndata.forms import Form, check_form, check_unchanged, sealed
 from scggml._anndata.messages import check_adata, check_key_added, choices
 from scggml._core.cohort import Floats, Integers
+from scggml._core.threads import ignored
 
 
 @contextmanager
 def _views_become_data() -> Iterator[None]:
     """Let a view become an actual AnnData at the first write, as in scanpy, without a warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImplicitModificationWarning)
+    with ignored(ImplicitModificationWarning):
         yield
 
 

@@ -1,6 +1,5 @@
 """Splits of samples by donor: what is learned from, and what is held out."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,6 +10,7 @@ from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, Stra
 from scggml._core.checks import check_choice, check_number, check_whole
 from scggml._core.cohort import Integers
 from scggml._core.samples import Target
+from scggml._core.threads import ignored
 
 Split = Literal["stratified", "leave_one_group_out", "leave_one_batch_out"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -119,9 +119,8 @@ def _kfold(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     alone = len(np.unique(groups)) == len(groups)
     kind = StratifiedKFold if alone else StratifiedGroupKFold
-    with warnings.catch_warnings():
-        # a class with fewer samples than folds is missing from some test sets, which pooled scores allow for
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+    # a class with fewer samples than folds is missing from some test sets, which pooled scores allow for
+    with ignored(UserWarning, "The least populated class"):
         splitter = kind(n_splits=n_splits, shuffle=True, random_state=seed)
         try:
             return list(splitter.split(blank, strata, None if alone else groups))

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import pairwise
 from threading import Event, Lock, Thread
 from typing import Any, TypeVar
@@ -189,17 +189,30 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
-def ignored(category: type[Warning]) -> AbstractContextManager[None]:
-    """Ignore warnings of a category, in all threads of the process: it has one list of filters for all of them."""
-    return _ignoring.setdefault(category, Together(partial(_ignore, category)))()
+@contextmanager
+def ignored(category: type[Warning], message: str = "") -> Iterator[None]:
+    """Ignore warnings of a category that begin with a message, in all threads: a process has one list of filters.
+
+    What one thread ignores is ignored until the last one leaves: filters cannot be taken from the list one by one.
+    """
+    with _filters():
+        with _adding:
+            if (category, message) not in _ignoring:
+                warnings.filterwarnings("ignore", message=message, category=category)
+                _ignoring.add((category, message))
+        yield
 
 
-_ignoring: dict[type[Warning], Together] = {}
+_ignoring: set[tuple[type[Warning], str]] = set()
+_adding = Lock()
 
 
-def _ignore(category: type[Warning], undo: ExitStack) -> None:
+def _keep_filters(undo: ExitStack) -> None:
     undo.enter_context(warnings.catch_warnings())
-    warnings.simplefilter("ignore", category)
+    undo.callback(_ignoring.clear)
+
+
+_filters = Together(_keep_filters)
 
 
 def _limit_blas(undo: ExitStack) -> None:

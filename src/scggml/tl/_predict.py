@@ -256,7 +256,7 @@ def _views(
     summary: Summary,
 ) -> EnsembleOfMethods:
     """Return the views that predict; for all `n_samples` the one of the metric takes what is stored (None: never)."""
-    if not isinstance(method, Ensemble) and method not in ("ensemble", "metric"):
+    if not isinstance(method, Ensemble) and not (isinstance(method, str) and method in ("ensemble", "metric")):
         raise ValueError(
             f"method={shown(method)} is not known; choose from ('ensemble', 'metric'), or pass an Ensemble(...) of "
             "views."

@@ -1,6 +1,5 @@
 """A choice among settings that is made inside the training donors."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -12,6 +11,7 @@ from scggml._core.evaluate.prediction import Fitted, Method, Prediction
 from scggml._core.evaluate.run import main_score, ranked
 from scggml._core.folds import make_folds
 from scggml._core.samples import Samples, Target
+from scggml._core.threads import ignored
 
 Search = Literal["grid", "random", "optuna"]
 SEARCHES: tuple[Search, ...] = get_args(Search)
@@ -110,8 +110,7 @@ def _search_with_optuna(
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with ignored(optuna.exceptions.ExperimentalWarning):
             study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
             study.optimize(
                 lambda trial: score(

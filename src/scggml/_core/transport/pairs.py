@@ -1,6 +1,5 @@
 """Pairs of samples: their distances and their plans."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from joblib.parallel import get_active_backend
 from tqdm.auto import tqdm
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
-from scggml._core.threads import in_threads, n_threads
+from scggml._core.threads import ignored, in_threads, n_threads
 from scggml._core.transport.bures import check_closed_form
 from scggml._core.transport.engine import engine_of
 from scggml._core.transport.free import FreeCost, at_free_scale, free_measured
@@ -63,9 +62,8 @@ def solve_distances(
         return (*_tile_of(there, pairs[tile]), cost, solver)
 
     bar = tqdm(total=len(pairs), desc=progress, unit="pair", disable=progress is None, leave=False)
-    with warnings.catch_warnings(), bar:
-        # POT warns of each pair without naming it; the warning below does.
-        warnings.filterwarnings("ignore", message="numItermax reached", category=UserWarning)
+    # POT warns of each pair without naming it; the warning below does.
+    with ignored(UserWarning, "numItermax reached"), bar:
         for tile, answer in zip(tiles, _answers(job, tiles, n_jobs), strict=True):
             out[tile], errors[tile] = answer
             bar.update(len(tile))

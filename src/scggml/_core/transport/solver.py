@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scggml._core.cohort import Cohort, Floats, Integers, Points
-from scggml._core.threads import in_threads
+from scggml._core.threads import ignored, in_threads
 from scggml._core.transport.plans import GroundCost, Plan, Plans, Transport, check_differentiable, ground_cost
 
 CHUNK = 64
@@ -143,10 +143,8 @@ class Cold:
             return [self._solver.solve_pair(self._cohort, points, p, q, cost) for p, q in chunk]
 
         chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
-        # Around all threads: filters of warnings are not their own.
-        with warnings.catch_warnings():
-            # POT warns of each pair without naming it; the warning below does.
-            warnings.filterwarnings("ignore", message="numItermax reached", category=UserWarning)
+        # POT warns of each pair without naming it; the warning below does.
+        with ignored(UserWarning, "numItermax reached"):
             solved = [plan for plans in in_threads(solve_chunk, chunks, self._n_jobs) for plan in plans]
         warn_not_optimal(self._cohort, pairs[[not plan.optimal for plan in solved]], self._solver)
         self._last = np.asarray(points, dtype=np.float64), pairs, solved, cost
