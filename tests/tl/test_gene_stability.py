@@ -9,6 +9,7 @@ import pytest
 import scanpy as sc
 from _metrics import mark
 from _slots import assert_round_trip, assert_same, assert_same_table, slots
+from scipy import stats
 from scipy.linalg import orthogonal_procrustes
 
 import scggml as sg
@@ -461,3 +462,52 @@ def test_a_draw_of_donors_leaves_no_pair_out():
     labels, groups = np.repeat([0, 1], 4), np.arange(8)
     drawn = draw_donors(labels, groups, np.random.default_rng(0))
     assert len(all_pairs(len(drawn))) == 28
+
+
+# ---- bags of the metric
+
+
+def learn_bags(adata, bags):
+    learner = sg.tl.Learner(method=USUAL, n_comps=2, shrinkage=0.4, bags=bags)
+    sg.tl.ggml(adata, "sample_id", "label", use_rep="X_pca", method=learner, progress=False)
+
+
+def test_bags_take_the_place_of_draws():
+    adata = planted(0, n_genes=60)
+    learn_bags(adata, 30)
+    sg.tl.gene_stability(adata, n_perm=0, **QUICK)
+    found = adata.uns["ggml_stability"]
+    assert found["params"]["n_boot"] == 30
+    assert found["params"]["bags"]
+
+    # one bag by hand: what was learned from its donors alone, turned onto the metric
+    stored, (samples, target) = read_metric(adata, "ggml"), read_training(adata)
+    points = read_points(adata, stored, 100, rng=np.random.default_rng(0))
+    refit = points.refit(stored, rng=np.random.default_rng(0), n_jobs=1)
+    positions = np.flatnonzero(stored.bags.drawn[4])
+    plain = sg.tl.Learner(method=USUAL, n_comps=2, shrinkage=0.4)
+    W = plain.learn(samples.take(positions), target.take(positions), rng=np.random.default_rng(0)).components
+    truth = refit.patterns(align(W, stored.components), target, stored.bags.drawn[4].astype(int))[0]
+    every = np.stack([refit.of_bag(W, drawn) for W, drawn in zip(stored.bags.metrics, stored.bags.drawn, strict=True)])
+    np.testing.assert_allclose(every[4, :2], truth, atol=1e-8)
+    half = stats.t.ppf(0.975, 29) * np.sqrt(0.7 / 0.3) * every.std(axis=0, ddof=1)
+    np.testing.assert_allclose(found["upper"], (every.mean(axis=0) + half).T, atol=1e-8)
+
+    # and their intervals are about as wide as those of draws of the same donors
+    learn(adata)
+    sg.tl.gene_stability(adata, 40, n_perm=0, **QUICK)
+    other = adata.uns["ggml_stability"]
+    assert not other["params"]["bags"]
+    ratio = (found["upper"] - found["lower"]) / (other["upper"] - other["lower"])
+    assert 0.8 < np.median(ratio) < 1.6
+    assert np.corrcoef(found["frequency"][:, -1], other["frequency"][:, -1])[0, 1] > 0.9
+
+
+def test_draws_that_are_asked_for_are_made_with_bags_too():
+    adata = planted(0, n_genes=40, n_planted=4)
+    learn_bags(adata, 2)
+    sg.tl.gene_stability(adata, 3, n_perm=0, **QUICK)
+    params = adata.uns["ggml_stability"]["params"]
+    assert (params["n_boot"], bool(params["bags"])) == (3, False)
+    sg.tl.gene_stability(adata, n_perm=0, groups_key="sample_id", **QUICK)  # bags know the donors of the metric only
+    assert not adata.uns["ggml_stability"]["params"]["bags"]

@@ -28,6 +28,7 @@ from scggml._anndata.reading import Reading, read_target
 from scggml._anndata.results import find_result
 from scggml._anndata.selection import Selection
 from scggml._core.cohort import Cohort, Floats, Names
+from scggml._core.learn.bags import Bags
 from scggml._core.learn.covariates import Adjustment
 from scggml._core.learn.learner import Learner
 from scggml._core.samples import Samples, Target
@@ -53,6 +54,7 @@ RECORD = {
     "refined": Entry("whole numbers", optional=True),
     "history": Entry("options", optional=True),
     "choice": Entry("options", optional=True),
+    "bags": Entry("options", optional=True),
 }
 """The rest of what is told about it."""
 
@@ -68,6 +70,12 @@ CHOICE = {
     "given_up": Entry("flags", ("settings",)),
     "chosen": Entry("whole numbers"),
     "reason": Entry("text"),
+}
+
+
+BAGS = {
+    "components": Entry("numbers", ("bags", "components", "features")),
+    "drawn": Entry("flags", ("bags", "samples")),
 }
 
 
@@ -111,6 +119,14 @@ class StoredMetric:
     def oriented_to(self) -> tuple[str, ...]:
         """(k,) class at the positive end of each component; empty names if a record does not say it."""
         return tuple(str(name) for name in self.record.get("oriented_to", [""] * len(self.components)))
+
+    @property
+    def bags(self) -> Bags | None:
+        """Metrics of draws of donors that it is the mean of; None if it is not, or a record does not hold them."""
+        found = self.record.get("bags")
+        if found is None:
+            return None
+        return Bags(np.asarray(found["components"], dtype=np.float64), np.asarray(found["drawn"], dtype=bool))
 
     @property
     def learned_share(self) -> Floats:
@@ -283,7 +299,7 @@ def read_metric(adata: AnnData, key: str) -> StoredMetric:
             )
     features = np.array([str(name) for name in entry["features"]])
     check_entry(entry, where, f"the metric is damaged. {again}", RECORD, components=k, features=d)
-    for name, form in (("history", HISTORY), ("choice", CHOICE), ("origin", ORIGIN)):
+    for name, form in (("history", HISTORY), ("choice", CHOICE), ("bags", BAGS), ("origin", ORIGIN)):
         if name in entry:
             check_entry(
                 entry[name], f"{where}[{name!r}]", f"the metric is damaged. {again}", form, components=k, features=d

@@ -76,6 +76,8 @@ def metric_entry(
         entry["adjustment"] = {"slopes": found.adjustment.slopes, "center": found.adjustment.center}
     if found.margin is not None and found.reg is not None:
         entry |= {"margin": float(found.margin), "reg": float(found.reg), "refined": found.refined}
+    if found.bags is not None:
+        entry["bags"] = {"components": found.bags.metrics, "drawn": found.bags.drawn}
     choice = found.choice
     if choice is not None:
         entry["choice"] = {

@@ -183,7 +183,8 @@ def ggml(
         `settled`, the learner with what was decided; `margin`, `reg` in units of W and `refined` (passes over all
         cells) of gradient steps; `adjustment` with covariates; `scale` of genes ("logarithms", "counts",
         ...) by which new cells on another one are recognized; `origin`, loadings of a few genes by which another PCA
-        is recognized; `fingerprint`, and `checksums` by which changes are noticed, as all results have them.
+        is recognized; `bags` of a bagged learner: `components` (B, k, d) of each before shrinkage, and `drawn` (B, P),
+        the samples that it saw; `fingerprint`, and `checksums` by which changes are noticed, as all results have them.
     `.obsm["X_ggml"]`
         (n_obs, k) float64, cells in the learned space; plot with `sc.pl.embedding(adata, basis="ggml")`.
     `.uns["ggml_components"]`

@@ -12,6 +12,8 @@ from scggml._core.samples import Samples, Target, class_target, plain_samples
 from scggml._core.votes import clipped
 
 KNN = ByDistance(FixedMetric("euclidean"))
+FIXED = {"method": sg.tl.Canonical(ridge=0.05), "shrinkage": 0.4}
+BAGGED = ByDistance(Learned(sg.tl.Learner(n_comps=1, bags=8, **FIXED)), classifier="soft_knn")
 
 
 def shifted(seed, *, shift=1.0, n=24):
@@ -46,7 +48,7 @@ def test_what_is_predicted_and_the_distances_stay():
     assert found.scores.max() < plain.scores.max()
 
 
-@pytest.mark.parametrize("method", [KNN, ByDistance(Learned(sg.tl.Learner(n_comps=1)))])
+@pytest.mark.parametrize("method", [KNN, ByDistance(Learned(sg.tl.Learner(n_comps=1))), BAGGED])
 def test_votes_on_shuffled_labels_lose_no_more_than_chance(method):
     losses = {"plain": [], "calibrated": []}
     for seed in range(8):

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-import scggml as sg
 from scggml._core.cohort import from_clouds
 from scggml._core.learn import bags as module
-from scggml._core.learn.bags import draw_bags, mean_metric
+from scggml._core.learn.bags import Bags, draw_bags, mean_metric
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.spectrum import Covariance
 from scggml._core.samples import Target, class_target, plain_samples
@@ -25,6 +24,24 @@ def test_bags_hold_seven_in_ten_donors_of_each_class_with_all_of_their_samples()
         counts = np.bincount(groups[bag], minlength=20)
         assert set(counts) == {0, 2}
         assert (np.bincount(np.flatnonzero(counts) % 2) == 7).all()
+
+
+@pytest.mark.parametrize("n_donors", [4, 7, 10, 21])
+def test_each_donor_is_left_out_about_as_often(n_donors):
+    values = np.repeat([0.0, 1.0], n_donors)
+    target = Target("classes", values, np.array(["a", "b"]))
+    bags = draw_bags(target, np.arange(2 * n_donors), 12, np.random.default_rng(0))
+    times = 12 - np.bincount(np.concatenate(bags), minlength=2 * n_donors)
+    assert times.min() >= 1
+    assert np.ptp(times) <= 1
+
+
+def test_bags_know_who_was_left_out():
+    bags = Bags.of(
+        [np.eye(3)[:2], np.eye(3)[:1], np.eye(3)[1:]], [np.array([0, 1]), np.array([1]), np.array([2])], 2, 3
+    )
+    np.testing.assert_array_equal(bags.without(np.array([0])), [np.diag([1, 0, 0])[:2], np.eye(3)[1:]])
+    assert len(bags.without(np.arange(3))) == 0
 
 
 def test_a_class_keeps_two_samples():
@@ -66,25 +83,6 @@ def test_bags_of_all_donors_give_the_metric_of_all_donors(monkeypatch, work):
     one = learner.learn(samples, target, rng=np.random.default_rng(0)).components
     other = Learner(n_comps=2, shrinkage=0.3, bags=3).learn(samples, target, rng=np.random.default_rng(0)).components
     np.testing.assert_allclose(other.T @ other, one.T @ one, atol=1e-8)
-
-
-@pytest.mark.parametrize("method", ["canonical", sg.tl.Triplets(max_iter=3, tol=0.0)])
-def test_single_donors_weigh_less(method):
-    """Over cohorts whose labels mean nothing, metrics of bags differ less from each other than single ones."""
-    cells = cohort(n=16)
-    samples = plain_samples(cells)
-    spread = {}
-    for n_bags in (None, 8):
-        found = []
-        for seed in range(6):
-            some = np.sort(np.random.default_rng(seed).choice(16, 10, replace=False))
-            values = np.arange(10) % 2
-            target = Target("classes", values.astype(float), np.array(["a", "b"]))
-            learner = Learner(method=method, n_comps=1, shrinkage=0.0, bags=n_bags)
-            W = learner.learn(samples.take(some), target, rng=np.random.default_rng(seed)).components
-            found.append(W.T @ W / np.sum(W**2))
-        spread[n_bags] = np.mean([np.linalg.norm(a - np.mean(found, axis=0)) for a in found])
-    assert spread[8] < spread[None]
 
 
 def test_bags_survive_a_file_and_are_checked():

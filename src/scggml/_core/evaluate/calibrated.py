@@ -7,6 +7,7 @@ import numpy as np
 
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats
+from scggml._core.evaluate.bagged import out_of_bag
 from scggml._core.evaluate.methods import learners_of, needs_of
 from scggml._core.evaluate.prediction import Fitted, Method, Need, Prediction
 from scggml._core.evaluate.run import by_repeat, evaluate_fold, pooled
@@ -30,7 +31,8 @@ VIEW = "view"
 class Calibrated:
     """A method, and a temperature for its probabilities.
 
-    The method is fitted without one part of the training donors after the other. The temperature is the one with the
+    The method is fitted without one part of the training donors after the other; a metric of bags leaves each donor to
+    the bags without it (`out_of_bag`), and is learned once. The temperature is the one with the
     least log loss there (`fit_temperature`); the order of the probabilities stays, and with it what is predicted. None
     is above what so few donors allow (`highest_probability`).
 
@@ -104,6 +106,9 @@ class Calibrated:
     ) -> Floats | None:
         """Return (n_repeats, P, C) scores of the training samples without their donors; None if these are too few."""
         seed = int(rng.integers(2**31))
+        said = out_of_bag(self.method, training, target, rng=np.random.default_rng(seed))
+        if said is not None:
+            return said[None]
         try:
             folds = make_folds(
                 target,

@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scggml._core.cohort import Floats, Integers
 from scggml._core.explain.patterns import excess_patterns, moves, standardized, strengths
 from scggml._core.explain.significance import align
 from scggml._core.learn.covariates import adjust, estimate, regress
-from scggml._core.learn.learner import Learner
+from scggml._core.learn.learner import Learner, shrunk
 from scggml._core.learn.pair_weights import weigh_pairs
 from scggml._core.samples import Samples, Target, labelled
 from scggml._core.transport.pairs import solve_plans
@@ -51,6 +52,15 @@ class Refit:
         W = self.settled.learn(self.samples.take(positions), self.target.take(positions), rng=rng).components
         counts = np.bincount(positions, minlength=self.samples.n_samples)
         patterns, _, importance = self.patterns(align(W, self.components), self.target, counts)
+        return np.vstack([patterns, strengths(patterns, importance)])
+
+    def of_bag(self, W: Floats, drawn: NDArray[np.bool_]) -> Floats:
+        """Return (k + 1, n_genes) patterns of a metric (k, d) that some samples gave, before it is shrunk."""
+        samples, positions = self.samples, np.flatnonzero(drawn)
+        if samples.covariates is not None:
+            samples = adjust(samples, estimate(samples, self.target))
+        W, _ = shrunk(W, float(self.settled.shrinkage), samples.take(positions), self.target.take(positions))
+        patterns, _, importance = self.patterns(align(W, self.components), self.target, drawn.astype(np.int64))
         return np.vstack([patterns, strengths(patterns, importance)])
 
     def of_labels(self, values: Floats, seed: int) -> Floats:

@@ -11,7 +11,7 @@ from scggml._core.checks import check_flag, check_whole
 from scggml._core.cohort import Cohort, Floats, from_clouds
 from scggml._core.folds import strata_of
 from scggml._core.ids import array_target, as_codes
-from scggml._core.learn.bags import draw_bags, mean_metric
+from scggml._core.learn.bags import Bags, draw_bags, mean_metric
 from scggml._core.learn.canonical import Canonical, Variates, canonical_metric
 from scggml._core.learn.choice import Choice, choose, drawn, settings_for, smaller
 from scggml._core.learn.covariates import Adjustment, adjust, estimate
@@ -77,9 +77,10 @@ class Learner:
         %(solver)s
     bags
         Learn from so many draws of 70 % of the donors of each class, and take the mean of the metrics,
-        :math:`\frac1B \sum_b W_b^T W_b / v_b`, v the variance of the cells under each, before it is shrunk: single
-        donors then weigh less. 12 are usual, and take about as many times longer; the history is that of the first.
-        None for one metric of all donors.
+        :math:`\frac1B \sum_b W_b^T W_b / v_b`, v the variance of the cells under each, before it is shrunk. 12
+        are usual, and take about as many times longer; the history is that of the first. They also say which genes
+        would be found again (`tl.gene_stability`), and what the metric would predict of a donor without it
+        (`tl.predict`), without further fits. None for one metric of all donors.
 
     Examples
     --------
@@ -232,19 +233,20 @@ class Learner:
         work = self._work(samples)
         choice = self._choose(samples, target, k, work, rng=rng, n_jobs=n_jobs)
         how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
+        bags = None
         if self.bags is None:
             W, record = self._find(samples, target, k, choice, work, rng=rng, **how)
         else:
-            bags = draw_bags(target, samples.groups, self.bags, rng)
-            parts = [samples.take(own) for own in bags]
+            positions = draw_bags(target, samples.groups, self.bags, rng)
+            parts = [samples.take(own) for own in positions]
             fits = [
                 self._find(part, target.take(own), k, choice, self._work(part), rng=rng, n_jobs=n_jobs, progress=False)
-                for part, own in zip(parts, bags, strict=True)
+                for part, own in zip(parts, positions, strict=True)
             ]
-            W, record = mean_metric([found for found, _ in fits], k, cohort), fits[0][1]
+            bags = Bags.of([found for found, _ in fits], positions, k, samples.n_samples)
+            W, record = mean_metric(list(bags.metrics), k, cohort), fits[0][1]
         share = self._share(choice)
-        kept_out = None if samples.batch is None else batch_directions(cohort, target, samples.batch)
-        mixed, coefficients = mixture(W, share, cohort, kept_out=kept_out)
+        mixed, coefficients = shrunk(W, share, samples, target)
         components, singular_values, class_means, names = oriented(mixed, cohort, target)
         return Fit(
             components=components,
@@ -255,6 +257,7 @@ class Learner:
             learned_share=learned_share(components, mixed, coefficients),
             choice=choice,
             adjustment=adjustment,
+            bags=bags,
             **record,
         )
 
@@ -451,6 +454,13 @@ class Learner:
             history["components"] = found.path
         record = {"stop": found.stop, "history": history, "margin": found.margin, "reg": found.reg}
         return found.components, record | {"refined": found.refined}
+
+
+def shrunk(W: Floats, share: float, samples: Samples, target: Target) -> tuple[Floats, Floats]:
+    """Return (k, d) between W and the Euclidean metric, blind to batches, and coefficients; see `mixture`."""
+    cohort = labelled(samples.cohort, target)
+    kept_out = None if samples.batch is None else batch_directions(cohort, target, samples.batch)
+    return mixture(W, share, cohort, kept_out=kept_out)
 
 
 def decided(canonical: Canonical, choice: Choice | None) -> Canonical:

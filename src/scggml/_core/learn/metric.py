@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scggml._core.checks import LARGEST, as_array, as_real, check_flag, text_of, usable
 from scggml._core.cohort import Cohort, Floats, from_clouds
+from scggml._core.learn.bags import Bags
 from scggml._core.learn.choice import Choice
 from scggml._core.learn.covariates import Adjustment
 from scggml._core.metric import canonical_form, effective_rank, importance, shares
@@ -211,6 +212,8 @@ class Fit:
         Of gradient steps, in units of W.
     refined
         How many of the last passes were over all cells.
+    bags
+        The metrics of draws of donors that it is the mean of, if it is.
     """
 
     components: Floats
@@ -226,6 +229,7 @@ class Fit:
     margin: float | None = None
     reg: float | None = None
     refined: int = 0
+    bags: Bags | None = None
 
     @property
     def converged(self) -> bool:
