@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import anndata as ad
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -32,6 +33,7 @@ COHORTS = (
     "csle_ragas",
 )
 SCORES = ("balanced_accuracy", "auroc", "log_loss")
+LABELS = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "log_loss": "log loss"}
 Learner, Triplets = sg.tl.Learner, sg.tl.Triplets
 
 
@@ -65,6 +67,7 @@ STEPS = {
     "triplets": "triplets",
     "triplets, not shrunk": Learner(method="triplets", shrinkage=0.0),
 }
+BAGS = {"canonical, 12 bags": Learner(bags=12)}
 GROUPS = {
     "first": FIRST,
     "new": NEW,
@@ -73,6 +76,7 @@ GROUPS = {
     "around": AROUND,
     "reference": REFERENCE,
     "steps": STEPS,
+    "bags": BAGS,
 }
 
 
@@ -147,10 +151,49 @@ def differences(scores, metric, first):
     return pd.DataFrame(rows).T.round(3)
 
 
-def main(folder, *, cohorts, groups, repeats, draws, jobs, cells, points, permuted, per_class, out):
+def draw_differences(scores, path, first="ensemble"):
+    """Draw the paired differences of one method to the others: each cohort, their mean and its interval."""
+    others = [name for name in dict.fromkeys(scores["method"]) if name != first]
+    fig, axes = plt.subplots(1, len(SCORES), figsize=(10, 0.42 * len(others) + 1.3), sharey=True, layout="constrained")
+    for ax, metric in zip(axes, SCORES, strict=True):
+        by_cohort = scores[scores["metric"] == metric].groupby(["method", "cohort"])["value"].mean().unstack("method")
+        found = differences(scores, metric, first)
+        for row, other in enumerate(others):
+            gaps = (by_cohort[first] - by_cohort[other]).dropna()
+            mean, low, high = found.loc[other, ["difference", "low", "high"]]
+            ax.plot(gaps, np.full(len(gaps), row), "o", color="0.75", ms=4, zorder=1)
+            ax.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="o", color="black", capsize=3, ms=5)
+        ax.axvline(0, color="0.4", lw=0.8, ls="--", zorder=0)
+        better = "lower" if metric == "log_loss" else "higher"
+        ax.set_xlabel(f"{first} minus other\n({better} is better)")
+        ax.set_title(LABELS[metric])
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(others)), others)
+    axes[0].invert_yaxis()
+    fig.suptitle(f"Held-out donors of {scores['cohort'].nunique()} cohorts; mean and its 95 % interval", fontsize=10)
+    fig.savefig(path, dpi=150)
+    plt.close(fig)
+
+
+def report(scores, folder):
+    """Write scores by method and cohort, differences of the ensemble and their figure into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = scores[scores["metric"].isin(SCORES)].groupby(["metric", "method", "cohort"], sort=False)["value"]
+    table.mean().unstack("cohort").round(4).to_csv(folder / "generalisation_scores.csv")
+    gaps = pd.concat({metric: differences(scores, metric, "ensemble") for metric in SCORES}, names=["metric", "other"])
+    gaps.to_csv(folder / "generalisation_differences.csv")
+    draw_differences(scores, folder / "generalisation.png")
+
+
+def main(folder, *, cohorts, groups, repeats, draws, jobs, cells, points, permuted, per_class, unscaled, out, into):
     """Evaluate all cohorts and print what is known after each."""
     methods = {name: method for group in groups if group != "first" for name, method in GROUPS[group].items()}
-    options = {} if cells is None else {"n_cells": cells, "summary": sg.tl.Coreset(points) if points else None}
+    preprocess = {"preprocess": sg.tl.Preprocess(scale=False)} if unscaled else {}
+    options = (
+        preprocess
+        if cells is None
+        else {"n_cells": cells, "summary": sg.tl.Coreset(points) if points else None} | preprocess
+    )
     found = [pd.read_csv(out)] if out.exists() else []
     for name in cohorts:
         for draw in range(draws):
@@ -161,7 +204,7 @@ def main(folder, *, cohorts, groups, repeats, draws, jobs, cells, points, permut
             usual_options = {"repeats": repeats, "draw": draw, "jobs": jobs}
             parts = [evaluate(name, adata, methods, **usual_options, **options)] if methods else []
             if "first" in groups:
-                as_first = {"n_cells": 100, "summary": None, "calibrate": False}
+                as_first = {"n_cells": 100, "summary": None, "calibrate": False} | preprocess
                 parts.append(evaluate(name, adata, FIRST, **usual_options, **as_first))
             found = [pd.concat([*found, *parts])]
             found[0].to_csv(out, index=False)
@@ -174,6 +217,8 @@ def main(folder, *, cohorts, groups, repeats, draws, jobs, cells, points, permut
         print(f"\n{metric}\n{summarize(scores, metric).to_string()}")
         if "ensemble" in set(scores["method"]):
             print(f"\nensemble minus other, {metric}\n{differences(scores, metric, 'ensemble').to_string()}")
+    if into is not None:
+        report(scores, into)
     print(f"\nmeans over cohorts, best first; all scores are in {out}")
 
 
@@ -189,6 +234,8 @@ if __name__ == "__main__":
     parser.add_argument("--jobs", type=int, default=None)
     parser.add_argument("--cells", type=int, help="drawn of each sample (default: as `cross_validate` does)")
     parser.add_argument("--points", type=int, help="of a coreset of each sample, with --cells (default: all drawn)")
+    parser.add_argument("--unscaled", action="store_true", help="do not bring features to unit variance")
+    parser.add_argument("--report", type=Path, help="folder for the tables and the figure of the documentation")
     parser.add_argument("--out", type=Path, default=Path("generalisation.csv"))
     given = parser.parse_args()
     main(
@@ -202,5 +249,7 @@ if __name__ == "__main__":
         jobs=given.jobs,
         cells=given.cells,
         points=given.points,
+        unscaled=given.unscaled,
         out=given.out,
+        into=given.report,
     )
