@@ -164,8 +164,8 @@ def draw_differences(scores, path, first="ensemble"):
             ax.plot(gaps, np.full(len(gaps), row), "o", color="0.75", ms=4, zorder=1)
             ax.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="o", color="black", capsize=3, ms=5)
         ax.axvline(0, color="0.4", lw=0.8, ls="--", zorder=0)
-        better = "lower" if metric == "log_loss" else "higher"
-        ax.set_xlabel(f"{first} minus other\n({better} is better)")
+        side = "below" if metric == "log_loss" else "above"
+        ax.set_xlabel(f"{first} minus other\n({side} 0: {first} better)")
         ax.set_title(LABELS[metric])
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(others)), others)
@@ -189,11 +189,9 @@ def main(folder, *, cohorts, groups, repeats, draws, jobs, cells, points, permut
     """Evaluate all cohorts and print what is known after each."""
     methods = {name: method for group in groups if group != "first" for name, method in GROUPS[group].items()}
     preprocess = {"preprocess": sg.tl.Preprocess(scale=False)} if unscaled else {}
-    options = (
-        preprocess
-        if cells is None
-        else {"n_cells": cells, "summary": sg.tl.Coreset(points) if points else None} | preprocess
-    )
+    options = dict(preprocess)
+    if cells is not None:
+        options |= {"n_cells": cells, "summary": sg.tl.Coreset(points) if points else None}
     found = [pd.read_csv(out)] if out.exists() else []
     for name in cohorts:
         for draw in range(draws):
