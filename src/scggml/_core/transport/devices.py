@@ -66,8 +66,8 @@ def torch_of() -> Any:
         import torch  # noqa: PLC0415 - optional, and slow to import
     except ImportError as error:
         raise ImportError(
-            'The solvers "sinkhorn", "sinkhorn_divergence" and "unbalanced", and coresets on a GPU, need torch, which is '
-            'not installed: pip install "scggml[torch]", or pass solver="exact" and device="cpu".'
+            'The solvers "sinkhorn", "sinkhorn_divergence" and "unbalanced", and coresets on a GPU, need torch, which '
+            'is not installed: pip install "scggml[torch]", or pass solver="exact" and device="cpu".'
         ) from error
     return torch
 
