@@ -31,14 +31,14 @@ def learn():
 
 
 def draw(adata, samples):
-    """Draw donors, genes and cell types side by side."""
+    """Draw donors, their distances and genes side by side."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained", width_ratios=(1, 1, 0.9))
     sg.pl.scores(adata, ax=axes[0], show=False)
-    sg.pl.embedding(samples, color="label", ax=axes[1], show=False)
-    sg.pl.loadings(adata, component=1, n_genes=10, ax=axes[2], show=False)
-    titles = ("donors, held out", "distances between donors, held out", "genes")
-    for ax, letter, title in zip(axes, "abc", titles, strict=True):
-        ax.set_title(f"{letter}  {title}", loc="left", fontsize=10)
+    sg.pl.embedding(samples, color="label", legend_loc=None, ax=axes[1], show=False)
+    sg.pl.loadings(adata, components=[1], n_genes=10, ax=axes[2], show=False)
+    for ax, title in zip(axes, ("a  donors", "b  distances between donors", "c  genes"), strict=True):
+        ax.set_title("")
+        ax.set_title(title, loc="left", fontsize=12)
     return figure
 
 
