@@ -27,7 +27,7 @@ def faults(tag, named, date):
         if f"v{version}" != tag:
             yield f"The tag is {tag}, but {file} names {version}."
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
-        yield f'The newest section of CHANGELOG.md has the date "{date}": write the day of the release, such as 2027-01-31.'
+        yield f'The newest section of CHANGELOG.md is dated "{date}": write the day of the release, such as 2027-01-31.'
 
 
 if __name__ == "__main__":

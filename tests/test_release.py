@@ -182,7 +182,7 @@ def test_the_wheel_says_where_the_project_is_and_what_it_needs(dist: Dist) -> No
     assert dist.metadata["Version"] == scggml.__version__
     assert dict(line.split(", ", 1) for line in dist.metadata.get_all("Project-URL", [])) == PROJECT["urls"]
     needed = [line for line in dist.metadata.get_all("Requires-Dist", []) if "extra" not in line]
-    assert sorted(needed, key=str.lower) == sorted((d.lower() for d in PROJECT["dependencies"]))
+    assert sorted(needed, key=str.lower) == sorted(d.lower() for d in PROJECT["dependencies"])
     assert dist.metadata["Description-Content-Type"] == "text/markdown"
 
 
