@@ -1,12 +1,13 @@
-# Each target sets up what it needs in .venv; a second call does nothing until pyproject.toml or constraints.txt change.
+# Each target sets up what it needs in .venv; a second call does nothing until one of INPUTS changes.
 # The tests with other versions than the newest ones have environments of their own, without torch.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
-INPUTS := $(VENV)/.ready-pip pyproject.toml constraints.txt
+INPUTS := $(VENV)/.ready-pip pyproject.toml constraints.txt src/scggml/_version.py
 LOWEST := .venv-lowest
 PRE := .venv-pre
+EMPTY := .venv-wheel
 # A worker for each core. ARGS come later, so that ARGS="-n 0" runs the tests in one process.
 PYTEST := -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
 # Old releases use what newer ones of other packages announce the end of; that is no fault of ours.
@@ -14,7 +15,7 @@ UNTOLD := -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W 
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo gallery test test-lowest test-pre lint docs clean
+.PHONY: help demo gallery test test-lowest test-pre lint docs dist test-dist clean
 
 help:
 	@echo "make demo         learn a metric on a synthetic cohort, print accuracies, write figures to demo_output/"
@@ -24,6 +25,8 @@ help:
 	@echo "make test-pre     the same with pre-releases of numpy, scipy, pandas, anndata and scanpy, in $(PRE)"
 	@echo "make lint         ruff, ruff format, mypy"
 	@echo "make docs         the documentation, in docs/_build/html"
+	@echo "make dist         source distribution and wheel, checked, in dist/"
+	@echo "make test-dist    the wheel in an empty environment, $(EMPTY): README, demo and types"
 	@echo "make clean        remove the environments and everything built"
 
 demo: $(VENV)/.ready-demo
@@ -49,8 +52,22 @@ lint: $(VENV)/.ready-lint
 docs: $(VENV)/.ready-doc
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
 
+dist: $(VENV)/.ready-build
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python -m twine check --strict dist/*
+
+# Run elsewhere, where neither the sources nor files of the checkout can stand in for what the wheel lacks.
+test-dist: dist
+	rm -rf $(EMPTY)
+	$(PYTHON) -m venv $(EMPTY)
+	$(EMPTY)/bin/python -m pip install --quiet -c constraints.txt torch
+	$(EMPTY)/bin/python -m pip install --quiet dist/*.whl
+	$(EMPTY)/bin/python -m pip check
+	$(EMPTY)/bin/python release/try_wheel.py
+
 clean:
-	rm -rf $(VENV) $(LOWEST) $(PRE) .mypy_cache .pytest_cache .ruff_cache docs/_build docs/api/generated docs/gallery demo_output gallery benchmarks/.venv-*
+	rm -rf $(VENV) $(LOWEST) $(PRE) $(EMPTY) dist .mypy_cache .pytest_cache .ruff_cache docs/_build docs/api/generated docs/gallery demo_output gallery benchmarks/.venv-*
 
 $(VENV)/.ready-pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -71,6 +88,10 @@ $(VENV)/.ready-test: $(INPUTS)
 
 $(VENV)/.ready-lint $(VENV)/.ready-doc: $(VENV)/.ready-%: $(INPUTS)
 	$(INSTALL) -e . --group $*
+	@touch $@
+
+$(VENV)/.ready-build: $(INPUTS)
+	$(INSTALL) --group build
 	@touch $@
 
 # Bytecode is compiled here: at the first import it would warn of what Python thinks of the sources, an error in tests.

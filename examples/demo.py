@@ -77,6 +77,7 @@ def main(folder):
         warnings.simplefilter("ignore", UserWarning)
         sc.tl.umap(samples)
     held_out = samples[samples.obs["cohort"] == "new"].copy()  # the others separate whatever their labels are
+    sg.tl.mds(held_out)
     sg.pl.clustermap(held_out, color="label", save=folder / "clustermap_held_out.png")
     sg.pl.embedding(held_out, color="label", save=folder / "embedding_held_out.png")
     sg.tl.rank_genes(learned)

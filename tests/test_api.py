@@ -91,6 +91,13 @@ def test_one_public_function_a_file(face: str) -> None:
         assert functions in ([], [file.removeprefix("_")])
 
 
+@pytest.mark.parametrize("face", [face for face in FACES if face not in FAMILIES])
+def test_each_function_has_tests_in_a_file_of_its_name(face: str) -> None:
+    functions = {name for f, name in PUBLIC if f == face and inspect.isfunction(get(face, name))}
+    files = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / face).glob("test_*.py")}
+    assert functions - files == set()
+
+
 @pytest.mark.parametrize(("face", "name"), PUBLIC)
 def test_at_most_three_positional(face: str, name: str) -> None:
     assert len(positional(get(face, name))) <= 3

@@ -8,10 +8,16 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import scggml
+from scggml._core.evaluate.rivals import RIVALS
+from scggml._core.learn.penalty import PenaltyName
+from scggml._core.transport.solvers import SOLVERS
+from scggml._core.transport.summaries import SUMMARIES
 from scggml._docs import TEXTS, documented
 
 FACES = [name for name in scggml.__all__ if not name.startswith("_")]
@@ -98,6 +104,31 @@ def test_no_text_stands_twice() -> None:
     assert [entry for entry, times in written.items() if times > 1] == []
     shared = {" ".join(text.split()) for text in TEXTS.values()}
     assert [text for _, text in written if " ".join(text.split()) in shared] == []
+
+
+# What is passed by name is told of on a page: a user reads of it before a signature is looked up.
+PAGES = "".join(
+    path.read_text(encoding="utf-8")
+    for path in (Path(__file__).parents[1] / "docs").glob("*.md")
+    if path.stem not in {"changelog", "recipes"}
+)
+NAMES = (*get_args(PenaltyName), *SOLVERS, *RIVALS)
+CLASSES = [kind.__name__ for kind in (*SOLVERS.values(), *SUMMARIES.values())]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *CLASSES])
+def test_what_a_user_can_choose_stands_on_a_page(name: str) -> None:
+    assert re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`", PAGES)
+
+
+def test_a_name_stands_where_it_is_passed() -> None:
+    assert [name for name in RIVALS if f'"{name}"' not in inspect.getdoc(scggml.tl.cross_validate)] == []
+    assert [name for name in get_args(PenaltyName) if f'"{name}"' not in inspect.getdoc(scggml.tl.Triplets)] == []
+
+
+@pytest.mark.parametrize("kind", [*SOLVERS.values(), *SUMMARIES.values()])
+def test_solvers_and_summaries_are_public(kind: type) -> None:
+    assert getattr(scggml.tl, kind.__name__) is kind
 
 
 # What the decorator does

@@ -38,12 +38,6 @@ def test_dependencies_are_the_imports() -> None:
     assert declared - FOR_USERS == imported() - FOR_USERS
 
 
-def test_versions_agree() -> None:
-    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert scggml.__version__ == PROJECT["version"]
-    assert f"\nversion: {scggml.__version__}\n" in citation
-
-
 def test_types_are_marked() -> None:
     assert (files("scggml") / "py.typed").is_file()
 

@@ -1,3 +1,1 @@
-from importlib.metadata import version
-
-__version__ = version("scggml")
+__version__ = "0.1.0"  # the build, the documentation and the checks of a release read it from here
