@@ -48,7 +48,7 @@ def dangling(folder: Path) -> list[str]:
             missing = not target.exists() or (place and target in pages and place not in pages[target].places)
             if missing and link != "#":
                 found.append(f"{path.relative_to(folder.resolve())}: {link}")
-    return found
+    return sorted(found)
 
 
 def main() -> None:

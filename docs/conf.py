@@ -56,6 +56,7 @@ html_css_files = ["scggml.css"]
 html_favicon = "_static/favicon.svg"
 html_theme_options = {
     "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo-dark.svg", "alt_text": "scggml"},
+    "navbar_persistent": [],  # one search box: the one in the sidebar
     "repository_url": repository,
     "use_repository_button": True,
     "use_issues_button": True,
@@ -75,7 +76,7 @@ napoleon_attr_annotations = False
 napoleon_use_rtype = False
 
 always_use_bars_union = True
-typehints_defaults = "braces"
+typehints_defaults = "comma"
 typehints_formatter = written
 
 bibtex_bibfiles = ["references.bib"]

@@ -6,6 +6,7 @@ are written as the characters of Unicode that they are.
 
 import re
 import unicodedata
+from xml.etree.ElementTree import Element, fromstring, register_namespace, tostring
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -13,23 +14,33 @@ from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 from sphinx.writers.html5 import HTML5Translator
 
+register_namespace("", "http://www.w3.org/1998/Math/MathML")
+
 REWRITTEN = {r"\arg": r"\operatorname{arg}"}
 """Commands that the converter does not know, in terms of those that it knows."""
 
-STYLED = re.compile(r'<(mi|mn)([^>]*?) mathvariant="(bold|double-struck)"([^>]*)>(\w)</\1>')
+NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
 NAMES = {"bold": "MATHEMATICAL BOLD", "double-struck": "MATHEMATICAL DOUBLE-STRUCK"}
-OWN = {"double-struck R": "\N{DOUBLE-STRUCK CAPITAL R}", "double-struck N": "\N{DOUBLE-STRUCK CAPITAL N}"}
+OWN = {"double-struck N": "\N{DOUBLE-STRUCK CAPITAL N}", "double-struck R": "\N{DOUBLE-STRUCK CAPITAL R}"}
 """Letters that Unicode had before it had the others of their style."""
 
 
-def styled(match: re.Match[str]) -> str:
-    """Return a letter or digit in its style as one character of Unicode."""
-    tag, before, style, after, letter = match.groups()
-    character = OWN.get(f"{style} {letter}")
-    if character is None:
+def style(element: Element) -> None:
+    """Write a letter or digit in its style as one character of Unicode."""
+    name = element.get("mathvariant", "")
+    letter = element.text or ""
+    if name in NAMES and len(letter) == 1:
         kind = unicodedata.name(letter).replace("LATIN ", "").replace(" LETTER", "")
-        character = unicodedata.lookup(f"{NAMES[style]} {kind}")
-    return f"<{tag}{before}{after}>{character}</{tag}>"
+        element.text = OWN.get(f"{name} {letter}") or unicodedata.lookup(f"{NAMES[name]} {kind}")
+        del element.attrib["mathvariant"]
+
+
+def place_limits(element: Element) -> None:
+    """Write what stands at operators such as min below them."""
+    if element.tag == f"{NAMESPACE}msub" and (
+        element[0].get("movablelimits") == "true" or element[0].text in ("min", "max")
+    ):
+        element.tag = f"{NAMESPACE}munder"
 
 
 def to_mathml(latex: str, *, block: bool) -> str:
@@ -42,7 +53,12 @@ def to_mathml(latex: str, *, block: bool) -> str:
         raise SphinxError(
             f"{unknown[0]} in the formula {latex!r} is not known to latex2mathml; see docs/_ext/mathml.py"
         )
-    return STYLED.sub(styled, mathml)
+    root = fromstring(mathml)
+    for element in root.iter():
+        style(element)
+        if block:
+            place_limits(element)
+    return tostring(root, encoding="unicode")
 
 
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
