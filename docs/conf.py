@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -22,7 +23,7 @@ project = "scggml"
 author = "The scggml developers"
 copyright = author
 version = release = installed("scggml")
-repository = "https://github.com/scggml/scggml"
+repository = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Source"]
 
 extensions = [
     "myst_nb",
@@ -109,7 +110,14 @@ for notebook in (ROOT / "tutorials").glob("*.ipynb"):
 sheet = HERE / "gallery" / "gallery.png"
 sources = [ROOT / "examples" / "gallery.py", *(ROOT / "src").rglob("*.py")]
 if not sheet.exists() or sheet.stat().st_mtime < max(path.stat().st_mtime for path in sources):
-    subprocess.run([sys.executable, ROOT / "examples" / "gallery.py", "--folder", sheet.parent], check=True)
+    drawn = subprocess.run(
+        [sys.executable, ROOT / "examples" / "gallery.py", "--folder", sheet.parent],
+        check=False,
+        capture_output=True,  # all bars of progress
+        text=True,
+    )
+    if drawn.returncode:
+        raise RuntimeError(f"The gallery was not drawn:\n{drawn.stderr}")
 write_page(sheet.parent)
 
 
