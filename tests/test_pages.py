@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -146,3 +147,16 @@ def test_dangling_links_are_found(tmp_path: Path) -> None:
     assert check.dangling(tmp_path) == []
     (tmp_path / "a" / "two.html").write_text('<p id="elsewhere"></p><a href="../three.html"></a><a href="#gone"></a>')
     assert check.dangling(tmp_path) == ["a/two.html: #gone", "a/two.html: ../three.html", "one.html: a/two.html#there"]
+
+
+def test_inventories_have_each_name_with_its_page(tmp_path: Path) -> None:
+    make = imported(ROOT / "docs" / "_ext" / "inventories.py").make_inventories
+    mapping = make(ROOT / "docs" / "inventories.toml", tmp_path)
+    url, (path,) = mapping["anndata"]
+    head, packed = Path(path).read_bytes().split(b"zlib.\n")
+    assert head.startswith(b"# Sphinx inventory version 2\n# Project: anndata\n")
+    assert "anndata.AnnData py:class 1 generated/anndata.AnnData.html#anndata.AnnData -" in (
+        zlib.decompress(packed).decode().splitlines()
+    )
+    assert url == "https://anndata.readthedocs.io/en/stable/"
+    assert {"matplotlib", "numpy", "pandas", "python", "scanpy"} < set(mapping)
