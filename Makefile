@@ -24,9 +24,9 @@ help:
 	@echo "make test-lowest  the same with the lowest versions that pyproject.toml allows, in $(LOWEST)"
 	@echo "make test-pre     the same with pre-releases of numpy, scipy, pandas, anndata and scanpy, in $(PRE)"
 	@echo "make lint         ruff, ruff format, mypy"
-	@echo "make docs         the documentation, in docs/_build/html"
 	@echo "make dist         source distribution and wheel, checked, in dist/"
 	@echo "make test-dist    the wheel in an empty environment, $(EMPTY): README, demo and types"
+	@echo "make docs         the documentation, in docs/_build/html (ARGS='-D nb_execution_mode=off' leaves the tutorials unexecuted)"
 	@echo "make clean        remove the environments and everything built"
 
 demo: $(VENV)/.ready-demo
@@ -50,7 +50,8 @@ lint: $(VENV)/.ready-lint
 	$(BIN)/mypy
 
 docs: $(VENV)/.ready-doc
-	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
+	$(BIN)/python -m sphinx -b html -W --keep-going $(ARGS) docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
 
 dist: $(VENV)/.ready-build
 	rm -rf dist

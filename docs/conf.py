@@ -1,42 +1,74 @@
 """Sphinx settings; `make docs` builds."""
 
+import inspect
+import os
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib import import_module
 from importlib.metadata import version as installed
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sphinx.util.typing import stringify_annotation
+from typing import Any
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path[:0] = [str(HERE / "_ext"), str(ROOT / "examples")]
+
+from gallery_page import write_page  # noqa: E402
+from inventories import make_inventories  # noqa: E402
+from types_shown import written  # noqa: E402
 
 project = "scggml"
 author = "The scggml developers"
 copyright = author
 version = release = installed("scggml")
+repository = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Source"]
 
 extensions = [
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.linkcode",
     "sphinx.ext.napoleon",
-    "myst_nb",
+    "sphinx_autodoc_typehints",  # after napoleon
     "sphinx_copybutton",
+    "sphinx_design",
+    "sphinxcontrib.bibtex",
+    "sphinxext.opengraph",
+    "citations",
+    "mathml",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "_ext", "gallery/plots.md", "jupyter_execute", "**.ipynb_checkpoints"]
+nitpicky = True
+nitpick_ignore = [
+    ("py:class", "gprofiler.gprofiler.GProfiler"),  # a package without pages of its own
+    ("py:class", "seaborn.matrix.ClusterGrid"),  # seaborn has no page of it
+]
+nitpick_ignore_regex = [("py:class", r"scggml\._core\..*")]  # what options hand to each other inside has no pages
+suppress_warnings = ["config.cache"]  # a function as a setting (typehints_formatter) is not kept between builds
 
 html_theme = "sphinx_book_theme"
 html_title = "scggml"
-html_theme_options = {"show_toc_level": 2}
+html_static_path = ["_static"]
+html_css_files = ["scggml.css"]
+html_favicon = "_static/favicon.svg"
+html_theme_options = {
+    "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo-dark.svg", "alt_text": "scggml"},
+    "navbar_persistent": [],  # one search box: the one in the sidebar
+    "repository_url": repository,
+    "use_repository_button": True,
+    "use_issues_button": True,
+    "show_toc_level": 2,
+}
 
 autosummary_generate = True
 # Where file names ignore case, the pages of `metric` and `Metric` would be one file.
 autosummary_filename_map = {"scggml.get.Metric": "scggml.get.Metric-class"}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
-autodoc_typehints_format = "short"
 maximum_signature_line_length = 80
 default_role = "literal"  # single backticks in docstrings are code
 python_use_unqualified_type_names = True
@@ -44,10 +76,24 @@ napoleon_google_docstring = False
 napoleon_attr_annotations = False
 napoleon_use_rtype = False
 
+always_use_bars_union = True
+typehints_defaults = "comma"
+typehints_formatter = written
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+bibtex_default_style = "plain"
+
+intersphinx_mapping = make_inventories(HERE / "inventories.toml", HERE / "_build" / "inventories")
+
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
-myst_enable_extensions = ["amsmath", "dollarmath"]
+ogp_site_url = os.environ.get("READTHEDOCS_CANONICAL_URL", "https://scggml.readthedocs.io/en/latest/")
+ogp_image = "_static/front.png"
+ogp_enable_meta_description = True
+
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 nb_execution_mode = "force"  # a cached output would hide that the package has changed
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
@@ -57,28 +103,35 @@ nb_execution_timeout = 600
 # Sphinx reads no file outside its folder: build from copies of the notebooks (git ignores them).
 for copy in (HERE / "tutorials").glob("*.ipynb"):
     copy.unlink()
-for notebook in (HERE.parent / "tutorials").glob("*.ipynb"):
+for notebook in (ROOT / "tutorials").glob("*.ipynb"):
     shutil.copy2(notebook, HERE / "tutorials")
 
-# The pictures of the page "Gallery", drawn by this version.
-subprocess.run([sys.executable, HERE.parent / "examples" / "gallery.py", "--folder", HERE / "gallery"], check=True)
-
-# Types of arrays as they are written in the code, not as Python spells them out.
-ARRAYS = {"ArrayLike": ArrayLike} | {
-    f"NDArray[{t.__name__}]": NDArray[t] for t in (np.bool_, np.float32, np.float64, np.int32, np.int64, np.str_)
-}
-
-
-def short_arrays(*event):
-    """Write array types in a signature by their short names."""
-    signature, returns = event[-2:]
-    for short, annotation in ARRAYS.items():
-        for mode in ("smart", "fully-qualified-except-typing"):
-            long = stringify_annotation(annotation, mode)
-            signature, returns = (text and text.replace(long, short) for text in (signature, returns))
-    return signature, returns
+# The pictures of the gallery, drawn by this version: anew where a source is younger than they are.
+sheet = HERE / "gallery" / "gallery.png"
+sources = [ROOT / "examples" / "gallery.py", *(ROOT / "src").rglob("*.py")]
+if not sheet.exists() or sheet.stat().st_mtime < max(path.stat().st_mtime for path in sources):
+    drawn = subprocess.run(
+        [sys.executable, ROOT / "examples" / "gallery.py", "--folder", sheet.parent],
+        check=False,
+        capture_output=True,  # all bars of progress
+        text=True,
+    )
+    if drawn.returncode:
+        raise RuntimeError(f"The gallery was not drawn:\n{drawn.stderr}")
+write_page(sheet.parent)
 
 
-def setup(app):
-    """Register what the settings above cannot say."""
-    app.connect("autodoc-process-signature", short_arrays)
+def linkcode_resolve(domain: str, info: dict[str, Any]) -> str | None:
+    """Return the address of the lines in the repository where an object is written."""
+    if domain != "py" or not info["module"]:
+        return None
+    thing = import_module(info["module"])
+    for name in info["fullname"].split("."):
+        thing = getattr(thing, name, None)
+    thing = inspect.unwrap(getattr(thing, "fget", thing)) if thing is not None else None
+    try:
+        lines, first = inspect.getsourcelines(thing)
+        path = Path(inspect.getsourcefile(thing)).relative_to(ROOT)
+    except (TypeError, ValueError, OSError):  # an attribute, which has no lines of its own
+        return None
+    return f"{repository}/blob/main/{path.as_posix()}#L{first}-L{first + len(lines) - 1}"

@@ -50,8 +50,8 @@ def cellxgene(dataset_id: str, *, backed: bool = False) -> AnnData:
 
     References
     ----------
-    CZI Cell Science Program, CZ CELLxGENE Discover: a single-cell data platform for scalable exploration, analysis
-    and modeling of aggregated data, Nucleic Acids Research 2025. https://cellxgene.cziscience.com
+    CZI Cell Science Program, *CZ CELLxGENE Discover: a single-cell data platform for scalable exploration, analysis
+    and modeling of aggregated data*, Nucleic Acids Research 2025. https://cellxgene.cziscience.com
     """
     identifier = str(dataset_id).strip().lower()
     if not UUID.fullmatch(identifier):
@@ -93,7 +93,7 @@ def myocardial_infarction(*, backed: bool = False) -> AnnData:
 
     References
     ----------
-    Kuppe et al., Spatial multi-omic map of human myocardial infarction, Nature 2022, 608:766-777.
+    Kuppe et al., *Spatial multi-omic map of human myocardial infarction*, Nature 2022, 608:766-777.
     CELLxGENE dataset c1f6034b-7973-45e1-85e7-16933d0550bc.
     """
     return cellxgene("c1f6034b-7973-45e1-85e7-16933d0550bc", backed=backed)

@@ -59,9 +59,9 @@ def kidney_igan() -> AnnData:
 
     References
     ----------
-    Joodaki et al., Detection of PatIent-Level distances from single cell genomics and pathomics data with Optimal
-    Transport (PILOT), Molecular Systems Biology 2024. Features: Hölscher et al., Next-Generation Morphometry for
-    pathomics-data mining in histopathology, Nature Communications 2023. File: github.com/CostaLab/PILOT.
+    Joodaki et al., *Detection of patient-level distances from single cell genomics and pathomics data with optimal
+    transport (PILOT)*, Molecular Systems Biology 2024. Features: Hölscher et al., *Next-Generation Morphometry for
+    pathomics-data mining in histopathology*, Nature Communications 2023. File: github.com/CostaLab/PILOT.
     """
     adata = read_cached(fetch(URL, NAME, sha256=SHA256, largest=LARGEST))
     adata.obs["status"] = adata.obs["status"].cat.set_categories(EGFR, ordered=True)

@@ -105,7 +105,7 @@ def synthetic_counts(
 
     References
     ----------
-    Zappia, Phipson and Oshlack, Splatter: simulation of single-cell RNA sequencing data, Genome Biology 2017,
+    Zappia, Phipson and Oshlack, *Splatter: simulation of single-cell RNA sequencing data*, Genome Biology 2017,
     18:174, for gamma-Poisson counts with library sizes and marker effects.
     """
     sizes = {"n_classes": n_classes, "n_samples": n_samples, "n_cells": n_cells, "n_genes": n_genes, "n_types": n_types}

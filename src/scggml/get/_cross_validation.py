@@ -89,7 +89,7 @@ class CrossValidation:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Methods x metrics: mean over repeats (and folds), the main metric first with its `sd` over repeats."""
+        """Methods x metrics, as means over repeats (and folds), the main metric first with its `sd` over repeats."""
         order = list(self.scores["method"].unique())
         means = self.scores.groupby(["method", "metric"], observed=True)["value"].mean().unstack("metric").loc[order]
         main = self.scores[self.scores["metric"] == self.main_metric]
@@ -103,7 +103,7 @@ class CrossValidation:
 
     @property
     def batches(self) -> pd.DataFrame:
-        """Main score within each batch that was left out: `method`, `batch`, `n_samples`, `n_classes`, `value`.
+        """Main score within each batch that was left out, with `method`, `batch`, `n_samples`, `n_classes`, `value`.
 
         Hardest first for each method. Batches of one class tell little: always saying that class is perfect there.
         """
