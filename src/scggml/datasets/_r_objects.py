@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
@@ -42,8 +41,8 @@ def texts(thing: Any) -> list[str]:
     return [_text(element) for element in thing.value]
 
 
-def column(thing: Any) -> "npt.NDArray[Any] | pd.Categorical":
-    """Return a vector; a factor is a categorical."""
+def column(thing: Any) -> Any:
+    """Return a vector as an array, or a factor as a categorical."""
     if thing.info.type.name == "STR":
         return np.array(texts(thing), dtype=object)
     attributes = _attributes(thing)
