@@ -1,5 +1,6 @@
 """Sphinx settings; `make docs` builds."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,11 @@ for copy in (HERE / "tutorials").glob("*.ipynb"):
     copy.unlink()
 for notebook in (HERE.parent / "tutorials").glob("*.ipynb"):
     shutil.copy2(notebook, HERE / "tutorials")
+
+# Data of the tutorials, where they lie beside the repository as for the tests; else the cache and the network have them.
+data = Path(os.environ.get("SCGGML_TEST_DATA", HERE.parents[1] / "shared" / "data"))
+if (data / "downloads").is_dir():
+    os.environ.setdefault("SCGGML_DATA", str(data / "downloads"))
 
 # The pictures of the page "Gallery", drawn by this version.
 subprocess.run([sys.executable, HERE.parent / "examples" / "gallery.py", "--folder", HERE / "gallery"], check=True)

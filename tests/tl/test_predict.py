@@ -126,7 +126,7 @@ def test_it_works_on_principal_components_that_both_have_or_the_reference_alone(
 
     genes_alone = AnnData(new.X, obs=new.obs, var=new.var[[]])
     again = sg.tl.predict(genes_alone, known, n_splits=3, n_repeats=1, **QUIET)
-    np.testing.assert_allclose(again.obsm["prediction"], samples.obsm["prediction"], rtol=1e-4)
+    np.testing.assert_allclose(again.obsm["prediction"], samples.obsm["prediction"], rtol=1e-2)
     np.testing.assert_allclose(again.obsm["X_pca"], samples.obsm["X_pca"], rtol=1e-3, atol=1e-3)
     assert not genes_alone.obsm
 
