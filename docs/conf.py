@@ -61,7 +61,7 @@ for copy in (HERE / "tutorials").glob("*.ipynb"):
 for notebook in (HERE.parent / "tutorials").glob("*.ipynb"):
     shutil.copy2(notebook, HERE / "tutorials")
 
-# Data of the tutorials, where they lie beside the repository as for the tests; else the cache and the network have them.
+# Data of the tutorials, if they lie beside the repository as for the tests; else the cache and the network have them.
 data = Path(os.environ.get("SCGGML_TEST_DATA", HERE.parents[1] / "shared" / "data"))
 if (data / "downloads").is_dir():
     os.environ.setdefault("SCGGML_DATA", str(data / "downloads"))
