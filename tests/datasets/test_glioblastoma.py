@@ -43,8 +43,8 @@ def test_content_is_that_of_the_cohort_that_was_prepared_elsewhere(adata, data_d
     assert (adata.X != prepared.X).nnz == 0
     assert adata.X.dtype == np.float32
     for name in ("sample_id", "patient_id", "label", "age", "sex", "location"):
-        assert (adata.obs[name].astype(str) == prepared.obs[name].astype(str)).all()
-    assert (adata.var["ensembl_id"] == prepared.var["ensembl_id"]).all()
+        assert list(adata.obs[name].astype(str)) == list(prepared.obs[name].astype(str))
+    assert list(adata.var["ensembl_id"]) == list(prepared.var["ensembl_id"])
 
 
 @pytest.mark.real
