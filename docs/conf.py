@@ -106,6 +106,11 @@ for copy in (HERE / "tutorials").glob("*.ipynb"):
 for notebook in (ROOT / "tutorials").glob("*.ipynb"):
     shutil.copy2(notebook, HERE / "tutorials")
 
+# Data of the tutorials, if they lie beside the repository as for the tests; else the cache and the network have them.
+data = Path(os.environ.get("SCGGML_TEST_DATA", ROOT.parent / "shared" / "data"))
+if (data / "downloads").is_dir():
+    os.environ.setdefault("SCGGML_DATA", str(data / "downloads"))
+
 # The pictures of the gallery, drawn by this version: anew where a source is younger than they are.
 sheet = HERE / "gallery" / "gallery.png"
 sources = [ROOT / "examples" / "gallery.py", *(ROOT / "src").rglob("*.py")]

@@ -113,3 +113,11 @@ def h5ad(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("h5ad") / "small.h5ad"
     ad.AnnData(np.arange(6, dtype=np.float32).reshape(3, 2)).write_h5ad(path)
     return path.read_bytes()
+
+
+@pytest.fixture
+def downloads(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the real downloads, which is the cache."""
+    folder = data_dir / "downloads"
+    monkeypatch.setenv("SCGGML_DATA", str(folder))
+    return folder

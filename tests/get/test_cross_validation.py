@@ -57,6 +57,10 @@ def test_samples_of_one_donor_count_once():
     assert found.donors == {"ill": 1, "well": 1}
     assert np.isnan(found.differences["detectable"]).all()
 
+    paired = sg.get.cross_validation(cross_validated(groups=np.array([5, 7, 5, 7])))
+    assert (paired.donors, paired.n_donors) == ({"ill": 2, "well": 2}, 2)
+    assert "With 2 donors (2 'ill', 2 'well')" in paired.verdict
+
 
 # ---- one batch out at a time
 

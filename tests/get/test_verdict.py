@@ -72,10 +72,10 @@ def test_donors_are_counted_in_each_class():
 
 
 def test_what_could_not_be_shown_is_said_with_numbers():
-    assert limits({"ill": 10, "well": 10}, ("canonical", "euclidean", 0.2468)) == (
+    assert limits({"ill": 10, "well": 10}, ("canonical", "euclidean", 0.2468), 20) == (
         "With 20 donors (10 'ill', 10 'well') balanced accuracies that are less than 0.30 above chance cannot be told "
         "from it, nor differences below 0.25 between canonical and euclidean: a test at 5 % would miss them in more "
         "than one of five such cohorts."
     )
-    assert "differences below" not in limits({"ill": 10, "well": 10}, None)
-    assert limits({"ill": 2, "well": 2}, None).endswith("even perfect predictions cannot be told from chance.")
+    assert "differences below" not in limits({"ill": 10, "well": 10}, None, 20)
+    assert limits({"ill": 2, "well": 2}, None, 4).endswith("even perfect predictions cannot be told from chance.")

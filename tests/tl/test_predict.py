@@ -7,6 +7,7 @@ import scanpy as sc
 from _new import measured_again
 from _nulls import null_cohort
 from _slots import assert_round_trip
+from anndata import AnnData
 
 import scggml as sg
 from scggml._core.evaluate.ensemble import Ensemble as EnsembleOfMethods
@@ -113,7 +114,7 @@ def test_samples_that_were_measured_again_are_nearest_to_themselves(reference):
     np.testing.assert_allclose(samples.uns["prediction"]["neighbor_distances"][:, 0], 0.0, atol=atol)
 
 
-def test_it_works_on_principal_components_that_both_have():
+def test_it_works_on_principal_components_that_both_have_or_the_reference_alone():
     known = sg.datasets.synthetic_counts(n_samples=6, n_cells=20, n_genes=80, n_planted=20, rng=0)
     sc.pp.normalize_total(known)
     sc.pp.log1p(known)
@@ -122,6 +123,16 @@ def test_it_works_on_principal_components_that_both_have():
     new = measured_again(known[known.obs["sample_id"].isin(known.obs["sample_id"].unique()[:2])].copy())
     samples = sg.tl.predict(new, known, n_splits=3, n_repeats=1, **QUIET)
     assert samples.n_obs == 2
+
+    genes_alone = AnnData(new.X, obs=new.obs, var=new.var[[]])
+    again = sg.tl.predict(genes_alone, known, n_splits=3, n_repeats=1, **QUIET)
+    np.testing.assert_allclose(again.obsm["prediction"], samples.obsm["prediction"], rtol=1e-2)
+    np.testing.assert_allclose(again.obsm["X_pca"], samples.obsm["X_pca"], rtol=1e-3, atol=1e-3)
+    assert not genes_alone.obsm
+
+    known.X = known.X.expm1()
+    with pytest.raises(ValueError, match=r"adata\.obsm lacks 'X_pca'.* not on the scale that its PCA saw"):
+        sg.tl.predict(genes_alone, known, n_splits=3, n_repeats=1, **QUIET)
 
 
 def test_the_same_seed_gives_the_same_and_all_survives_a_file(reference, predicted, tmp_path):

@@ -15,6 +15,7 @@ from scggml._anndata.features import (
 from scggml._anndata.messages import choices, warn
 from scggml._anndata.metric import StoredMetric
 from scggml._anndata.origin import ROUNDING, some_rows
+from scggml._anndata.parts import embed_cells
 from scggml._core.cohort import Floats
 
 
@@ -103,6 +104,48 @@ def _on_axes(adata: AnnData, reference: AnnData, use_rep: str, d: int) -> bool:
     spread = np.abs(found).max()  # of the new cells
     same = np.abs(np.vstack(shifts) - shifts[0][0]) <= ROUNDING * max(float(spread), np.finfo(float).tiny)
     return bool(same.all())
+
+
+def through_genes(
+    adata: AnnData, reference: AnnData, stored: StoredMetric, components: Floats, layer: str | None = None
+) -> Floats:
+    """Return (n_obs, k) coordinates of new cells on components (k, d) of a PCA that they lack.
+
+    They go through the loadings of the reference's genes. The shift (the centring of the PCA) is taken from its cells,
+    which tell at the same time whether its genes are on the scale that the PCA saw.
+    """
+    use_rep = str(stored.reading.use_rep)
+    lacking = f"adata.obsm lacks {use_rep!r}, the features of the metric {stored.key!r},"
+    loadings = gene_loadings(reference, stored.locate(reference), components, use_rep)
+    if loadings is None:
+        raise ValueError(
+            f"{lacking} and reference.varm has no loadings of {use_rep!r} to go through; compute {use_rep!r} for the "
+            "new cells first."
+        )
+    used = ~np.isnan(loadings).any(axis=1)
+    genes, weights = reference.var_names[used].to_numpy().astype(str), loadings[used].T
+    what = f"genes that carry the metric {stored.key!r}"
+    seen = pick(read_features(reference, layer=layer), genes, what)
+    through = embed_cells(seen, weights)
+    known = embed_cells(stored.locate(reference), components)
+    shift = (known - through).mean(axis=0)
+    if np.abs(through + shift - known).max() > 1e-2 * max(np.ptp(known, axis=0).max(), np.finfo(float).tiny):
+        raise ValueError(
+            f"{lacking} and {seen.slot} of the reference is not on the scale that its PCA saw (its cells do not come "
+            f"out where they are). Pass the layer of both AnnData that holds this scale, or compute {use_rep!r} for "
+            "the new cells."
+        )
+    return embed_cells(pick(read_features(adata, layer=layer), genes, what), weights) + shift
+
+
+def with_axes(adata: AnnData, reference: AnnData, stored: StoredMetric) -> AnnData:
+    """Return new cells on the PCA of the reference: as they are if they have one, else put there by their genes."""
+    use_rep = stored.reading.use_rep
+    if has_rep(adata, use_rep) or not has_rep(reference, use_rep):
+        return adata
+    cells = through_genes(adata, reference, stored, np.eye(len(stored.features)))
+    layers = {name: matrix for name, matrix in adata.layers.items() if name is not None}
+    return AnnData(adata.X, obs=adata.obs, var=adata.var, layers=layers, obsm={str(use_rep): cells})
 
 
 def match_loadings(adata: AnnData, reference: AnnData, loadings: Floats) -> Floats:

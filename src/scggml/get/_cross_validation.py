@@ -44,6 +44,8 @@ class CrossValidation:
         Representation that was computed on all cells, held-out ones included, if the features are one.
     donors
         Number of donors with samples of each class; empty for numbers.
+    n_donors
+        Number of all donors; one with samples of several classes counts once.
     by_batch
         The same where one batch (site) was left out at a time, beside the stratified split; None where that was not
         asked for or not possible.
@@ -77,6 +79,7 @@ class CrossValidation:
     chance: float
     seen: str | None = None
     donors: Mapping[str, int] = field(default_factory=dict)
+    n_donors: int = 0
     by_batch: "CrossValidation | None" = None
     not_by_batch: str | None = None
     batch_key: str | None = None
@@ -147,7 +150,7 @@ class CrossValidation:
         batches = self.batches
         lines = [f"{name}: {self._verdict(name, main, batches)}" for name in names]
         if len(self.donors) > 1:
-            lines.append(limits(self.donors, self._best_pair(names, summary[main])))
+            lines.append(limits(self.donors, self._best_pair(names, summary[main]), self.n_donors))
         if self.not_by_batch is not None:
             lines.append(f"One batch of {self.batch_key!r} at a time was not left out. {self.not_by_batch}")
         if self.seen is not None:
@@ -226,6 +229,7 @@ def cross_validation(adata: AnnData, *, key: str = CROSS_VALIDATION) -> CrossVal
         chance=1 / len(classes) if classes else 0.0,
         seen=str(entry["features"]["slot"]) if bool(entry["features"]["seen"]) else None,
         donors=donors_of_classes(labels, groups.to_numpy(), classes),
+        n_donors=groups.nunique(),
         not_by_batch=str(entry["not_by_batch"]) if "not_by_batch" in entry else None,
         batch_key=str(entry["params"]["batch_key"]) if "batch_key" in entry["params"] else None,
     )

@@ -142,7 +142,7 @@ def detectable_pairs(predictions: pd.DataFrame, differences: pd.DataFrame, group
     )
 
 
-def limits(donors: Mapping[str, int], pair: tuple[str, str, float] | None) -> str:
+def limits(donors: Mapping[str, int], pair: tuple[str, str, float] | None, n_donors: int) -> str:
     """Return which differences these donors could not show.
 
     Parameters
@@ -151,9 +151,11 @@ def limits(donors: Mapping[str, int], pair: tuple[str, str, float] | None) -> st
         Number in each class.
     pair
         Two methods, and the smallest difference between them that these donors would show.
+    n_donors
+        Number of all; less than the sum where a donor has samples of several classes.
     """
     n = ", ".join(f"{count} {name!r}" for name, count in donors.items())
-    start = f"With {sum(donors.values())} donors ({n})"
+    start = f"With {n_donors} donors ({n})"
     least = detectable_from_chance(list(donors.values()))
     if np.isnan(least):
         return f"{start} even perfect predictions cannot be told from chance."

@@ -10,7 +10,7 @@ from scggml._anndata.composition import shares_of_both
 from scggml._anndata.copies import check_new
 from scggml._anndata.features import Features, find_basis
 from scggml._anndata.keys import PREDICTION
-from scggml._anndata.loadings import warn_of_axes
+from scggml._anndata.loadings import warn_of_axes, with_axes
 from scggml._anndata.messages import check_adata, choices, logged
 from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._anndata.predicted import (
@@ -78,7 +78,8 @@ def predict(
     Parameters
     ----------
     adata
-        New cells x genes, with the features that the metric was learned on.
+        New cells x genes, with the features that the metric was learned on. A PCA that they lack is that of the
+        reference, through the genes of `.X`, which are on the scale that it saw, as in `project`.
     reference
         AnnData on which `tl.ggml` has learned the metric.
     key
@@ -180,6 +181,7 @@ def predict(
     how: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress}
     selection, target = stored.select(reference)
     reading_of_new = _reading_of_new(stored, sample_key)
+    adata = with_axes(adata, reference, stored)
     selection_of_new = _select_new(reading_of_new, adata, target)
     _check_neighbors(n_neighbors, selection.n_samples)
     features = stored.locate(adata)

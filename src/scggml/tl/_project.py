@@ -2,25 +2,17 @@
 
 from copy import deepcopy
 
-import numpy as np
 from anndata import AnnData
 
-from scggml._anndata.features import has_rep, pick, read_features
+from scggml._anndata.features import has_rep
 from scggml._anndata.genes import all_loadings, has_loadings
 from scggml._anndata.keys import Keys
-from scggml._anndata.loadings import gene_loadings, match_loadings, warn_of_axes
+from scggml._anndata.loadings import match_loadings, through_genes, warn_of_axes
 from scggml._anndata.messages import check_adata, logged
-from scggml._anndata.metric import (
-    StoredMetric,
-    read_metric,
-    read_metric_entry,
-)
+from scggml._anndata.metric import read_metric, read_metric_entry
 from scggml._anndata.ownership import check_metric_key
-from scggml._anndata.parts import embed_cells
 from scggml._anndata.recording import write_metric
 from scggml._anndata.scales import warn_of_other_scale
-from scggml._anndata.selection import Selection
-from scggml._core.cohort import Floats
 from scggml._docs import documented
 
 
@@ -91,7 +83,7 @@ def project(
     # cells of all samples are moved by their covariates
     selection = None if stored.adjustment is None else stored.reading.of_everyone().select(adata)
     if not has_rep(adata, use_rep) and has_rep(reference, use_rep):
-        embedded = _project_genes(adata, reference, stored, layer, selection)
+        embedded = through_genes(adata, reference, stored, stored.components, layer) - stored.shifts(selection)
     else:
         if layer is not None:
             raise ValueError(
@@ -107,32 +99,3 @@ def project(
     adata = adata.copy() if copy else adata
     write_metric(adata, keys, entry=deepcopy(read_metric_entry(reference, key)), embedded=embedded, loadings=loadings)
     return adata if copy else None
-
-
-def _project_genes(
-    adata: AnnData, reference: AnnData, stored: StoredMetric, layer: str | None, selection: Selection | None
-) -> Floats:
-    """Embed through gene loadings, with the shift (the centring of the PCA) taken from the cells of the reference."""
-    use_rep = str(stored.reading.use_rep)
-    lacking = f"adata.obsm lacks {use_rep!r}, the features of the metric {stored.key!r},"
-    loadings = gene_loadings(reference, stored.locate(reference), stored.components, use_rep)
-    if loadings is None:
-        raise ValueError(
-            f"{lacking} and reference.varm has no loadings of {use_rep!r} to go through; compute {use_rep!r} for the "
-            "new cells first."
-        )
-    used = ~np.isnan(loadings).any(axis=1)
-    genes, weights = reference.var_names[used].to_numpy().astype(str), loadings[used].T
-    what = f"genes that carry the metric {stored.key!r}"
-    seen = pick(read_features(reference, layer=layer), genes, what)
-    through = embed_cells(seen, weights)
-    known = embed_cells(stored.locate(reference), stored.components)
-    shift = (known - through).mean(axis=0)
-    if np.abs(through + shift - known).max() > 1e-2 * max(np.ptp(known, axis=0).max(), np.finfo(float).tiny):
-        raise ValueError(
-            f"{lacking} and {seen.slot} of the reference is not on the scale that its PCA saw (its cells do not come "
-            f"out where they are). Pass the layer of both AnnData that holds this scale, or compute {use_rep!r} for "
-            "the new cells."
-        )
-    own = pick(read_features(adata, layer=layer), genes, what)
-    return embed_cells(own, weights) + shift - stored.shifts(selection)
