@@ -38,7 +38,7 @@ def test_a_metric_shows_its_size_and_not_all_of_its_numbers(metric):
     learned = sg.tl.Learner(n_comps=1, squared=True).fit(
         [[[0.0, 1.0], [1.0, 0.0]], [[5.0, 1.0], [6.0, 3.0]]] * 2, list("abab")
     )
-    assert repr(learned) == "Metric: 1 components of 2 features, squared"
+    assert repr(learned) == "Metric: 1 component of 2 features, squared"
 
 
 def test_points_are_embedded_whatever_the_axes_before_the_last(metric, adata):

@@ -83,7 +83,8 @@ class Metric:
     def __repr__(self) -> str:
         """Return what a metric takes and gives; its numbers would fill pages of a notebook."""
         k, d = self.components.shape
-        return f"{type(self).__name__}: {k} components of {d} features{', squared' if self.squared else ''}"
+        parts = f"{k} component{'s' * (k != 1)} of {d} feature{'s' * (d != 1)}"
+        return f"{type(self).__name__}: {parts}{', squared' if self.squared else ''}"
 
     @property
     def cost(self) -> GroundCost:
