@@ -33,6 +33,14 @@ def test_a_metric_holds_what_was_stored(metric):
     pd.testing.assert_frame_equal(metric.loadings, pd.DataFrame(W.T, index=GENES, columns=["ggml1", "ggml2"]))
 
 
+def test_a_metric_shows_its_size_and_not_all_of_its_numbers(metric):
+    assert repr(metric) == "Metric: 2 components of 4 features"
+    learned = sg.tl.Learner(n_comps=1, squared=True).fit(
+        [[[0.0, 1.0], [1.0, 0.0]], [[5.0, 1.0], [6.0, 3.0]]] * 2, list("abab")
+    )
+    assert repr(learned) == "Metric: 1 component of 2 features, squared"
+
+
 def test_points_are_embedded_whatever_the_axes_before_the_last(metric, adata):
     np.testing.assert_allclose(metric.transform(adata.X), adata.X @ W.T)
     np.testing.assert_allclose(metric.transform(adata.X[0]), W @ adata.X[0])

@@ -14,7 +14,7 @@ from scggml._core.metric import importance
 from scggml._docs import documented
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Metric(ArrayMetric):
     r"""A learned ground metric :math:`d_W(x, y) = \|W (x - y)\|` in canonical form, with the names of its features.
 

@@ -29,7 +29,7 @@ OWN, FIRST = "the metric", "the first table"
 """What features of tables are matched with, as messages name it."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Metric:
     r"""A learned ground metric :math:`d_W(x, y) = \|W (x - y)\|` in canonical form.
 
@@ -79,6 +79,12 @@ class Metric:
         object.__setattr__(self, "singular_values", values.astype(np.float64, copy=False))
         if self.features is not None:
             object.__setattr__(self, "features", _as_names(self.features, d))
+
+    def __repr__(self) -> str:
+        """Return what a metric takes and gives; its numbers would fill pages of a notebook."""
+        k, d = self.components.shape
+        parts = f"{k} component{'s' * (k != 1)} of {d} feature{'s' * (d != 1)}"
+        return f"{type(self).__name__}: {parts}{', squared' if self.squared else ''}"
 
     @property
     def cost(self) -> GroundCost:
