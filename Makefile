@@ -8,6 +8,7 @@ INPUTS := $(VENV)/.ready-pip pyproject.toml constraints.txt src/scggml/_version.
 LOWEST := .venv-lowest
 PRE := .venv-pre
 EMPTY := .venv-wheel
+WORKFLOW := .venv-workflow
 # A worker for each core. ARGS come later, so that ARGS="-n 0" runs the tests in one process.
 PYTEST := -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
 # Old releases use what newer ones of other packages announce the end of; that is no fault of ours.
@@ -35,7 +36,7 @@ demo: $(VENV)/.ready-demo
 gallery: $(VENV)/.ready-demo
 	$(BIN)/python examples/gallery.py $(ARGS)
 
-test: $(VENV)/.ready-test
+test: $(VENV)/.ready-test $(WORKFLOW)/.ready
 	$(BIN)/python $(PYTEST) $(ARGS)
 
 test-lowest: $(LOWEST)/.ready
@@ -68,7 +69,7 @@ test-dist: dist
 	$(EMPTY)/bin/python release/try_wheel.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(PRE) $(EMPTY) dist .mypy_cache .pytest_cache .ruff_cache docs/_build docs/api/generated docs/gallery demo_output gallery benchmarks/.venv-*
+	rm -rf $(VENV) $(LOWEST) $(PRE) $(EMPTY) $(WORKFLOW) dist .mypy_cache .pytest_cache .ruff_cache docs/_build docs/api/generated docs/gallery demo_output gallery benchmarks/.venv-*
 
 $(VENV)/.ready-pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -93,6 +94,12 @@ $(VENV)/.ready-lint $(VENV)/.ready-doc: $(VENV)/.ready-%: $(INPUTS)
 
 $(VENV)/.ready-build: $(INPUTS)
 	$(INSTALL) --group build
+	@touch $@
+
+# Snakemake asks for older releases of packages that the tests have newer ones of.
+$(WORKFLOW)/.ready: pyproject.toml
+	test -x $(WORKFLOW)/bin/python || $(PYTHON) -m venv $(WORKFLOW)
+	$(WORKFLOW)/bin/python -m pip install --quiet --group workflow
 	@touch $@
 
 # Bytecode is compiled here: at the first import it would warn of what Python thinks of the sources, an error in tests.

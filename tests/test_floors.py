@@ -90,12 +90,17 @@ FLOORS = {
     "scggml._anndata.influence": 26,
     "scggml._anndata.study": 28,
     "scggml._anndata.trajectory": 29,
+    "scggml._anndata.commands": 23,
+    "scggml._anndata.reported": 29,
     "scggml.datasets": 30,
     "scggml.ext": 30,
     "scggml.get": 30,
     "scggml.pl": 30,
     "scggml.tl": 30,
     "scggml": 40,
+    "scggml._report": 45,
+    "scggml._cli": 50,
+    "scggml.__main__": 60,
 }
 # Rooms whose members do not import each other although they are on one floor.
 APART = [

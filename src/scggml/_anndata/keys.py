@@ -173,3 +173,6 @@ TUNING = "tuning"
 
 PREDICTION = "prediction"
 """`.obs` of samples that `tl.predict` predicted; `.obsm` and `.uns` hold the rest under the same name."""
+
+COMMANDS = "scggml_commands"
+"""`.uns`: lines of the command line that have written into the file."""

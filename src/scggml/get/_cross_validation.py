@@ -138,6 +138,13 @@ class CrossValidation:
         return detectable_from_chance(list(self.donors.values())) if len(self.donors) > 1 else float("nan")
 
     @property
+    def judgements(self) -> dict[str, str]:
+        """Conclusion about each method but the majority, and its grounds in brackets, as `verdict` lists them."""
+        batches = self.batches
+        names = [name for name in self.summary.index if name != "majority"]
+        return {name: self._verdict(name, self.main_metric, batches) for name in names}
+
+    @property
     def verdict(self) -> str:
         """Conclusion about each method but the majority, one line each, and what this cohort could not show.
 
@@ -145,12 +152,11 @@ class CrossValidation:
         evidence" means that the interval holds chance. Where one batch was left out at a time, too, the worse of both
         decides: there "no evidence" means that a method without skill is as good with probability above 5 %.
         """
-        main, summary = self.main_metric, self.summary
-        names = [name for name in summary.index if name != "majority"]
-        batches = self.batches
-        lines = [f"{name}: {self._verdict(name, main, batches)}" for name in names]
+        judgements = self.judgements
+        lines = [f"{name}: {text}" for name, text in judgements.items()]
         if len(self.donors) > 1:
-            lines.append(limits(self.donors, self._best_pair(names, summary[main]), self.n_donors))
+            best = self._best_pair(list(judgements), self.summary[self.main_metric])
+            lines.append(limits(self.donors, best, self.n_donors))
         if self.not_by_batch is not None:
             lines.append(f"One batch of {self.batch_key!r} at a time was not left out. {self.not_by_batch}")
         if self.seen is not None:

@@ -1,0 +1,1 @@
+"""The report of a cohort: one HTML page that needs nothing else."""
