@@ -118,14 +118,16 @@ def shuffled(adata, seed):
     """Return the cohort with the labels of its donors in random order, within donors where they vary there."""
     adata = adata.copy()
     donor = "patient_id" if "patient_id" in adata.obs else "sample_id"
-    samples = adata.obs[["sample_id", donor, "label"]].drop_duplicates("sample_id").set_index("sample_id", drop=False)
-    samples, rng = samples.astype(str), np.random.default_rng(seed)
+    columns = dict.fromkeys(["sample_id", donor, "label"])
+    samples = adata.obs[list(columns)].astype(str).drop_duplicates("sample_id").reset_index(drop=True)
+    rng = np.random.default_rng(seed)
     if (samples.groupby(donor)["label"].nunique() > 1).any():
         new = samples.groupby(donor)["label"].transform(lambda labels: rng.permutation(labels.to_numpy()))
     else:
         donors = samples.drop_duplicates(donor).set_index(donor)["label"]
         new = samples[donor].map(dict(zip(donors.index, rng.permutation(donors.to_numpy()), strict=True)))
-    adata.obs["label"] = pd.Categorical(adata.obs["sample_id"].astype(str).map(new))
+    of_sample = dict(zip(samples["sample_id"], new, strict=True))
+    adata.obs["label"] = pd.Categorical(adata.obs["sample_id"].astype(str).map(of_sample))
     return adata
 
 

@@ -134,6 +134,7 @@ def test_the_recipe_for_conda_needs_what_the_package_needs() -> None:
     recipe = load(ROOT / "release" / "conda" / "recipe.yaml")
     python, *needed = recipe["requirements"]["run"]
     assert python == "python >=${{ python_min }}"
+    assert recipe["build"]["python"]["entry_points"] == [f"{k} = {v}" for k, v in PROJECT["scripts"].items()]
     assert needed == [conda(requirement) for requirement in PROJECT["dependencies"]]
     optional = {conda(r) for extra in PROJECT["optional-dependencies"].values() for r in extra}
     assert set(recipe["requirements"]["run_constraints"]) <= optional

@@ -12,7 +12,10 @@ PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 GAP = "…"
 """Stands for what is different each time, in the page and in messages here."""
 
-INSIDE = {"MalformedError", "TooFewDonorsError", "TooLarge", "TooSlow", "Elsewhere", "out_of_pivots"}
+COMMANDS = {"BadParameter", "Exit"}
+"""What the command line raises, which become exit codes."""
+
+INSIDE = COMMANDS | {"MalformedError", "TooFewDonorsError", "TooLarge", "TooSlow", "Elsewhere", "out_of_pivots"}
 """Errors that the package catches itself, or that are raised as one of a kind that the page has."""
 
 
