@@ -114,13 +114,13 @@ def evaluate(name, adata, methods, *, repeats, draw, jobs, **options):
     return scores.astype({"method": str, "metric": str}).assign(cohort=name, draw=draw)
 
 
-def shuffled(adata, seed):
+def shuffled(adata, rng):
     """Return the cohort with the labels of its donors in random order, within donors where they vary there."""
     adata = adata.copy()
     donor = "patient_id" if "patient_id" in adata.obs else "sample_id"
     columns = dict.fromkeys(["sample_id", donor, "label"])
     samples = adata.obs[list(columns)].astype(str).drop_duplicates("sample_id").reset_index(drop=True)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(rng)
     if (samples.groupby(donor)["label"].nunique() > 1).any():
         new = samples.groupby(donor)["label"].transform(lambda labels: rng.permutation(labels.to_numpy()))
     else:

@@ -11,26 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from generalisation import COHORTS, load
+from generalisation import COHORTS, load, shuffled
 
 import scggml as sg
 
 QUIET = {"progress": False}
-
-
-def shuffled(adata, rng):
-    """The same cells with labels in random order: among donors, or within them where they have several labels."""
-    donor = "patient_id" if "patient_id" in adata.obs else "sample_id"
-    table = adata.obs[["sample_id", donor, "label"]].astype(str).drop_duplicates("sample_id")
-    table.columns = ["sample", "donor", "label"]
-    if table.groupby("donor")["label"].nunique().max() > 1:
-        labels = table.groupby("donor")["label"].transform(lambda own: rng.permutation(own.to_numpy()))
-    else:
-        first = table.drop_duplicates("donor")
-        labels = table["donor"].map(dict(zip(first["donor"], rng.permutation(first["label"]), strict=True)))
-    adata = adata.copy()
-    adata.obs["label"] = adata.obs["sample_id"].astype(str).map(dict(zip(table["sample"], labels, strict=True)))
-    return adata
 
 
 def scores(adata, *, cells, splits, technical):
