@@ -51,7 +51,7 @@ lint: $(VENV)/.ready-lint
 	$(BIN)/mypy
 
 docs: $(VENV)/.ready-doc
-	$(BIN)/python -m sphinx -b html -W --keep-going $(ARGS) docs docs/_build/html
+	$(BIN)/python -m sphinx -b html -j auto -W --keep-going $(ARGS) docs docs/_build/html
 	$(BIN)/python docs/check_links.py docs/_build/html
 
 dist: $(VENV)/.ready-build
