@@ -165,10 +165,10 @@ class CrossValidation:
 
     def _verdict(self, method: str, main: str, batches: pd.DataFrame) -> str:
         n_classes = round(1 / self.chance) if self.chance else 0
-        usual = evidence(self.scores, self.differences, method, self.chance, self.donors)
+        usual = evidence(self.scores, self.differences, method, self.donors)
         if self.by_batch is None:
             return judgement(usual, None, main, n_classes, ("", ""))
-        apart = evidence(self.by_batch.scores, self.by_batch.differences, method, self.chance, self.donors)
+        apart = evidence(self.by_batch.scores, self.by_batch.differences, method, self.donors)
         # Which labels a batch of one class has is all that there is to know about it.
         own = batches[(batches["method"] == method) & (batches["n_classes"] != 1)]
         worst = [f", worst in {row.batch!r} ({row.value:.2f}, {row.n_samples} samples)" for row in own.itertuples()]
