@@ -60,11 +60,10 @@ def gene_stability(
     known up to a rotation, so each refit is first turned onto the stored metric (orthogonal Procrustes). The spread of
     the pattern of a gene (see `rank_genes`) gives its interval; how often a gene is among the `n_top` strongest gives
     its frequency. A metric that is the mean of bags (`Learner(bags=12)`) has been learned on other donors before: its
-    bags take the place of the draws, unless `n_boot` is given, and nothing is learned again. Since they hold
-    a share s of the samples (about 70 %), drawn without replacement, their spread is brought to that of as many as
-    there are by :math:`\sqrt{s / (1 - s)}`, and intervals are those of Student's t. Bags tell nothing of samples that are
-    in all of them, as those of a class of up to 3 donors are, nor of samples that were not learned from: then donors
-    are drawn.
+    bags take the place of the draws, unless `n_boot` is given, and nothing is learned again. Since they hold a share s
+    of the samples (about 70 %), drawn without replacement, their spread is brought to that of as many as there are by
+    :math:`\sqrt{s / (1 - s)}`, and intervals are those of Student's t. Where bags do not tell of all samples (one that
+    is in each bag, as those of a class of up to 3 donors are, or one that was not learned from), donors are drawn.
 
     **Permuted labels.** `n_perm` times the labels are permuted among the donors (within batches), and the metric is
     learned on them, ridge and shrinkage decided again. (A donor whose samples have different labels keeps them, in
