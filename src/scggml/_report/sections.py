@@ -167,7 +167,7 @@ def score_table(evaluation: get.CrossValidation, key: str) -> Raw:
     pairs = compared(evaluation)
     if evaluation.chance and any(other == "majority" for _, other in pairs):
         nothing = (np.nan, np.nan, np.nan)
-        ends = [(score, *pairs.get((name, "majority"), nothing)) for name, score in summary[main].items()]
+        ends = [(score, *pairs.get((str(name), "majority"), nothing)) for name, score in summary[main].items()]
         out["95 % interval"] = [  # around the score: the majority of the training donors may score less than chance
             ABSENT if np.isnan(low) else f"{max(score + low - mean, 0):.2f} to {min(score + high - mean, 1):.2f}"
             for score, mean, low, high in ends
