@@ -122,6 +122,13 @@ def test_what_a_cohort_does_not_allow_is_told_and_the_rest_is_shown(results: Pat
     assert "Training samples: no evidence" in text
 
 
+def test_cell_types_that_are_missing_are_told_before_any_work(results: Path) -> None:
+    adata = ad.read_h5ad(results / "learned.h5ad")
+    adata.obs.loc[adata.obs_names[:5], "cell_type"] = None
+    with pytest.raises(ValueError, match=r"'cell_type'\] \(cell_type_key\) is missing for 5 of 192 cells"):
+        gather(adata, Wish(cell_type_key="cell_type", n_jobs=1))
+
+
 def test_numbers_as_labels(results: Path) -> None:
     adata = ad.read_h5ad(results / "cohort.h5ad")
     adata.obs["age"] = adata.obs["sample_id"].cat.codes.astype(float)

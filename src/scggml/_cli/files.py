@@ -118,13 +118,18 @@ def tell(text: str) -> None:
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
-def write_results(adata: AnnData, table: pd.DataFrame, outputs: Collection[Path], *, json: bool) -> None:
-    """Write a cohort into its outputs and a table into the others; print the table if it goes to no file."""
+def write_outputs(adata: AnnData, table: pd.DataFrame, outputs: Collection[Path], *, index: bool = False) -> None:
+    """Write an AnnData into its outputs and a table into the others."""
     for path in outputs:
         if path.suffix.lower() in COHORT:
             write_cohort(path, adata)
         else:
-            write_table(path, table)
+            write_table(path, table, index=index)
+
+
+def write_results(adata: AnnData, table: pd.DataFrame, outputs: Collection[Path], *, json: bool) -> None:
+    """Write a cohort into its outputs and a table into the others; print the table if it goes to no file."""
+    write_outputs(adata, table, outputs)
     if json:
         tell(as_json(records(table)))
     elif all(path.suffix.lower() in COHORT for path in outputs):
