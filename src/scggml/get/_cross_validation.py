@@ -148,9 +148,10 @@ class CrossValidation:
     def verdict(self) -> str:
         """Conclusion about each method but the majority, one line each, and what this cohort could not show.
 
-        For classes the interval is that of the difference to the majority class, whose balanced accuracy is chance; "no
-        evidence" means that the interval holds chance. Where one batch was left out at a time, too, the worse of both
-        decides: there "no evidence" means that a method without skill is as good with probability above 5 %.
+        For classes the interval lies around the score and is as wide as that of the difference to the majority class,
+        whose own score may be less than chance; "no evidence" means that the interval holds chance. Where one batch was
+        left out at a time, too, the worse of both decides: there "no evidence" means that a method without skill is as
+        good with probability above 5 %.
         """
         judgements = self.judgements
         lines = [f"{name}: {text}" for name, text in judgements.items()]
