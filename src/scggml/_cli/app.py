@@ -125,7 +125,7 @@ def load(ctx: typer.Context, config: Path | None) -> Path | None:
 
 
 def as_options(path: Path, found: Mapping[str, Any], known: Iterable[Any]) -> dict[str, Any]:
-    """Return values of a file as they are typed: a single one of a list is a list, and switches alone are true."""
+    """Return values of a file as they are typed: a single one of a list is a list; only switches are true or false."""
     out = {}
     for parameter in known:
         if parameter.name in found:
