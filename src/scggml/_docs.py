@@ -88,6 +88,14 @@ TEXTS = {
         neighbors can hardly be told apart. Only the drawing changes; nothing is written into `.uns`.
         """,
     "progress": "Show a progress bar.",
+    "raises_download": """
+        ConnectionError
+            If a file is not in the cache and the network does not deliver it.
+        ValueError
+            If a file that came has another hash.""",
+    "raises_rdata": """
+        ImportError
+            Without the package `rdata`.""",
     "rng": "Seed or generator; the same seed gives the same result for any `n_jobs`.",
     "rng_cells": "Seed or generator for `n_cells` and `summary`; by default the seed of the metric.",
     "rng_synthetic": "Seed, or a generator, which is advanced. The same seed gives the same bytes.",

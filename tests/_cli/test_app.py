@@ -2,11 +2,15 @@
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import pytest
 from _command_line import call, good
 from _learned import KEYS, ONE
@@ -88,6 +92,30 @@ def test_data_or_options_that_do_not_do_are_1_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_report_is_asked_for_is_checked_before_any_work(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "sets.gmt").write_text("no tabs")
+    words = ["report", results / "cohort.h5ad", *KEYS, "-o", tmp_path / "x.html"]
+    for more, said in (
+        (["--cell-type-key", "types"], "cell_type_key='types' is not a column of adata.obs"),
+        (["--gene-sets", tmp_path / "sets.gmt"], "sets.gmt, line 1"),
+        (["--gene-sets", tmp_path / "none.gmt"], "is not a file; pass a GMT file"),
+    ):
+        done = call(*words, *more)
+        assert done.code == 1
+        assert said in done.err
+    assert not (tmp_path / "x.html").exists()
+
+
+@pytest.mark.slow
+def test_a_reader_who_has_seen_enough_is_no_fault(results: Path) -> None:
+    words = [sys.executable, "-m", "scggml", "distances", str(results / "learned.h5ad"), "--json", "--n-jobs", "1"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert done.stderr == ""
+
+
 def test_debug_shows_the_traceback(results: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="donor"):
         call(
@@ -103,9 +131,14 @@ def test_debug_shows_the_traceback(results: Path, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["missing.h5ad", "text.h5ad"])
+@pytest.mark.parametrize("name", ["missing.h5ad", "text.h5ad", "other.h5ad", "later.h5ad"])
 def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "text.h5ad").write_text("no h5ad")
+    with h5py.File(tmp_path / "other.h5ad", "w") as file:  # as other programs write theirs
+        file["matrix/data"] = [1, 2]
+    with h5py.File(tmp_path / "later.h5ad", "w") as file:  # of a version to come
+        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        file.create_group("obs").attrs.update({"encoding-type": "frame", "encoding-version": "9"})
     done = call("distances", tmp_path / name)
     assert done.code == 1
     assert name in done.err

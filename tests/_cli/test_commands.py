@@ -93,6 +93,21 @@ def test_evaluate_permutes_if_asked_and_leaves_out_what_is_switched_off(results:
     assert "balanced_accuracy" in out
 
 
+def test_an_evaluation_is_kept_where_there_are_too_few_donors_for_metrics_without_some(
+    results: Path, tmp_path: Path
+) -> None:
+    adata = ad.read_h5ad(results / "cohort.h5ad")
+    adata.obs["label"] = (adata.obs["sample_id"].cat.codes % 3).map({0: "a", 1: "b", 2: "c"}).astype(str)
+    path = tmp_path / "few.h5ad"
+    adata.write_h5ad(path)
+    good("learn", path, "--in-place", *KEYS, "--use-rep", "X_pca", "--n-comps", 1, *ONE)
+    folds = ["--n-splits", "2", "--n-repeats", "1", "--methods", "majority", "--methods", "ggml", "--n-perm", "9"]
+    done = call("evaluate", path, "--in-place", *folds, *ONE)
+    assert done.code == 0
+    assert "warning: No metrics without some donors are stored (tl.cross_fit). Class" in done.err
+    assert "cross_validation" in ad.read_h5ad(path).uns
+
+
 def test_distances_as_table_samples_and_json(results: Path, tmp_path: Path) -> None:
     good(
         "distances", results / "evaluated.h5ad", "--held-out", "-o", tmp_path / "d.csv", "-o", tmp_path / "d.h5ad", *ONE

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from _command_line import call, good
+from _learned import KEYS, ONE
 
 from scggml._cli.config import read_config
 
@@ -53,6 +54,23 @@ def test_a_file_gives_options_and_what_is_typed_wins(results: Path, tmp_path: Pa
     assert (told["n_components"], told["reading"]["n_cells"]) == (2, 10)
     told = json.loads(good(*words, "--n-comps", "1"))
     assert (told["n_components"], told["reading"]["n_cells"]) == (1, 10)
+
+
+def test_a_single_value_of_a_list_is_a_list(results: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.h5ad"
+    (tmp_path / "c.json").write_text(json.dumps({"learn": {"label-kind": "classes", "output": str(out), "n_comps": 1}}))
+    words = ["learn", results / "cohort.h5ad", *KEYS, *ONE, "--use-rep", "X_pca", "--config", tmp_path / "c.json"]
+    assert json.loads(good(*words, "--json"))["reading"]["label_kind"] == "classes"
+    assert out.is_file()
+
+
+@pytest.mark.parametrize(("line", "said"), [("n_cells = true", "is no switch"), ("summary = {n = 3}", "is a table")])
+def test_values_of_another_kind_are_refused(results: Path, tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "c.toml").write_text(f"[learn]\n{line}\n")
+    out = tmp_path / "x.h5ad"
+    done = call("learn", results / "cohort.h5ad", *KEYS, "-o", out, "--config", tmp_path / "c.toml")
+    assert done.code == 2
+    assert said in " ".join(done.err.split())
 
 
 def test_an_unknown_option_ends_with_2(results: Path, tmp_path: Path) -> None:

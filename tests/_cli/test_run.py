@@ -10,8 +10,8 @@ from scggml._cli.run import Call, as_typed, guarded, one_line
 
 
 def test_errors_and_warnings_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    call, before = Call({}, {}), sc.settings.verbosity
-    with pytest.raises(typer.Exit) as end, guarded("learn", call, debug=False, verbose=True):  # noqa: PT012
+    before = sc.settings.verbosity
+    with pytest.raises(typer.Exit) as end, guarded("learn", debug=False, verbose=True):  # noqa: PT012
         warnings.warn("two\nlines", UserWarning, stacklevel=1)
         warnings.warn("of another package", FutureWarning, stacklevel=1)
         raise KeyError("no such column")
@@ -21,7 +21,7 @@ def test_errors_and_warnings_are_lines(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_faults_of_ours_are_not_hidden() -> None:
-    with pytest.raises(AssertionError), guarded("learn", Call({}, {}), debug=False, verbose=False):
+    with pytest.raises(AssertionError), guarded("learn", debug=False, verbose=False):
         raise AssertionError("a fault")
 
 

@@ -58,5 +58,13 @@ def test_labels_that_are_numbers_are_left_to_covariates() -> None:
 
 def test_levels_that_are_numbers_are_in_their_order() -> None:
     counts = crosstab(table(score=np.tile(["10", "2", "ND", "1"], 10)), "label", "score")
-    assert list(counts.index) == ["1", "2", "10", "ND"]
-    assert counts.to_numpy().sum() == 40
+    assert list(counts["score"]) == ["1", "2", "10", "ND"]
+    assert counts[["ill", "well"]].to_numpy().sum() == 40
+
+
+def test_labels_are_in_their_order_and_may_be_called_as_a_column_is() -> None:
+    frame = table(ill=np.tile(["yes", "no"], 20))
+    frame["label"] = pd.Categorical(frame["label"], ["well", "ill"], ordered=True)
+    counts = crosstab(frame, "label", "ill")
+    assert list(counts.columns) == ["ill", "well", "ill"]
+    assert counts.to_numpy().tolist() == [["no", 10, 10], ["yes", 10, 10]]

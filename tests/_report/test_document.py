@@ -11,8 +11,9 @@ from _learned import KEYS, ONE
 
 import scggml as sg
 from scggml._anndata.metric import read_metric
+from scggml._report import sections
 from scggml._report.document import make_report
-from scggml._report.gather import Wish, evaluation_fits, gather
+from scggml._report.gather import Findings, Wish, evaluation_fits, gather
 
 TITLE = "A <b>title</b> & more"
 
@@ -121,6 +122,13 @@ def test_what_a_cohort_does_not_allow_is_told_and_the_rest_is_shown(results: Pat
     assert "Training samples: no evidence" in text
 
 
+def test_cell_types_that_are_missing_are_told_before_any_work(results: Path) -> None:
+    adata = ad.read_h5ad(results / "learned.h5ad")
+    adata.obs.loc[adata.obs_names[:5], "cell_type"] = None
+    with pytest.raises(ValueError, match=r"'cell_type'\] \(cell_type_key\) is missing for 5 of 192 cells"):
+        gather(adata, Wish(cell_type_key="cell_type", n_jobs=1))
+
+
 def test_numbers_as_labels(results: Path) -> None:
     adata = ad.read_h5ad(results / "cohort.h5ad")
     adata.obs["age"] = adata.obs["sample_id"].cat.codes.astype(float)
@@ -130,6 +138,48 @@ def test_numbers_as_labels(results: Path) -> None:
     text = text_of(make_report(adata, Wish(n_jobs=1), source="ages.h5ad"))
     assert "What goes with age" in text
     assert "rank correlation" in text
+
+
+def found_with(adata: ad.AnnData, label: str, **options: object) -> Findings:
+    """What a report would show of the study design, without evaluation."""
+    given = {"use_rep": "X_pca", "n_comps": 1, "n_jobs": 1, "progress": False}
+    sg.tl.ggml(adata, "sample_id", label, **(given | options))
+    samples = sg.tl.distances(adata, n_jobs=1, progress=False)
+    return Findings(adata, read_metric(adata, "ggml"), samples=samples, refused={"tl.covariates": "not asked for"})
+
+
+def test_classes_that_are_numbers_are_compared_with_other_columns(results: Path) -> None:
+    adata = ad.read_h5ad(results / "cohort.h5ad")
+    adata.obs["ill"] = adata.obs["label"].cat.codes.astype(int)
+    adata.obs["site"] = adata.obs["ill"].map({0: "north", 1: "south"}).astype(str)
+    del adata.obs["label"]
+    found = found_with(adata, "ill")
+    assert [one.column for one in sections.doubts(found)] == ["site"]
+    assert "north (6 samples, all 0)" in text_of(sections.design(found).text)
+
+
+def test_three_classes_that_are_numbers_have_tables(results: Path) -> None:
+    adata = ad.read_h5ad(results / "cohort.h5ad")
+    adata.obs["grade"] = adata.obs["sample_id"].cat.codes.astype(int) % 3
+    text = text_of(sections.design(found_with(adata, "grade", label_kind="ordered")).text)
+    assert "0 4 16 16 16 64 1 4 16 16 16 64 2 4 16 16 16 64" in text
+
+
+@pytest.mark.parametrize("name", ["samples", "cells", "most"])
+def test_labels_may_be_called_as_columns_of_tables_are(results: Path, name: str) -> None:
+    adata = ad.read_h5ad(results / "cohort.h5ad")
+    adata.obs[name] = adata.obs["label"]
+    adata.obs["class1"] = adata.obs["label"].map({"class0": "no", "class1": "yes"})
+    text = text_of(sections.design(found_with(adata, name)).text)
+    assert "class0 6 16 16 16 96 class1 6 16 16 16 96" in text
+    assert "Samples by class1. class1 class0 class1 no 6 0 yes 0 6" in text
+
+
+def test_donors_of_several_samples_are_no_explanation(results: Path) -> None:
+    adata = ad.read_h5ad(results / "cohort.h5ad")
+    adata.obs["donor"] = (adata.obs["sample_id"].cat.codes // 2).map("d{}".format).astype(str)
+    found = found_with(adata, "label", groups_key="donor")
+    assert sections.doubts(found) == []
 
 
 @pytest.mark.slow

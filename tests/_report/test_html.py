@@ -49,3 +49,9 @@ def test_columns_are_rounded_alike() -> None:
 def test_nothing_is_left_out_and_none_is_skipped() -> None:
     assert join("a", None, paragraph("b")).text == "<p>a</p>\n<p>b</p>"
     assert bullets([]) is None
+
+
+def test_two_columns_of_one_name_are_two_columns() -> None:
+    frame = pd.DataFrame([["a", 1], ["b", 2]], columns=["x", "x"])
+    assert table(frame, "t").text.count("<td") == 4
+    assert '<td class="number">2</td>' in table(frame, "t").text

@@ -140,6 +140,7 @@ def test_a_small_but_certain_signal_is_called_weak():
     adata = cross_validated()
     scores = adata.uns["cross_validation"]["scores"]
     scores.loc[scores["method"] == "canonical", "value"] = 0.65
+    adata.uns["cross_validation"]["differences"]["mean"] = 0.15  # 0.10 at least
     assert sg.get.cross_validation(adata).verdict.startswith("canonical: weak signal (balanced accuracy 0.65")
 
 

@@ -57,13 +57,25 @@ def test_evidence_is_read_from_the_tables():
         [("m", 0, -1, "balanced_accuracy", 0.8), ("m", 1, -1, "balanced_accuracy", 0.9), ("m", 0, 0, "seconds", 7.0)],
         columns=["method", "repeat", "fold", "metric", "value"],
     )
-    differences = pd.DataFrame([("m", "majority", 0.1, 0.6)], columns=["method", "other", "low", "high"])
-    found = evidence(scores, differences, "m", 0.5, {"a": 10, "b": 10})
+    columns = ["method", "other", "mean", "low", "high"]
+    differences = pd.DataFrame([("m", "majority", 0.35, 0.1, 0.6)], columns=columns)
+    found = evidence(scores, differences, "m", {"a": 10, "b": 10})
     assert found.scores.to_dict() == {"balanced_accuracy": pytest.approx(0.85)}
-    assert (found.low, found.high) == (0.6, 1.1)
+    assert (found.low, found.high) == pytest.approx((0.6, 1.1))
     assert found.p_value == pytest.approx(0.00129, abs=1e-5)  # 17 or more of 20
-    nothing = evidence(scores, differences.iloc[:0], "m", 0.5, {"a": 10})
+    nothing = evidence(scores, differences.iloc[:0], "m", {"a": 10})
     assert np.isnan([nothing.low, nothing.high, nothing.p_value]).all()
+
+
+def test_the_interval_holds_the_score_where_the_majority_is_worse_than_chance():
+    # the larger class of the training donors is often the smaller one of those held out
+    scores = pd.DataFrame(
+        [("m", 0, -1, "balanced_accuracy", 0.6)], columns=["method", "repeat", "fold", "metric", "value"]
+    )
+    differences = pd.DataFrame([("m", "majority", 0.4, 0.15, 0.65)], columns=["method", "other", "mean", "low", "high"])
+    found = evidence(scores, differences, "m", {"a": 10, "b": 10})
+    assert (found.low, found.high) == pytest.approx((0.35, 0.85))
+    assert said(found).startswith("no evidence")
 
 
 def test_donors_are_counted_in_each_class():

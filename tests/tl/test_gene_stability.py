@@ -490,7 +490,7 @@ def test_bags_take_the_place_of_draws():
     truth = refit.patterns(align(W, stored.components), target, stored.bags.drawn[4].astype(int))[0]
     every = np.stack([refit.of_bag(W, drawn) for W, drawn in zip(stored.bags.metrics, stored.bags.drawn, strict=True)])
     np.testing.assert_allclose(every[4, :2], truth, atol=1e-8)
-    half = stats.t.ppf(0.975, 29) * np.sqrt(0.7 / 0.3) * every.std(axis=0, ddof=1)
+    half = stats.t.ppf(0.975, 29) * np.sqrt(12 / 4) * every.std(axis=0, ddof=1)  # 12 of 16 donors
     np.testing.assert_allclose(found["upper"], (every.mean(axis=0) + half).T, atol=1e-8)
 
     # and their intervals are about as wide as those of draws of the same donors
@@ -511,3 +511,29 @@ def test_draws_that_are_asked_for_are_made_with_bags_too():
     assert (params["n_boot"], bool(params["bags"])) == (3, False)
     sg.tl.gene_stability(adata, n_perm=0, groups_key="sample_id", **QUICK)  # bags know the donors of the metric only
     assert not adata.uns["ggml_stability"]["params"]["bags"]
+
+
+@pytest.mark.parametrize("kept", [[0, 1, 2, 16, 17, 18], [0, 1, 2, *range(16, 32)]])
+def test_bags_that_hold_a_donor_always_do_not_take_the_place_of_draws(kept):
+    adata = planted(0, n_genes=40, n_planted=4)
+    names = adata.obs["sample_id"].cat.categories[kept]
+    few = adata[adata.obs["sample_id"].isin(names)].copy()
+    learn_bags(few, 12)
+    sg.tl.gene_stability(few, n_perm=0, **QUICK)
+    found = few.uns["ggml_stability"]
+    assert (found["params"]["n_boot"], bool(found["params"]["bags"])) == (100, False)
+    assert (found["upper"] > found["lower"]).all()
+
+
+def test_bags_are_those_of_the_samples_that_are_there():
+    adata = planted(0, n_genes=40, n_planted=4)
+    learn_bags(adata, 8)
+    sg.tl.gene_stability(adata, n_perm=0, **QUICK)
+    renamed = adata.copy()
+    samples = renamed.obs["sample_id"].cat.categories
+    renamed.obs["sample_id"] = renamed.obs["sample_id"].cat.reorder_categories(samples[::-1])
+    sg.tl.gene_stability(renamed, n_perm=0, **QUICK)
+    np.testing.assert_allclose(renamed.uns["ggml_stability"]["upper"], adata.uns["ggml_stability"]["upper"])
+    fewer = adata[adata.obs["sample_id"] != samples[0]].copy()
+    sg.tl.gene_stability(fewer, n_perm=0, **QUICK)
+    assert not fewer.uns["ggml_stability"]["params"]["bags"]

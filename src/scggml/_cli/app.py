@@ -1,7 +1,7 @@
 """The commands, and what all of them share."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,7 +81,7 @@ def command(name: str, body: Body, sources: Iterable[Source]) -> Callable[..., N
         recorded = {n: value for n, value in options.items() if n not in NOT_RECORDED | {"output", "in_place"}}
         call = Call(by_function, options, as_typed(name, paths, recorded), json=given["json"])
         arguments = {parameter.name: given[parameter.name] for parameter in own}
-        with guarded(name, call, debug=given["debug"], verbose=given["verbose"]):
+        with guarded(name, debug=given["debug"], verbose=given["verbose"]):
             body(call, **arguments)
 
     run.__doc__ = inspect.getdoc(body)
@@ -117,10 +117,25 @@ def load(ctx: typer.Context, config: Path | None) -> Path | None:
     """Take the options of a command from a file, where they are not typed."""
     if config is not None:
         try:
-            ctx.default_map = read_config(config, options_of_commands()).get(str(ctx.info_name), {})
+            found = read_config(config, options_of_commands()).get(str(ctx.info_name), {})
+            ctx.default_map = as_options(config, found, ctx.command.params)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
     return config
+
+
+def as_options(path: Path, found: Mapping[str, Any], known: Iterable[Any]) -> dict[str, Any]:
+    """Return values of a file as they are typed: a single one of a list is a list; only switches are true or false."""
+    out = {}
+    for parameter in known:
+        if parameter.name in found:
+            value = found[parameter.name]
+            if isinstance(value, bool) and not parameter.is_flag:
+                raise ValueError(f"{path}: {parameter.name!r} is {value}; it takes a value, and is no switch.")
+            if isinstance(value, Mapping):
+                raise ValueError(f"{path}: {parameter.name!r} is a table; write its value as it is typed, in quotes.")
+            out[parameter.name] = [value] if parameter.multiple and not isinstance(value, list) else value
+    return out
 
 
 def options_of_commands() -> dict[str, set[str]]:

@@ -14,8 +14,7 @@ from scggml._cli.files import (
     check_outputs,
     read_cohort,
     tell,
-    write_cohort,
-    write_table,
+    write_outputs,
 )
 from scggml._cli.options import Source
 from scggml._cli.run import Call
@@ -38,11 +37,7 @@ def distances(call: Call, cohort: Cohort, output: Outputs = None) -> None:
     samples = tl.distances(adata, **options)
     add_command(samples, call.text)
     table = distance_table(samples)
-    for path in outputs:
-        if path.suffix.lower() in COHORT:
-            write_cohort(path, samples)
-        else:
-            write_table(path, table, index=True)
+    write_outputs(samples, table, outputs, index=True)
     if call.json:
         tell(as_json({"samples": table.index, "distances": table.to_numpy()}))
     elif not outputs:

@@ -1,5 +1,6 @@
 """Evaluate a metric on donors that it has not seen."""
 
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -100,7 +101,10 @@ def evaluate(
     if component_test and stored:
         tl.component_test(adata, **call.options(tl.component_test))
     if cross_fit and stored:
-        tl.cross_fit(adata, **call.options(tl.cross_fit))
+        try:
+            tl.cross_fit(adata, **call.options(tl.cross_fit))
+        except ValueError as error:  # it needs more donors than what is found already, which must not be lost
+            warnings.warn(f"No metrics without some donors are stored (tl.cross_fit). {error}", stacklevel=2)
     if permutation_test:
         tl.permutation_test(adata, **call.options(tl.permutation_test, *STUDY))
     add_command(adata, call.text)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Collection
@@ -23,7 +24,9 @@ def read_cohort(path: Path) -> AnnData:
         raise FileNotFoundError(f"{path} is no file.")
     try:
         return ad.read_h5ad(path)
-    except OSError as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # anndata raises errors of many kinds for files of other programs
         raise ValueError(f"{path} is no h5ad file that can be read ({error}).") from error
 
 
@@ -34,18 +37,29 @@ def check_outputs(
     for path in outputs:
         if path.suffix.lower() not in kinds:
             raise typer.BadParameter(f"-o {path}: choose one of the endings {', '.join(kinds)}.")
-        if not path.absolute().parent.is_dir():
-            raise typer.BadParameter(f"-o {path}: {path.absolute().parent} is no folder; make it first.")
+        folder = path.resolve().parent
+        if not folder.is_dir():
+            raise typer.BadParameter(f"-o {path}: {folder} is no folder; make it first.")
+        if not os.access(folder, os.W_OK):
+            raise typer.BadParameter(f"-o {path}: nothing can be written into {folder}; choose another folder.")
+        if path.is_dir():
+            raise typer.BadParameter(f"-o {path} is a folder; name a file in it.")
         if not in_place and any(one.exists() and path.exists() and one.samefile(path) for one in inputs):
             raise typer.BadParameter(f"-o {path} is the input; pass --in-place to store results in it.")
 
 
 def write(path: Path, save: Callable[[Path], Any]) -> None:
-    """Write a file beside its place, then put it there, so that an interrupt leaves what was there before."""
-    with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".scggml-") as folder:
-        part = Path(folder) / path.name
+    """Write a file beside its place, then put it there, so that an interrupt leaves what was there before.
+
+    A link still leads where it led, and who may read a file is as it was.
+    """
+    place = path.resolve()
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".scggml-") as folder:
+        part = Path(folder) / place.name
         save(part)
-        os.replace(part, path)  # noqa: PTH105  # Path.replace does the same
+        if place.exists():
+            shutil.copymode(place, part)
+        part.replace(place)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -94,7 +108,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     value = value.item() if isinstance(value, np.generic) else value
-    if value is pd.NA or (isinstance(value, float) and not np.isfinite(value)):
+    if value is pd.NA or value is pd.NaT or (isinstance(value, float) and not np.isfinite(value)):
         return None
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
@@ -104,13 +118,18 @@ def tell(text: str) -> None:
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
-def write_results(adata: AnnData, table: pd.DataFrame, outputs: Collection[Path], *, json: bool) -> None:
-    """Write a cohort into its outputs and a table into the others; print the table if it goes to no file."""
+def write_outputs(adata: AnnData, table: pd.DataFrame, outputs: Collection[Path], *, index: bool = False) -> None:
+    """Write an AnnData into its outputs and a table into the others."""
     for path in outputs:
         if path.suffix.lower() in COHORT:
             write_cohort(path, adata)
         else:
-            write_table(path, table)
+            write_table(path, table, index=index)
+
+
+def write_results(adata: AnnData, table: pd.DataFrame, outputs: Collection[Path], *, json: bool) -> None:
+    """Write a cohort into its outputs and a table into the others; print the table if it goes to no file."""
+    write_outputs(adata, table, outputs)
     if json:
         tell(as_json(records(table)))
     elif all(path.suffix.lower() in COHORT for path in outputs):

@@ -1,5 +1,6 @@
 """Learn a metric."""
 
+import shlex
 from typing import Any
 
 import typer
@@ -35,7 +36,8 @@ def learn(call: Call, cohort: Cohort, output: Outputs = None, in_place: InPlace 
         tell(as_json(about(stored)))
     else:
         k, n = len(stored.components), len(stored.record["samples"])
-        typer.echo(f"Learned {k} components on {n} samples. Is it real? scggml evaluate {outputs[0]}", err=True)
+        again = shlex.join(["scggml", "evaluate", str(outputs[0])])
+        typer.echo(f"Learned {k} component{'s' * (k != 1)} on {n} samples. Is it real? {again}", err=True)
 
 
 def about(stored: StoredMetric) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from scggml._cli.files import (
     read_cohort,
     records,
     tell,
-    write_cohort,
-    write_table,
+    write_outputs,
 )
 from scggml._cli.options import Source
 from scggml._cli.run import Call
@@ -39,11 +38,7 @@ def predict(
     samples = tl.predict(read_cohort(new), read_cohort(reference), **call.options(tl.predict))
     add_command(samples, call.text)
     table = prediction_table(samples)
-    for path in outputs:
-        if path.suffix.lower() in COHORT:
-            write_cohort(path, samples)
-        else:
-            write_table(path, table, index=True)
+    write_outputs(samples, table, outputs, index=True)
     if call.json:
         tell(as_json(records(table, index=True)))
     elif not outputs:

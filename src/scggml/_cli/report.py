@@ -8,6 +8,7 @@ import typer
 
 from scggml import tl
 from scggml._anndata.commands import add_command
+from scggml._anndata.messages import find_column
 from scggml._anndata.metric import stored_keys
 from scggml._cli.arguments import Cohort
 from scggml._cli.files import COHORT, as_json, check_outputs, read_cohort, tell, write_cohort, write_text
@@ -15,6 +16,7 @@ from scggml._cli.options import Source
 from scggml._cli.run import Call
 from scggml._report.document import make_report
 from scggml._report.gather import Wish
+from scggml.ext._gmt import read_gmt
 
 DESIGN = frozenset(
     [
@@ -73,6 +75,10 @@ def report(
     check_outputs(outputs, [cohort], (".html", *COHORT))
     adata = read_cohort(cohort)
     mpl.use("agg")  # figures go into the page, not to a screen
+    if cell_type_key is not None:
+        find_column(adata, cell_type_key, "cell_type_key")
+    if gene_sets is not None:
+        read_gmt(gene_sets)  # what is wrong with it is told before any work
     options = call.options(tl.ggml)
     if key not in stored_keys(adata):
         if not {"sample_key", "label_key"} <= options.keys():

@@ -1,12 +1,11 @@
 """Run a command: its warnings and errors become lines on standard error, and exit codes."""
 
-import logging
 import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -34,15 +33,12 @@ class Call:
         The command as it would be typed, options of a file included.
     json
         Whether results are printed as JSON.
-    warned
-        Warnings so far.
     """
 
     sources: Mapping[Callable[..., Any], Source]
     given: Mapping[str, Any]
     text: str = ""
     json: bool = False
-    warned: list[str] = field(default_factory=list)
 
     def options(self, function: Callable[..., Any], *shared: str) -> dict[str, Any]:
         """Return the arguments of a function: its own options, and `shared` ones of other functions."""
@@ -69,13 +65,9 @@ class Call:
         wanted = self.given.get("progress")
         return sys.stderr.isatty() if wanted is None else bool(wanted)
 
-    def asks(self, function: Callable[..., Any]) -> bool:
-        """Return whether an option of a function was given."""
-        return bool(self.sources[function].values(self.given))
-
 
 @contextmanager
-def guarded(name: str, call: Call, *, debug: bool, verbose: bool) -> Iterator[None]:
+def guarded(name: str, *, debug: bool, verbose: bool) -> Iterator[None]:
     """Write warnings and errors in one line each; an error ends the program with 1."""
     before = sc.settings.verbosity
     with warnings.catch_warnings():
@@ -84,15 +76,14 @@ def guarded(name: str, call: Call, *, debug: bool, verbose: bool) -> Iterator[No
             warnings.simplefilter("ignore", kind)
 
         def show(message: Warning | str, *_: Any, **__: Any) -> None:
-            text = one_line(message)
-            call.warned.append(text)
-            typer.echo(f"scggml {name}: warning: {text}", err=True)
+            typer.echo(f"scggml {name}: warning: {one_line(message)}", err=True)
 
         warnings.showwarning = show
-        logging.captureWarnings(capture=False)
         sc.settings.verbosity = "info" if verbose else "warning"
         try:
             yield
+        except BrokenPipeError:  # whoever reads has seen enough; click ends the program quietly
+            raise
         except EXPECTED as error:
             if debug:
                 raise

@@ -47,12 +47,16 @@ def suspicions(table: pd.DataFrame, label: str, size: str | None) -> list[Suspic
 
 
 def crosstab(table: pd.DataFrame, label: str, column: str) -> pd.DataFrame:
-    """Return the number of samples of each label in each level of a column."""
-    out = pd.crosstab(table[column].astype(str), table[label].astype(str))
-    out.columns.name = None
+    """Return the number of samples of each label in each level of a column, the levels in the first column."""
+    out = pd.crosstab(table[column].astype(str), table[label])
     numbers = pd.to_numeric(pd.Series(out.index), errors="coerce").to_numpy()
     order = np.lexsort((out.index.to_numpy(dtype=str), numbers))  # levels that are numbers by their size, before others
-    return out.iloc[order]
+    out = out.iloc[order]
+    out.columns = out.columns.astype(str)
+    levels = list(out.index)
+    out = out.reset_index(drop=True)
+    out.insert(0, column, levels, allow_duplicates=True)  # a label may be called as the column is
+    return out
 
 
 def _of_number(column: pd.Series, labels: pd.Series) -> str:

@@ -95,6 +95,8 @@ def gather(adata: AnnData, wish: Wish) -> Findings:
     """Read or compute everything; what a cohort does not allow is left out with the reason."""
     key = wish.key
     stored = read_metric(adata, key)
+    if wish.cell_type_key is not None:  # else all that asks for types would be refused, one after the other
+        stored.reading.select(adata, quiet=True).categories(wish.cell_type_key, "cell_type_key")
     cell_type_key = wish.cell_type_key or ranked_by_type(adata, key)
     found = Findings(adata, stored, cell_type_key, commands=read_commands(adata))
     step = _Steps(found, wish)

@@ -66,12 +66,13 @@ def figure(data: bytes, kind: str, alt: str, caption: str) -> Raw:
 
 def table(frame: pd.DataFrame, caption: str, *, p_values: Collection[str] = (), strong: Collection[int] = ()) -> Raw:
     """Return a table; numbers of a column are rounded alike, rows of the places `strong` stand out."""
-    right = {name for name in frame if pd.api.types.is_numeric_dtype(frame[name])}
-    head = [tag("th", str(name), scope="col", **_side(name in right)) for name in frame]
-    texts = {name: small(frame[name]) if name in p_values else rounded(frame[name]) for name in frame}
+    columns = [(name, frame.iloc[:, place]) for place, name in enumerate(frame)]  # two may have one name
+    sides = [_side(pd.api.types.is_numeric_dtype(column)) for _, column in columns]
+    head = [tag("th", str(name), scope="col", **side) for (name, _), side in zip(columns, sides, strict=True)]
+    texts = [small(column) if name in p_values else rounded(column) for name, column in columns]
     body = []
-    for place in range(len(frame)):
-        cells = [tag("td", column[place], **_side(name in right)) for name, column in texts.items()]
+    for place, row in enumerate(zip(*texts, strict=True)):
+        cells = [tag("td", text, **side) for text, side in zip(row, sides, strict=True)]
         body.append(tag("tr", *cells, **({"class_": "strong"} if place in strong else {})))
     inner = tag("table", tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *body))
     return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)

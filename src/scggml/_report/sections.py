@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from scggml import get, pl, tl
 from scggml._anndata.drawn import attributed_types
@@ -164,13 +165,12 @@ def score_table(evaluation: get.CrossValidation, key: str) -> Raw:
     out = pd.DataFrame({"method": summary.index.astype(str)})
     out[SCORES[main]] = summary[main].to_numpy()
     pairs = compared(evaluation)
-    chance = evaluation.chance
-    if chance and any(other == "majority" for _, other in pairs):
+    if evaluation.chance and any(other == "majority" for _, other in pairs):
         nothing = (np.nan, np.nan, np.nan)
-        ends = [pairs.get((name, "majority"), nothing)[1:] for name in out["method"]]
-        out["95 % interval"] = [
-            ABSENT if np.isnan(low) else f"{max(chance + low, 0):.2f} to {min(chance + high, 1):.2f}"
-            for low, high in ends
+        ends = [(score, *pairs.get((str(name), "majority"), nothing)) for name, score in summary[main].items()]
+        out["95 % interval"] = [  # around the score: the majority of the training donors may score less than chance
+            ABSENT if np.isnan(low) else f"{max(score + low - mean, 0):.2f} to {min(score + high - mean, 1):.2f}"
+            for score, mean, low, high in ends
         ]
     better = [pairs.get((key, name)) for name in out["method"]]
     if any(better):
@@ -309,46 +309,43 @@ def cells(found: Findings) -> Raw | None:
     )
 
 
+def study(found: Findings, samples: AnnData) -> tuple[pd.DataFrame, str, str | None]:
+    """Return a table of the samples, and its columns of labels, as categories unless they are numbers, and of sizes."""
+    frame, size = study_table(samples, found.distances)
+    reading = found.stored.reading
+    label, kind = str(reading.label_key), reading.label_kind
+    if label in frame and kind != "numbers":
+        column = frame[label].astype("category")
+        levels = column.cat.categories if isinstance(kind, str) else kind
+        frame[label] = pd.Categorical(column.astype(str), [str(level) for level in levels])
+    return frame, label, size
+
+
 def doubts(found: Findings) -> list[Suspicion]:
-    """Return the columns of samples that go with the label."""
+    """Return the columns of samples that go with the label; donors have one label mostly, which explains nothing."""
     if found.samples is None:
         return []
-    frame, size = study_table(found.samples, found.distances)
-    label = found.stored.reading.label_key
-    return suspicions(frame, str(label), size) if label in frame else []
+    frame, label, size = study(found, found.samples)
+    others = frame.drop(columns=[name for name in [found.stored.reading.groups_key] if name in frame and name != label])
+    return suspicions(others, label, size) if label in frame else []
 
 
 def design(found: Findings) -> Raw:
     """Return samples, labels, batches and cells per sample, with what could explain the label."""
     if found.samples is None:
         return _refusal(found, "tl.distances")
-    frame, size = study_table(found.samples, found.distances)
-    label = str(found.stored.reading.label_key)
+    frame, label, size = study(found, found.samples)
     parts: list[Raw | str | None] = []
     seen = doubts(found)
+    classes = label in frame and isinstance(frame[label].dtype, pd.CategoricalDtype)
     if seen:
         items = bullets(tag("span", tag("strong", one.column), f" {one.text}.") for one in seen)
         text = "These columns of the samples go with the label, so they could explain a difference as well:"
         parts.append(tag("div", paragraph(text), items or "", class_="caution"))
-    elif label in frame and not pd.api.types.is_numeric_dtype(frame[label]):
+    elif classes:
         parts.append("No other column of the samples was found to go with the label.")
-    counted = _is_classes(frame, label)
-    if counted:
-        groups = frame.groupby(frame[label].astype(str), sort=False)
-        out = pd.DataFrame({label: list(groups.groups), "samples": groups.size().to_numpy()})
-        if size is not None:
-            numbers = groups[size]
-            out["cells per sample: median"] = numbers.median().to_numpy()
-            out["fewest"], out["most"] = numbers.min().to_numpy(), numbers.max().to_numpy()
-            out["cells"] = numbers.sum().to_numpy()
-        parts.append(table(out, "Samples and cells by label."))
-        levels = [n for n in frame if n != label and not pd.api.types.is_numeric_dtype(frame[n])]
-        tables = [
-            table(crosstab(frame, label, str(name)).reset_index(), f"Samples by {name}.")
-            for name in levels
-            if 1 < frame[name].nunique() <= FEW
-        ]
-        parts.append(tag("div", *tables, class_="row"))
+    if classes:
+        parts += [table(sizes(frame, label, size), "Samples and cells by label."), crosstabs(frame, label)]
     if "tl.covariates" not in found.refused:
         parts.append(
             Drawing(
@@ -358,6 +355,28 @@ def design(found: Findings) -> Raw:
             ).html()
         )
     return join(*parts)
+
+
+def sizes(frame: pd.DataFrame, label: str, size: str | None) -> pd.DataFrame:
+    """Return the number of samples of each label, and of their cells."""
+    groups = frame.groupby(label, observed=True)
+    out = pd.DataFrame({"samples": groups.size()})
+    if size is not None:
+        numbers = groups[size]
+        out["cells per sample: median"] = numbers.median()
+        out["fewest"], out["most"], out["cells"] = numbers.min(), numbers.max(), numbers.sum()
+    names = out.index.astype(str)
+    out = out.reset_index(drop=True)
+    out.insert(0, label, names, allow_duplicates=True)
+    return out
+
+
+def crosstabs(frame: pd.DataFrame, label: str) -> Raw:
+    """Return tables of the columns with few levels by label."""
+    levels = [str(n) for n in frame if n != label and not pd.api.types.is_numeric_dtype(frame[n])]
+    few = [name for name in levels if 1 < frame[name].nunique() <= FEW]
+    tables = [table(crosstab(frame, label, name), f"Samples by {name}.") for name in few]
+    return tag("div", *tables, class_="row")
 
 
 def in_sample(found: Findings) -> Raw:
@@ -395,10 +414,6 @@ def _shown_components(found: Findings) -> list[int]:
 def _colors(found: Findings) -> list[str]:
     reading = found.stored.reading
     return [name for name in (reading.label_key, reading.batch_key) if name is not None]
-
-
-def _is_classes(frame: pd.DataFrame, label: str) -> bool:
-    return label in frame and (not pd.api.types.is_numeric_dtype(frame[label]) or frame[label].nunique() <= 2)
 
 
 def _refusal(found: Findings, name: str) -> Raw:

@@ -4,6 +4,7 @@ import anndata as ad
 import pandas as pd
 from anndata import AnnData
 
+from scggml._docs import documented
 from scggml.datasets._r_objects import counts, load_r
 
 URL = (
@@ -20,6 +21,7 @@ CONTROLS = frozenset(["4341", "5387", "5408", "5538", "5577", "5879", "5893", "5
 """Individuals without autism, after the study; the files do not tell."""
 
 
+@documented
 def autism() -> AnnData:
     """Load 6111 nuclei of the prefrontal cortex of 13 individuals with autism (ASD) and 10 controls.
 
@@ -47,12 +49,8 @@ def autism() -> AnnData:
 
     Raises
     ------
-    ImportError
-        Without the package `rdata`.
-    ConnectionError
-        If a file is not in the cache and the network does not deliver it.
-    ValueError
-        If a file that came has another hash.
+    %(raises_rdata)s
+    %(raises_download)s
 
     Examples
     --------

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scggml._docs import documented
 from scggml.datasets._r_objects import counts, load_r, part, table
 
 URL = (
@@ -21,6 +22,7 @@ COLUMNS = {
 }
 
 
+@documented
 def glioblastoma() -> AnnData:
     """Load 5000 cells of glioblastomas of 5 patients: a slice with the drug panobinostat and one without, of each.
 
@@ -49,12 +51,8 @@ def glioblastoma() -> AnnData:
 
     Raises
     ------
-    ImportError
-        Without the package `rdata`.
-    ConnectionError
-        If the file is not in the cache and the network does not deliver it.
-    ValueError
-        If the file that came has another hash.
+    %(raises_rdata)s
+    %(raises_download)s
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from scggml._docs import documented
 from scggml.datasets._download import fetch
 
 URL = "https://data.broadinstitute.org/gsea-msigdb/msigdb/release/7.5.1/h.all.v7.5.1.symbols.gmt"
@@ -10,6 +11,7 @@ LARGEST = 2**20  # bytes; it has 48 kB
 SHA256 = "de0fdee38af2611a284973f565df1a98bfa2385aecd7ba2ee3fe51208e753b40"
 
 
+@documented
 def hallmark() -> Path:
     """Return the path of the 50 hallmark gene sets of MSigDB 7.5.1, human gene symbols.
 
@@ -23,10 +25,7 @@ def hallmark() -> Path:
 
     Raises
     ------
-    ConnectionError
-        If the file is not in the cache and the network does not deliver it.
-    ValueError
-        If the file that came has another hash.
+    %(raises_download)s
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from anndata import AnnData
 
+from scggml._docs import documented
 from scggml.datasets._cached import read_cached
 from scggml.datasets._download import fetch
 
@@ -15,6 +16,7 @@ SHA256 = "1501dc1ba58f5e0e3cc3850004a378a7e1a1cae114190111b0eaaed14d4398ba"
 EGFR = ["<30", "30-60", ">60"]  # mL/min/1.73 m^2, from the worst kidney function to the best
 
 
+@documented
 def kidney_igan() -> AnnData:
     """Load the shapes of 24227 glomeruli from 634 kidney biopsies with IgA nephropathy, by kidney function.
 
@@ -44,10 +46,7 @@ def kidney_igan() -> AnnData:
 
     Raises
     ------
-    ConnectionError
-        If the file is not in the cache and the network does not deliver it.
-    ValueError
-        If the file that came has another hash.
+    %(raises_download)s
 
     Examples
     --------

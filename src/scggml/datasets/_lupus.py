@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scggml._docs import documented
 from scggml.datasets._r_objects import column, counts, load_r, part, table
 
 URL = "https://raw.githubusercontent.com/jig4003/Ragas/35220c212e3f2fefd2fdbe3a007e9372baf244a4/data/"
@@ -25,6 +26,7 @@ COLUMNS = {
 }
 
 
+@documented
 def lupus() -> AnnData:
     """Load 1000 lymphocytes of 33 children with lupus (cSLE) and 11 healthy children (cHD).
 
@@ -54,12 +56,8 @@ def lupus() -> AnnData:
 
     Raises
     ------
-    ImportError
-        Without the package `rdata`.
-    ConnectionError
-        If a file is not in the cache and the network does not deliver it.
-    ValueError
-        If a file that came has another hash.
+    %(raises_rdata)s
+    %(raises_download)s
 
     Examples
     --------

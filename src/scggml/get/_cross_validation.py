@@ -148,9 +148,10 @@ class CrossValidation:
     def verdict(self) -> str:
         """Conclusion about each method but the majority, one line each, and what this cohort could not show.
 
-        For classes the interval is that of the difference to the majority class, whose balanced accuracy is chance; "no
-        evidence" means that the interval holds chance. Where one batch was left out at a time, too, the worse of both
-        decides: there "no evidence" means that a method without skill is as good with probability above 5 %.
+        For classes the interval lies around the score and is as wide as that of the difference to the majority class,
+        whose own score may be less than chance; "no evidence" means that the interval holds chance. Where one batch was
+        left out at a time, too, the worse of both decides: there "no evidence" means that a method without skill is as
+        good with probability above 5 %.
         """
         judgements = self.judgements
         lines = [f"{name}: {text}" for name, text in judgements.items()]
@@ -165,10 +166,10 @@ class CrossValidation:
 
     def _verdict(self, method: str, main: str, batches: pd.DataFrame) -> str:
         n_classes = round(1 / self.chance) if self.chance else 0
-        usual = evidence(self.scores, self.differences, method, self.chance, self.donors)
+        usual = evidence(self.scores, self.differences, method, self.donors)
         if self.by_batch is None:
             return judgement(usual, None, main, n_classes, ("", ""))
-        apart = evidence(self.by_batch.scores, self.by_batch.differences, method, self.chance, self.donors)
+        apart = evidence(self.by_batch.scores, self.by_batch.differences, method, self.donors)
         # Which labels a batch of one class has is all that there is to know about it.
         own = batches[(batches["method"] == method) & (batches["n_classes"] != 1)]
         worst = [f", worst in {row.batch!r} ({row.value:.2f}, {row.n_samples} samples)" for row in own.itertuples()]

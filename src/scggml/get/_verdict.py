@@ -50,10 +50,11 @@ class Evidence:
     single: bool = False
 
 
-def evidence(
-    scores: pd.DataFrame, differences: pd.DataFrame, method: str, chance: float, donors: Mapping[str, int]
-) -> Evidence:
-    """Return what is known of a method; its interval is that of the difference to the majority class."""
+def evidence(scores: pd.DataFrame, differences: pd.DataFrame, method: str, donors: Mapping[str, int]) -> Evidence:
+    """Return what is known of a method; its interval is as wide as that of the difference to the majority class.
+
+    It lies around the score of the method: the majority class of the training donors may score less than chance.
+    """
     own = scores[(scores["method"].astype(str) == method) & (scores["fold"] == -1)]
     means = own.groupby(own["metric"].astype(str))["value"].mean()
     found = Evidence(means)
@@ -65,7 +66,8 @@ def evidence(
     rows = differences[to_majority]
     if rows.empty:
         return found
-    low, high = (chance + float(rows[side].iloc[0]) for side in ("low", "high"))
+    difference, low, high = rows[["mean", "low", "high"]].iloc[0].astype(np.float64)
+    low, high = (float(means["balanced_accuracy"] + end - difference) for end in (low, high))
     return replace(found, low=low, high=high, single=bool(np.isnan(low)))
 
 

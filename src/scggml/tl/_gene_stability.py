@@ -11,7 +11,7 @@ from scipy import stats
 from scggml._anndata.changes import read_changes
 from scggml._anndata.keys import Keys
 from scggml._anndata.messages import check_adata, logged, warn
-from scggml._anndata.metric import read_metric
+from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._anndata.ownership import check_results
 from scggml._anndata.points import read_points
 from scggml._anndata.ranking import has_ranking, read_ranking, refresh_ranking, write_ranking
@@ -19,12 +19,12 @@ from scggml._anndata.reading import reread
 from scggml._anndata.results import write_result
 from scggml._anndata.tested import Gate
 from scggml._core.checks import check_number, check_whole
-from scggml._core.cohort import Floats, Integers
+from scggml._core.cohort import Floats, Integers, Names
 from scggml._core.explain.refit import Refit
 from scggml._core.explain.significance import in_top, pooled_significance
 from scggml._core.folds import strata_of
 from scggml._core.labelings import draw_donors, n_labelings, permutation_blocks, permute, smallest_p
-from scggml._core.learn.bags import SHARE, Bags
+from scggml._core.learn.bags import Bags
 from scggml._core.runner import run_tasks
 from scggml._core.seeds import as_seed
 from scggml._core.threads import n_threads
@@ -60,9 +60,10 @@ def gene_stability(
     known up to a rotation, so each refit is first turned onto the stored metric (orthogonal Procrustes). The spread of
     the pattern of a gene (see `rank_genes`) gives its interval; how often a gene is among the `n_top` strongest gives
     its frequency. A metric that is the mean of bags (`Learner(bags=12)`) has been learned on other donors before: its
-    bags take the place of the draws, unless `n_boot` is given, and nothing is learned again. Since they hold
-    a share s = 70 % of the donors, drawn without replacement, their spread is brought to that of as many donors as
-    there are by :math:`\sqrt{s / (1 - s)}`, and intervals are those of Student's t.
+    bags take the place of the draws, unless `n_boot` is given, and nothing is learned again. Since they hold a share s
+    of the samples (about 70 %), drawn without replacement, their spread is brought to that of as many as there are by
+    :math:`\sqrt{s / (1 - s)}`, and intervals are those of Student's t. Where bags do not tell of all samples (one that
+    is in each bag, as those of a class of up to 3 donors are, or one that was not learned from), donors are drawn.
 
     **Permuted labels.** `n_perm` times the labels are permuted among the donors (within batches), and the metric is
     learned on them, ridge and shrinkage decided again. (A donor whose samples have different labels keeps them, in
@@ -91,7 +92,7 @@ def gene_stability(
         %(adata_learned)s
     n_boot
         Draws of donors; 0 for none, else at least 2 (intervals need 50 or more). By default the bags of the metric or,
-        where it has none, 100.
+        where it has none that tell of all its samples, 100.
     groups_key
         %(groups_key)s
         By default that of the metric, or else each sample is a donor of its own; bags are of the donors of the metric.
@@ -190,7 +191,7 @@ def gene_stability(
     options: dict[str, Any] = {"n_jobs": n_jobs, "generator": generator, "progress": progress}
     refit = points.refit(stored, rng=generator, n_jobs=n_jobs)
     found: dict[str, Any] = {}
-    bags = stored.bags if own and n_boot is None else None
+    bags = _bags_of(stored, points.samples.cohort.names) if own and n_boot is None else None
     if bags is None:
         n_boot = N_BOOT if n_boot is None else n_boot
         if n_boot:
@@ -243,6 +244,15 @@ def _layer_of(params: Mapping[str, Any], key: str) -> str | None:
     return None if layer is None else str(layer)
 
 
+def _bags_of(stored: StoredMetric, names: Names) -> Bags | None:
+    """Return the bags of a metric for the samples as they are now, None where they do not tell of each of them."""
+    bags, known = stored.bags, [str(name) for name in stored.record["samples"]]
+    if bags is None or sorted(known) != sorted(map(str, names)):
+        return None
+    drawn = bags.drawn[:, [known.index(str(name)) for name in names]]
+    return None if drawn.all(axis=0).any() else replace(bags, drawn=drawn)
+
+
 def _spread(
     refit: Refit,
     n_boot: int,
@@ -273,7 +283,8 @@ def _spread_of_bags(
     tasks = list(zip(bags.metrics, bags.drawn, strict=True))
     drawn = run_tasks(refit.of_bag, tasks, n_jobs=n_jobs, progress="bags of donors" if progress else None, unit="bag")
     every = np.stack(drawn)  # (n_bags, k + 1, n_genes)
-    half = stats.t.ppf((1 + level) / 2, len(every) - 1) * np.sqrt(SHARE / (1 - SHARE)) * every.std(axis=0, ddof=1)
+    share = bags.drawn.mean()
+    half = stats.t.ppf((1 + level) / 2, len(every) - 1) * np.sqrt(share / (1 - share)) * every.std(axis=0, ddof=1)
     mean = every.mean(axis=0)
     return {
         "lower": (mean - half).T,
