@@ -139,9 +139,13 @@ def cross_validate(
         of the training donors, is taken off all samples, for all methods alike.
     technical_keys
         Technical columns that held-out distances should not reflect; see `batch_removal` below.
-    split, n_splits, n_repeats
+    split
         `"stratified"` K-fold by donor with classes in proportion, repeated with donors shuffled, or
         `"leave_one_group_out"` (donor), or `"leave_one_batch_out"` (site; needs `batch_key`).
+    n_splits
+        K, the number of folds of the stratified split.
+    n_repeats
+        Repeats of the stratified split, each with donors shuffled anew.
     train_size
         Learn from this share of the donors, such as 0.6, and predict the others: one stratified split for each repeat,
         instead of `n_splits` folds. What no repeat held out has no held-out distances (NaN).
