@@ -149,10 +149,12 @@ def cross_validate(
     train_size
         Learn from this share of the donors, such as 0.6, and predict the others: one stratified split for each repeat,
         instead of `n_splits` folds. What no repeat held out has no held-out distances (NaN).
-    classifier, n_neighbors
-        On distances: class-balanced `"knn"` with this many neighbors, `"soft_knn"`, the mean over 1, 2, 3 and 5 of
+    classifier
+        On distances: class-balanced `"knn"` with `n_neighbors` neighbors, `"soft_knn"`, the mean over 1, 2, 3 and 5 of
         them, or `"kernel_logistic"` (logistic regression on
         :math:`\exp(-D^2 / 2 h^2)`, h the median distance of training samples).
+    n_neighbors
+        Number of neighbors of `classifier="knn"`.
     calibrate
         Calibrate the votes of neighbors: each method is fitted again without one part of the training donors after the
         other, and a single number, the same for all classes, makes its probabilities as sure as its predictions of
