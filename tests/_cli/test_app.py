@@ -131,8 +131,16 @@ def test_debug_shows_the_traceback(results: Path, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["missing.h5ad", "text.h5ad", "other.h5ad", "later.h5ad"])
-def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing.h5ad", "There is no file"),
+        ("text.h5ad", "no h5ad file"),
+        ("other.h5ad", "no h5ad file"),
+        ("later.h5ad", "no h5ad file"),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "text.h5ad").write_text("no h5ad")
     with h5py.File(tmp_path / "other.h5ad", "w") as file:  # as other programs write theirs
         file["matrix/data"] = [1, 2]
@@ -142,6 +150,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     done = call("distances", tmp_path / name)
     assert done.code == 1
     assert name in done.err
+    assert said in done.err
     assert len(done.err.splitlines()) == 1
 
 

@@ -189,7 +189,10 @@ def test_a_cohort_without_a_metric(results: Path, tmp_path: Path) -> None:
     assert "holds no metric 'ggml'" in done.err
     path = tmp_path / "r.h5ad"
     words = [*KEYS, "--use-rep", "X_pca", "--seed", 3, *ONE]
-    good("report", results / "cohort.h5ad", "-o", tmp_path / "r.html", "-o", path, *words)
+    done = call("report", results / "cohort.h5ad", "-o", tmp_path / "r.html", "-o", path, *words)
+    assert done.code == 0, done.err
+    assert done.out == ""
+    assert done.err.splitlines()[-1] == f"Wrote {tmp_path / 'r.html'}, {path}."
     adata = ad.read_h5ad(path)
     assert adata.uns["ggml"]["reading"]["seed"] == 3
     assert {"cross_validation", "ggml_held_out", "ggml_components", "ggml_genes"} <= set(adata.uns)

@@ -21,7 +21,7 @@ COHORT, TABLES = (".h5ad",), (".csv", ".tsv", ".json")
 def read_cohort(path: Path) -> AnnData:
     """Return the cohort of a file."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file.")
+        raise FileNotFoundError(f"There is no file {path}; pass the path of an h5ad file.")
     try:
         return ad.read_h5ad(path)
     except MemoryError:

@@ -110,3 +110,5 @@ def report(
             write_text(path, text)
     if call.json:
         tell(as_json({"outputs": list(map(str, outputs))}))
+    else:
+        typer.echo(f"Wrote {', '.join(map(str, outputs))}.", err=True)

@@ -139,16 +139,22 @@ def cross_validate(
         of the training donors, is taken off all samples, for all methods alike.
     technical_keys
         Technical columns that held-out distances should not reflect; see `batch_removal` below.
-    split, n_splits, n_repeats
+    split
         `"stratified"` K-fold by donor with classes in proportion, repeated with donors shuffled, or
         `"leave_one_group_out"` (donor), or `"leave_one_batch_out"` (site; needs `batch_key`).
+    n_splits
+        K, the number of folds of the stratified split.
+    n_repeats
+        Repeats of the stratified split, each with donors shuffled anew.
     train_size
         Learn from this share of the donors, such as 0.6, and predict the others: one stratified split for each repeat,
         instead of `n_splits` folds. What no repeat held out has no held-out distances (NaN).
-    classifier, n_neighbors
-        On distances: class-balanced `"knn"` with this many neighbors, `"soft_knn"`, the mean over 1, 2, 3 and 5 of
+    classifier
+        On distances: class-balanced `"knn"` with `n_neighbors` neighbors, `"soft_knn"`, the mean over 1, 2, 3 and 5 of
         them, or `"kernel_logistic"` (logistic regression on
         :math:`\exp(-D^2 / 2 h^2)`, h the median distance of training samples).
+    n_neighbors
+        Number of neighbors of `classifier="knn"`.
     calibrate
         Calibrate the votes of neighbors: each method is fitted again without one part of the training donors after the
         other, and a single number, the same for all classes, makes its probabilities as sure as its predictions of

@@ -77,7 +77,7 @@ def distances(
         Measure each pair of samples by metrics that have seen neither donor (`tl.cross_fit` comes first). The triangle
         inequality holds within each of these metrics only, so a few percent of all triples violate it.
     metric
-        Instead of the metric `key`, one of
+        Another metric than that of `key`, learned or fixed. One of
 
         - the key of another stored metric;
         - `"euclidean"`, `"cosine"`, `"cityblock"`, `"sqeuclidean"`, `"chebyshev"`, `"correlation"`, or another name of
