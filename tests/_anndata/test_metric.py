@@ -149,7 +149,7 @@ DAMAGED = {
         r"\['learner'\]: learner is 'canonical'; options with a name",
     ),
     "options of another kind": (
-        change("settled", {"name": "coreset", "n_points": 5, "max_iter": 1}),
+        change("settled", {"name": "coreset", "n_points": 5, "max_iter": 1, "device": "cpu"}),
         r"\['settled'\]: learner holds options of a Coreset; those of a Learner are needed",
     ),
     "a reading that is none": (change("reading", {}), r"\['reading'\] does not say how samples were read"),
