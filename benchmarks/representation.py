@@ -21,7 +21,8 @@ QUIET = {"progress": False}
 def scores(adata, *, cells, splits, technical):
     """The table of one labeling: Euclidean, in sample and held out."""
     groups = {"groups_key": "patient_id"} if "patient_id" in adata.obs else {}
-    options = {"n_cells": cells, "label_kind": "classes", **groups, **QUIET}
+    axes = {"use_rep": "X_pca"} if "X_pca" in adata.obsm else {}
+    options = {"n_cells": cells, "label_kind": "classes", **groups, **axes, **QUIET}
     sg.tl.ggml(adata, "sample_id", "label", **options)
     sg.tl.cross_fit(adata, n_splits=splits, **QUIET)
     samples = sg.tl.distances(adata, held_out=True, genes=False, **QUIET)
