@@ -99,6 +99,7 @@ $(VENV)/.ready-build: $(INPUTS)
 # Snakemake asks for older releases of packages that the tests have newer ones of.
 $(WORKFLOW)/.ready: pyproject.toml
 	test -x $(WORKFLOW)/bin/python || $(PYTHON) -m venv $(WORKFLOW)
+	$(WORKFLOW)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(WORKFLOW)/bin/python -m pip install --quiet --group workflow
 	@touch $@
 
