@@ -107,8 +107,9 @@ def test_what_a_report_is_asked_for_is_checked_before_any_work(results: Path, tm
 
 
 @pytest.mark.slow
-def test_a_reader_who_has_seen_enough_is_no_fault(results: Path) -> None:
-    words = [sys.executable, "-m", "scggml", "distances", str(results / "learned.h5ad"), "--json", "--n-jobs", "1"]
+@pytest.mark.parametrize("words", [["distances", "--json"], ["genes", "--json"]], ids=["short", "long"])
+def test_a_reader_who_has_seen_enough_is_no_fault(results: Path, words: list[str]) -> None:
+    words = [sys.executable, "-m", "scggml", words[0], str(results / "learned.h5ad"), *words[1:], "--n-jobs", "1"]
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, check=False)

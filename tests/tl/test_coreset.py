@@ -119,7 +119,10 @@ def test_a_summary_of_as_many_points_as_cells_changes_nothing(many):
     learn(whole)
     found, truth = (slots(each) for each in (many, whole))
     assert found.pop("uns/ggml/reading/summary/n_points") == 180
-    for path in ("uns/ggml/reading/summary/name", "uns/ggml/reading/summary/max_iter", "uns/ggml/fingerprint"):
+    for path in (
+        *(f"uns/ggml/reading/summary/{name}" for name in ("name", "max_iter", "device")),
+        "uns/ggml/fingerprint",
+    ):
         found.pop(path)
     del truth["uns/ggml/fingerprint"]
     assert_same(found, truth)

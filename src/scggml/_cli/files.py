@@ -116,6 +116,7 @@ def _plain(value: Any) -> Any:
 def tell(text: str) -> None:
     """Print what the user asked for; all else goes to standard error."""
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()  # a reader who has left is noticed here, and not when the program has ended
 
 
 def write_outputs(adata: AnnData, table: pd.DataFrame, outputs: Collection[Path], *, index: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Run a command: its warnings and errors become lines on standard error, and exit codes."""
 
+import os
 import shlex
 import sys
 import warnings
@@ -82,8 +83,9 @@ def guarded(name: str, *, debug: bool, verbose: bool) -> Iterator[None]:
         sc.settings.verbosity = "info" if verbose else "warning"
         try:
             yield
-        except BrokenPipeError:  # whoever reads has seen enough; click ends the program quietly
-            raise
+        except BrokenPipeError as error:  # whoever reads has seen enough, and what is still to be written goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from error
         except EXPECTED as error:
             if debug:
                 raise
