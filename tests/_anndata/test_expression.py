@@ -14,6 +14,7 @@ from scipy import sparse
 import scggml as sg
 from scggml._anndata.expression import (
     Expression,
+    _sums,
     averaged,
     deviations,
     log_normalized,
@@ -269,3 +270,14 @@ def test_without_expression_features_stand_for_genes():
     assert (found.of_genes, found.counts) == (False, False)
     assert found.features.names.tolist() == ["latent_0", "latent_1", "latent_2"]
     assert read_expression(adata, stored, "raw").of_genes
+
+
+@pytest.mark.parametrize("n_factors", [1, 2, 5])
+@pytest.mark.parametrize("n_cells", [7, 60, 250])
+def test_sums_have_the_same_bits_in_any_order_in_memory(n_cells, n_factors):
+    rng = np.random.default_rng(0)
+    block = np.where(rng.random((n_cells, 41)) < 0.5, 0, rng.normal(size=(n_cells, 41))).astype(np.float32)
+    factors = rng.normal(size=(n_cells, n_factors))
+    found = [_sums(b, f) for b in (block, np.asfortranarray(block)) for f in (factors, np.asfortranarray(factors))]
+    assert len({sums.products.tobytes() for sums in found}) == 1
+    assert len({sums.squares.tobytes() for sums in found}) == 1

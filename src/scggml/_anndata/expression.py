@@ -179,10 +179,12 @@ def _sums(block: Any, factors: Floats) -> Sums:
         found = sparse.csr_array(block, dtype=np.float64)
         products = np.ascontiguousarray((found.T @ factors).T)
         return Sums(products, found.power(2).T @ factors[:, 0], factors.sum(axis=0))
-    n_genes = block.shape[1]
+    # In C order: the last digits of products depend on it, and parts of a matrix of dask come in any.
+    n_genes, factors = block.shape[1], np.ascontiguousarray(factors)
     sums = Sums(np.zeros((factors.shape[1], n_genes)), np.zeros(n_genes), factors.sum(axis=0))
     for start in range(0, len(factors), ROWS):
-        part, own = np.asarray(block[start : start + ROWS], dtype=np.float64), factors[start : start + ROWS]
+        part = np.asarray(block[start : start + ROWS], dtype=np.float64, order="C")
+        own = factors[start : start + ROWS]
         sums.products[...] += own.T @ part
         sums.squares[...] += own[:, 0] @ part**2
     return sums
