@@ -272,12 +272,21 @@ def test_without_expression_features_stand_for_genes():
     assert read_expression(adata, stored, "raw").of_genes
 
 
+def unaligned(values):
+    """Return the same numbers where no number of their size begins, as in what comes from another process."""
+    out = np.empty(values.nbytes + 2, dtype=np.uint8)[2:].view(values.dtype).reshape(values.shape)
+    out[...] = values
+    assert not out.flags.aligned
+    return out
+
+
 @pytest.mark.parametrize("n_factors", [1, 2, 5])
 @pytest.mark.parametrize("n_cells", [7, 60, 250])
-def test_sums_have_the_same_bits_in_any_order_in_memory(n_cells, n_factors):
+def test_sums_have_the_same_bits_wherever_and_in_any_order_in_memory(n_cells, n_factors):
     rng = np.random.default_rng(0)
     block = np.where(rng.random((n_cells, 41)) < 0.5, 0, rng.normal(size=(n_cells, 41))).astype(np.float32)
     factors = rng.normal(size=(n_cells, n_factors))
-    found = [_sums(b, f) for b in (block, np.asfortranarray(block)) for f in (factors, np.asfortranarray(factors))]
+    others = [(values, np.asfortranarray(values), unaligned(values)) for values in (block, factors)]
+    found = [_sums(b, f) for b in others[0] for f in others[1]]
     assert len({sums.products.tobytes() for sums in found}) == 1
     assert len({sums.squares.tobytes() for sums in found}) == 1

@@ -179,11 +179,11 @@ def _sums(block: Any, factors: Floats) -> Sums:
         found = sparse.csr_array(block, dtype=np.float64)
         products = np.ascontiguousarray((found.T @ factors).T)
         return Sums(products, found.power(2).T @ factors[:, 0], factors.sum(axis=0))
-    # In C order: the last digits of products depend on it, and parts of a matrix of dask come in any.
-    n_genes, factors = block.shape[1], np.ascontiguousarray(factors)
+    # In one order and aligned: the last digits of products depend on both, and what comes from a worker may be neither.
+    n_genes, factors = block.shape[1], np.require(factors, requirements=["C", "A"])
     sums = Sums(np.zeros((factors.shape[1], n_genes)), np.zeros(n_genes), factors.sum(axis=0))
     for start in range(0, len(factors), ROWS):
-        part = np.asarray(block[start : start + ROWS], dtype=np.float64, order="C")
+        part = np.require(block[start : start + ROWS], np.float64, ["C", "A"])
         own = factors[start : start + ROWS]
         sums.products[...] += own.T @ part
         sums.squares[...] += own[:, 0] @ part**2

@@ -95,8 +95,8 @@ def is_lazy(matrix: Any) -> bool:
 
 
 def dense(block: Any, dtype: type[np.floating[Any]]) -> Points:
-    """Return rows, sparse or not, as a dense array in C order."""
-    return np.ascontiguousarray(block.toarray() if sparse.issparse(block) else block, dtype=dtype)
+    """Return rows, sparse or not, as a dense array in C order, aligned in memory."""
+    return np.require(block.toarray() if sparse.issparse(block) else block, dtype, ["C", "A"])
 
 
 PCA_LOADINGS = {"X_pca": "PCs", "pca": "pca"}

@@ -85,7 +85,7 @@ class Recipe:
         """
         found = dense(block, self.dtype)
         faults = not_finite(found)
-        weights = np.full(len(found), weights) if isinstance(weights, float) else weights
+        weights = np.full(len(found), weights) if isinstance(weights, float) else np.require(weights, requirements="A")
         with one_blas_thread():  # the same bits in any thread, process or worker
             profile = weights @ found
         points, atoms, summary = found, None, self.summary
