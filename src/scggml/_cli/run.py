@@ -62,7 +62,7 @@ class Call:
 
     @property
     def progress(self) -> bool:
-        """Whether bars are shown: by default where somebody looks at them."""
+        """Return whether bars are shown: by default where somebody looks at them."""
         wanted = self.given.get("progress")
         return sys.stderr.isatty() if wanted is None else bool(wanted)
 

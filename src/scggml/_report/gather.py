@@ -30,7 +30,7 @@ REFUSED = (ImportError, KeyError, RuntimeError, TypeError, ValueError)
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a report is asked for.
+    """Hold what a report is asked for.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Wish:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What a report shows.
+    """Hold what a report shows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a metric of bags says of its own donors, each under the bags that have not seen it."""
+"""Predict the donors of a metric of bags, each by the bags that have not seen it."""
 
 from dataclasses import replace
 

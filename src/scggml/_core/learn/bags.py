@@ -17,7 +17,7 @@ SHARE = 0.7
 
 @dataclass(frozen=True, eq=False)
 class Bags:
-    """What was learned from several draws of donors.
+    """Hold what was learned from several draws of donors.
 
     Parameters
     ----------
