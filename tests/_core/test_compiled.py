@@ -1,5 +1,6 @@
 """Compiled functions give the same results with a cache on disk, without one, and with a broken one."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -57,6 +58,33 @@ def run(found):
 
 def test_what_was_compiled_is_found_by_the_next_process(kernels):
     assert [run(kernels()) for _ in range(2)] == [0, 1]
+
+
+def test_garbage_is_collected_again_when_it_is_compiled(kernels, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "_cached", lambda dispatcher: seen.append(dispatcher) or dispatcher)
+    found = kernels()
+    for dispatcher in seen:
+        dispatcher._compiler.compile = noted(dispatcher._compiler.compile, states := [])
+    for on in (True, False):
+        (gc.enable if on else gc.disable)()
+        try:
+            assert found.total(np.arange(4.0 if on else 4)) == 5.0
+            assert gc.isenabled() == on
+        finally:
+            gc.enable()
+    assert states
+    assert not any(states)
+
+
+def noted(function, states):
+    """Note whether garbage is collected when the function is called."""
+
+    def run(*args):
+        states.append(gc.isenabled())
+        return function(*args)
+
+    return run
 
 
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])

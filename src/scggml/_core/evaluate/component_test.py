@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from scggml._core.cohort import Floats, Integers
 from scggml._core.labelings import n_labelings, permutation_blocks, permute, smallest_p
-from scggml._core.learn.canonical import Canonical, RidgeScale
+from scggml._core.learn.canonical import Canonical, RidgeScale, canonical_variates, unit_ridge
 from scggml._core.learn.covariates import adjust, estimate
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
@@ -134,25 +134,18 @@ def component_test(
     patterns, between, within = movement(plain, target, components, learner, rng=rng, n_jobs=n_jobs)
     own = (between > within) & (learned >= LEARNED)
     order = np.lexsort((within - between, ~own))
-    testers = [
-        replace(
-            learner,
-            method=Canonical(ridge=RIDGE, ridge_scale=scale, n_alternations=1, max_pairs=MOST_PAIRS),
-            shrinkage=0.0,
-            n_comps=1,
-        )
-        for scale in get_args(RidgeScale)
-    ]
+    euclidean = Canonical(ridge=RIDGE, ridge_scale="mean", n_alternations=1, max_pairs=MOST_PAIRS)
+    tester = replace(learner, method=euclidean, shrinkage=0.0, n_comps=1)
     eigenvalues, p_values = list[float](), list[float]()
     for j in range(len(order)):
         first = order[:j]
         left = removed(samples, components[first], patterns[:, first]) if j else samples
-        shared = testers[0].with_work(left, rng=rng, n_jobs=n_jobs, draw=True)
+        shared = tester.with_work(left, rng=rng, n_jobs=n_jobs, draw=True)
         seeds = rng.integers(2**63, size=n_perm + 1)
         tasks = [(target.values, seeds[0])] + [(permute(target.values, blocks, rng), seed) for seed in seeds[1:]]
         found = np.stack(
             run_tasks(
-                _Eigenvalues(testers, shared, target),
+                _Eigenvalues(tester, shared, target),
                 tasks,
                 n_jobs=n_jobs,
                 progress=f"permuted labels, component {j + 1}" if progress else None,
@@ -181,12 +174,13 @@ def best_of(found: Floats) -> tuple[Integers, float]:
 
 @dataclass(frozen=True)
 class _Eigenvalues:
-    learners: list[Learner]
+    learner: Learner
     samples: Samples
     target: Target
 
     def __call__(self, values: Floats, seed: int) -> Floats:
-        """Return the largest eigenvalue of canonical variates for these labels, by each learner."""
-        target = replace(self.target, values=values)
-        fits = [each.learn(self.samples, target, rng=np.random.default_rng(seed)) for each in self.learners]
-        return np.array([fit.history["eigenvalues"][-1, 0] for fit in fits])
+        """Return the largest eigenvalue of canonical variates for these labels, by each scale of the ridge."""
+        target, rng = replace(self.target, values=values), np.random.default_rng(seed)
+        between, within, axes = self.learner.euclidean_scatters(self.samples, target, rng=rng)
+        units = [unit_ridge(between, within, scale, axes) for scale in get_args(RidgeScale)]
+        return np.array([canonical_variates(between, within, 1, RIDGE, unit)[1][0] for unit in units])

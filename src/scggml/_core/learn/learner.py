@@ -17,7 +17,8 @@ from scggml._core.learn.choice import Choice, choose, drawn, settings_for, small
 from scggml._core.learn.covariates import Adjustment, adjust, estimate
 from scggml._core.learn.limits import N_COMPS, check_rank
 from scggml._core.learn.metric import FIRST, Fit, Metric, checked_clouds, features_of, oriented
-from scggml._core.learn.pair_weights import some_pairs, weigh_pairs
+from scggml._core.learn.pair_weights import PairWeights, some_pairs, weigh_pairs
+from scggml._core.learn.scatter import Scatter, Start, euclidean_start
 from scggml._core.learn.shared import Work, with_work
 from scggml._core.learn.shrinkage import Shrinkage, batch_directions, check_shrinkage, learned_share, mixture
 from scggml._core.learn.spectrum import usable_rank
@@ -326,23 +327,34 @@ class Learner:
         progress: bool,
     ) -> Variates:
         """Compute canonical variates, from plans that are there already if `work` has them."""
+        cohort, weights, start = self._weighed(options, samples, target, work, rng)
+        how: dict[str, Any] = {"solver": self.engine, "n_jobs": n_jobs, "start": start, "progress": progress}
+        return canonical_metric(options, cohort, weights, k, **how)
+
+    def _weighed(
+        self, options: Canonical, samples: Samples, target: Target, work: Work | None, rng: np.random.Generator
+    ) -> tuple[Cohort, PairWeights, Start | None]:
+        """Return the cohort whose pairs are weighed, their weights, and the plans that are there already."""
         if work is None or samples.positions is None:
             pairs = some_pairs(strata_of(target), options.max_pairs, rng)
-            weights = weigh_pairs(target, batch=samples.batch, pairs=pairs)
-            return canonical_metric(
-                options, samples.cohort, weights, k, solver=self.engine, n_jobs=n_jobs, progress=progress
-            )
-        P, at = work.cohort.n_samples, samples.positions
-        values, batch = np.zeros(P), None
-        values[at] = target.values  # other samples have count 0 below, so their value does not matter
-        if samples.batch is not None:
-            batch = np.zeros(P, dtype=np.int64)
-            batch[at] = samples.batch
-        solved = work.start.plans.pairs
-        weights = weigh_pairs(replace(target, values=values), batch=batch, counts=work.counts(at), pairs=solved)
-        return canonical_metric(
-            options, work.cohort, weights, k, solver=self.engine, n_jobs=n_jobs, start=work.start, progress=progress
-        )
+            return samples.cohort, weigh_pairs(target, batch=samples.batch, pairs=pairs), None
+        return work.cohort, work.weigh(samples, target), work.start
+
+    def euclidean_scatters(
+        self, samples: Samples, target: Target, *, rng: np.random.Generator, n_jobs: int | None = 1
+    ) -> tuple[Floats | Scatter, Floats | Scatter, Floats | None]:
+        """Return the scatters between and within labels that canonical variates begin with, and the axes of both."""
+        if samples.covariates is not None:
+            samples = self._adjusted(samples, estimate(samples, target))
+        options = self.canonical
+        if options is None:
+            raise TypeError(f"{type(self.recipe).__name__} does not begin with canonical variates.")
+        cohort, weights, start = self._weighed(options, samples, target, self._work(samples), rng)
+        if start is None:
+            how: dict[str, Any] = {"solver": self.engine, "n_jobs": n_jobs, "max_features": options.max_features}
+            start = euclidean_start(cohort, weights.pairs, **how)
+        between, within = start.scatters(weights.pairs, (weights.between, weights.within), n_jobs)
+        return between, within, start.axes
 
     @property
     def canonical(self) -> Canonical | None:

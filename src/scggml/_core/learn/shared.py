@@ -7,8 +7,9 @@ import numpy as np
 from scggml._core.cohort import Cohort, Floats, Integers
 from scggml._core.learn.canonical import Canonical
 from scggml._core.learn.choice import MOST_CELLS, MOST_SAMPLES, smaller
+from scggml._core.learn.pair_weights import PairWeights, weigh_pairs
 from scggml._core.learn.scatter import Start, euclidean_start
-from scggml._core.samples import Samples
+from scggml._core.samples import Samples, Target
 from scggml._core.transport.free import FreeCost
 from scggml._core.transport.ground import GroundMetric
 from scggml._core.transport.pairs import all_pairs, between_pairs, square
@@ -42,6 +43,19 @@ class Work:
     def counts(self, positions: Integers) -> Integers:
         """Return (P,) how often each sample of the cohort is among the given ones."""
         return np.bincount(positions, minlength=self.cohort.n_samples)
+
+    def weigh(self, samples: Samples, target: Target) -> PairWeights:
+        """Weigh the pairs whose plans are there by the labels of samples of this cohort, which may be drawn twice."""
+        at, batch = samples.positions, None
+        if at is None:
+            raise ValueError("The samples do not say where in the cohort they are.")
+        values = np.zeros(self.cohort.n_samples)
+        values[at] = target.values  # other samples have count 0 below, so their value does not matter
+        if samples.batch is not None:
+            batch = np.zeros(self.cohort.n_samples, dtype=np.int64)
+            batch[at] = samples.batch
+        known = replace(target, values=values)
+        return weigh_pairs(known, batch=batch, counts=self.counts(at), pairs=self.start.plans.pairs)
 
     def move(self, positions: Integers, shifts: Floats) -> "Work":
         """Return the work with some samples moved as a whole by their shifts (n, n_features); settings are given."""
