@@ -1,6 +1,7 @@
 """Which method predicts donors that it has not seen? All methods on the same folds of nine public cohorts.
 
     python benchmarks/generalisation.py FOLDER_OF_COHORTS
+    python benchmarks/generalisation.py --synthetic --groups default around bags --draws 2 --repeats 1
 
 FOLDER holds one h5ad per cohort with `.obs["sample_id"]`, `.obs["label"]` and, where donors have several samples,
 `.obs["patient_id"]`. Cells and folds are drawn anew in each draw. Prints balanced accuracy, area under the ROC curve
@@ -32,6 +33,15 @@ COHORTS = (
     "kidney_igan_pilot",
     "csle_ragas",
 )
+SYNTHETIC = {
+    **{
+        f"{n} dimensions of noise": lambda draw, n=n: sg.datasets.synthetic(n_noise=n, n_cells=33, rng=draw)
+        for n in (1, 9, 199)
+    },
+    "genes of one type": lambda draw: sg.datasets.synthetic_counts(log_fold_change=1.0, rng=draw),
+}
+"""Cohorts of `--synthetic`, by the number of a draw: donors, cells and noise are drawn anew in each."""
+
 SCORES = ("balanced_accuracy", "auroc", "log_loss")
 LABELS = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "log_loss": "log loss"}
 Learner, Triplets = sg.tl.Learner, sg.tl.Triplets
@@ -199,7 +209,8 @@ def main(folder, *, cohorts, groups, repeats, draws, jobs, cells, points, permut
         for draw in range(draws):
             if found and ((found[0]["cohort"] == name) & (found[0]["draw"] == draw)).any():
                 continue
-            start, adata = time.perf_counter(), load(folder / f"{name}.h5ad", per_class)
+            start = time.perf_counter()
+            adata = SYNTHETIC[name](draw) if name in SYNTHETIC else load(folder / f"{name}.h5ad", per_class)
             adata = shuffled(adata, draw) if permuted else adata
             usual_options = {"repeats": repeats, "draw": draw, "jobs": jobs}
             parts = [evaluate(name, adata, methods, **usual_options, **options)] if methods else []
@@ -224,8 +235,11 @@ def main(folder, *, cohorts, groups, repeats, draws, jobs, cells, points, permut
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--cohorts", nargs="+", default=COHORTS)
+    parser.add_argument("folder", type=Path, nargs="?", help="of the cohorts")
+    parser.add_argument("--cohorts", nargs="+", help="names of some")
+    parser.add_argument(
+        "--synthetic", action="store_true", help="cohorts drawn by `datasets.synthetic` and such instead"
+    )
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=["first", "new"], help="of methods")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--draws", type=int, default=1, help="of cells and folds (default 1)")
@@ -238,9 +252,11 @@ if __name__ == "__main__":
     parser.add_argument("--report", type=Path, help="folder for the tables and the figure of the documentation")
     parser.add_argument("--out", type=Path, default=Path("generalisation.csv"))
     given = parser.parse_args()
+    if given.folder is None and not given.synthetic:
+        parser.error("pass the folder of the cohorts, or --synthetic")
     main(
         given.folder,
-        cohorts=given.cohorts,
+        cohorts=given.cohorts or (SYNTHETIC if given.synthetic else COHORTS),
         groups=given.groups,
         repeats=given.repeats,
         draws=given.draws,

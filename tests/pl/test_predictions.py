@@ -43,6 +43,33 @@ def test_without_strange_samples_nothing_is_marked():
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["c0", "c1"]
 
 
+def with_abstaining(abstains, p=P, **options):
+    samples = stored(p, **options)
+    samples.obs["abstains"] = abstains
+    samples.uns["prediction"]["abstain"] = 0.1
+    return samples
+
+
+def test_a_circle_stands_before_each_sample_that_gets_no_class():
+    ax = sg.pl.predictions(with_abstaining([True, False, False, True]))  # drawn as n2, n1, n0, n3
+    (circles,) = ax.lines
+    assert circles.get_ydata().tolist() == [2, 3]
+    assert (circles.get_xdata() < 0).all()
+    assert ax.get_xlim()[0] < circles.get_xdata().min()
+    assert [t.get_text() for t in ax.get_legend().get_texts()][-1] == "no class (error 0.1)"
+    assert len(sg.pl.predictions(with_abstaining([False] * 4)).lines) == 0
+
+
+def test_flags_of_abstaining_that_are_none_are_refused():
+    match = r"samples.obs\['abstains'\] holds float64, where flags are needed; call samples = sg"
+    with pytest.raises(ValueError, match=match):
+        sg.pl.predictions(with_abstaining([0.1, 1.0, 0.0, 0.0]))
+    samples = with_abstaining([True] * 4)
+    del samples.obs["abstains"]
+    with pytest.raises(KeyError, match=r"column='abstains' is not a column of samples\.obs"):
+        sg.pl.predictions(samples)
+
+
 def with_truth(truth, p=P, **options):
     samples = stored(p, **options)
     samples.obs["state"] = truth
@@ -87,6 +114,8 @@ def test_the_figure_is_at_most_nine_inches_tall_and_nothing_overlaps(overlaps, n
     p = np.random.default_rng(0).dirichlet(np.ones(n_classes), n)
     samples = with_truth(["c0"] * n, p, strange=[i % 7 == 0 for i in range(n)])
     samples.uns["prediction"]["classes"] = np.array([f"c{i}".ljust(letters, "x") for i in range(n_classes)])
+    samples.uns["prediction"]["abstain"] = 0.125
+    samples.obs["abstains"] = [i % 3 == 0 for i in range(n)]
     ax = sg.pl.predictions(samples)
     assert ax.figure.get_size_inches()[1] <= 9.0
     assert overlaps(ax.figure, *ax.get_yticklabels()) == []

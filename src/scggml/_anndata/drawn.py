@@ -68,7 +68,11 @@ ATTRIBUTION = {
 
 PLAN = {"distance": Entry("numbers"), "sample_a": Entry("text"), "sample_b": Entry("text")}
 
-PREDICTED = {"classes": Entry("text", ("classes",), optional=True), "params": OPTIONS}
+PREDICTED = {
+    "classes": Entry("text", ("classes",), optional=True),
+    "abstain": Entry("numbers", optional=True),
+    "params": OPTIONS,
+}
 
 
 def obs_column(samples: AnnData, key: str, argument: str = "color") -> pd.Series:
@@ -327,10 +331,23 @@ def predicted_classes(samples: AnnData, unlike: str) -> tuple[pd.DataFrame, np.n
             f"samples.obsm[{PREDICTION!r}] does not hold probabilities of the {len(classes)} classes "
             f"{choices(classes)} that add up to 1; {again}"
         )
-    column = obs_column(samples, unlike, "column")
+    return pd.DataFrame(found, index=samples.obs_names, columns=classes), _flags(samples, unlike)
+
+
+def _flags(samples: AnnData, name: str) -> np.ndarray:
+    """Return (n,) a column of flags."""
+    column = obs_column(samples, name, "column")
     if not pd.api.types.is_bool_dtype(column):
-        raise ValueError(f"samples.obs[{unlike!r}] holds {column.dtype}, where flags are needed; {again}")
-    return pd.DataFrame(found, index=samples.obs_names, columns=classes), column.to_numpy(dtype=bool)
+        raise ValueError(f"samples.obs[{name!r}] holds {column.dtype}, where flags are needed; call {PREDICT} again.")
+    return column.to_numpy(dtype=bool)
+
+
+def abstaining(samples: AnnData) -> tuple[np.ndarray, float]:
+    """Return (n,) which new samples get no class, and the error that was promised; NaN if none was."""
+    rate = read_prediction(samples).get("abstain")
+    if rate is None:
+        return np.zeros(samples.n_obs, dtype=bool), float("nan")
+    return _flags(samples, "abstains"), float(rate)
 
 
 def read_prediction(samples: AnnData) -> Mapping[str, Any]:

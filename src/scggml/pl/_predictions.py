@@ -1,6 +1,7 @@
 """Draw the predicted class probabilities of new samples."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from scggml._anndata.drawn import obs_column, predicted_classes, read_prediction
+from scggml._anndata.drawn import abstaining, obs_column, predicted_classes, read_prediction
 from scggml._anndata.messages import columns
 from scggml._docs import documented
 from scggml.pl._colors import MISSING, Palette, chosen, distinct, groups, is_number
@@ -29,6 +30,19 @@ ROW, THINNEST = 0.24, 0.085
 TRUE, WRONG = 1.13, 1.21
 """Where the true classes and the crosses of wrong predictions are drawn, in the units of probabilities."""
 
+CIRCLE: dict[str, Any] = {
+    "linestyle": "",
+    "marker": "o",
+    "markersize": 4,
+    "markerfacecolor": "none",
+    "markeredgecolor": "black",
+    "clip_on": False,
+}
+"""A circle, as `Line2D` takes it."""
+
+OPEN = -0.035
+"""Where the circles of samples without a class are drawn."""
+
 
 @documented
 def predictions(
@@ -43,8 +57,9 @@ def predictions(
 ) -> Axes:
     """Draw the class probabilities of each new sample as a bar; samples unlike the reference are marked and pale.
 
-    Where the true class is known, it is drawn at the right, with a cross where another class was predicted. Above about
-    80 samples their names are left out.
+    Where the true class is known, it is drawn at the right, with a cross where another class was predicted. After
+    `tl.predict(abstain=...)` a circle stands before each sample that gets no class, since several or none are possible.
+    Above about 80 samples their names are left out.
 
     Parameters
     ----------
@@ -94,8 +109,12 @@ def predictions(
     truth = true_classes(samples)
     truth = None if truth is None else truth.loc[table.index]
     strange = table[UNLIKE].to_numpy(dtype=bool)
-    n_columns = _columns(list(colors), "* unlike the reference" if strange.any() else "wrong")
-    above = 0.8 + 0.17 * -(-(len(colors) + 2) // n_columns)  # the legend, and the axis below
+    abstains, rate = abstaining(samples)
+    undecided = pd.Series(abstains, index=samples.obs_names).loc[table.index].to_numpy()
+    no_class = f"no class (error {rate:.3g})"
+    signs = {"* unlike the reference": bool(strange.any()), no_class: bool(undecided.any()), "wrong": True}
+    n_columns = _columns(list(colors), [name for name, drawn in signs.items() if drawn])
+    above = 0.8 + 0.17 * -(-(len(colors) + sum(signs.values()) + 1) // n_columns)  # the legend, and the axis below
     row = min(ROW, max(TALLEST - above, 4.0) / len(table))
     named = row >= THINNEST
     left = LETTER * letters(table.index) if named else 0.0
@@ -105,6 +124,10 @@ def predictions(
     _draw_bars(ax, table, colors)
     if truth is not None:
         _draw_truth(ax, table, truth, colors, cross=min(4.0, 0.6 * 72 * row))
+    if undecided.any():
+        rows = np.flatnonzero(undecided)
+        ax.plot(np.full(len(rows), OPEN), rows, **CIRCLE | {"markersize": min(4.0, 0.5 * 72 * row)})
+        ax.set_xlim(2 * OPEN, ax.get_xlim()[1])
     if named:
         names = [f"{name} *" if pale else str(name) for name, pale in zip(table.index, strange, strict=True)]
         ax.set_yticks(np.arange(len(table)), names, fontsize=min(8.3, 0.8 * 72 * row))
@@ -118,6 +141,8 @@ def predictions(
     handles: list[Patch | Line2D] = [Patch(color=color, label=name) for name, color in colors.items()]
     if strange.any():
         handles.append(Patch(color="none", label="* unlike the reference" if named else "pale: unlike the reference"))
+    if undecided.any():
+        handles.append(Line2D([], [], **CIRCLE, label=no_class))
     if truth is not None and wrong(table, truth).any():
         handles.append(Line2D([], [], linestyle="", marker="x", markersize=4, color="black", label="wrong"))
     in_columns = {"ncols": n_columns} if legend_loc == ABOVE else None
@@ -167,9 +192,9 @@ def wrong(table: pd.DataFrame, truth: pd.Series) -> np.ndarray:
     return (truth.notna() & (predicted != truth)).to_numpy()
 
 
-def _columns(classes: list[str], last: str) -> int:
-    """Return how many columns of the legend fit above the bars; the last one also holds an entry for signs."""
-    width, widest = (0.4 + 0.075 * max(len(name) for name in names) for names in (classes, [*classes, last]))
+def _columns(classes: list[str], signs: list[str]) -> int:
+    """Return how many columns of the legend fit above the bars; the last one also holds the entries for signs."""
+    width, widest = (0.4 + 0.075 * max(len(name) for name in names) for names in (classes, [*classes, *signs]))
     return int(np.clip(1 + (WIDTH - widest) // width, 1, 2 if len(classes) <= 4 else 6))
 
 
