@@ -19,6 +19,7 @@ from scggml._anndata.parts import Cells, Recipe, read_parts
 from scggml._core.checks import LARGEST, check_whole, usable
 from scggml._core.cohort import Cohort, Floats, Integers, Names, Origin, Points
 from scggml._core.samples import LabelKind, Target, make_target
+from scggml._core.threads import one_blas_thread
 from scggml._core.transport.groups import Groups, present
 from scggml._core.transport.mixture import Gaussians, Mixture
 from scggml._core.transport.products import project
@@ -271,7 +272,8 @@ class Selection:
         desc = "mixtures" if isinstance(summary, Mixture) else progress
         bar = tqdm(total=self.n_samples, desc=desc, unit="sample", disable=hidden, leave=False)
         parts = read_parts(features, samples, Recipe(features.dtype, components, summary), n_jobs)
-        with bar, closing(parts):
+        # Once for all samples: to begin and end it takes longer than a small one does.
+        with bar, closing(parts), one_blas_thread():
             for p, part in enumerate(parts):
                 faults += part.faults
                 profiles[p] = part.profile

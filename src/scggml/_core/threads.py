@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
 from itertools import pairwise
-from threading import Event, Lock, Thread
+from threading import Event, Lock, RLock, Thread
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -162,7 +162,8 @@ class _Count:
 
     def __init__(self) -> None:
         self.process = this_process()
-        self._lock = Lock()
+        # The collection of garbage may close a generator that is inside while this very thread enters.
+        self._lock = RLock()
         self._inside = 0
         self._undo = ExitStack()
 
