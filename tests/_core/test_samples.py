@@ -296,6 +296,13 @@ def test_mean_profiles_weigh_cells():
     np.testing.assert_allclose(mean_profiles(COHORT), truth, rtol=1e-12)
 
 
+def test_mean_profiles_of_a_few_samples_at_a_time_are_the_same_to_the_bit(monkeypatch):
+    whole = mean_profiles(COHORT)
+    for most in (1, 2 * COHORT.n_features * int(COHORT.sizes.max()), 10**6):
+        monkeypatch.setattr("scggml._core.samples.BLOCK", most)
+        np.testing.assert_array_equal(mean_profiles(COHORT), whole)
+
+
 def test_joined_cohorts_have_the_classes_of_the_first():
     other = replace(from_clouds([np.ones((2, 3))], np.array([1])), names=np.array(["new"]))
     both = join(COHORT, other)

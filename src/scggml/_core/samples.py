@@ -8,7 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from scggml._core.checks import LARGEST, text_of, usable
-from scggml._core.cohort import Cohort, Floats, Integers, Names
+from scggml._core.cohort import BLOCK, Cohort, Floats, Integers, Names
+from scggml._core.threads import split
 
 LabelKind = Literal["classes", "ordered", "numbers"]
 LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
@@ -158,8 +159,12 @@ def join(first: Cohort, second: Cohort) -> Cohort:
 
 def mean_profiles(cohort: Cohort) -> Floats:
     """Return (P, d), the weighted mean cell of each sample."""
-    weighted = cohort.points * cohort.weights[:, None]
-    out: Floats = np.add.reduceat(weighted, cohort.offsets[:-1], axis=0)
+    out = np.empty((cohort.n_samples, cohort.n_features))
+    # Some samples at a time: all cells in double precision would be the largest array of all.
+    for part in split(cohort.sizes.astype(np.float64) * cohort.n_features, BLOCK):
+        rows = slice(*cohort.offsets[[part.start, part.stop]])
+        weighted = cohort.points[rows] * cohort.weights[rows, None]
+        out[part] = np.add.reduceat(weighted, cohort.offsets[part] - rows.start, axis=0)
     return out
 
 

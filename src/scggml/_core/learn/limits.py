@@ -17,7 +17,7 @@ def check_rank(n_comps: int | None, init: Any, cohort: Cohort, where: str) -> No
 
     `where` says for messages where the cells are.
     """
-    largest = float(np.abs(cohort.points).max())
+    largest = max(float(cohort.points.max()), -float(cohort.points.min()))
     if 0 < largest < 1 / LARGEST:
         raise ValueError(f"{where} has values up to {largest:.3g}, whose squares vanish; multiply them by a number.")
     rank = usable_rank(cohort, max(N_COMPS, n_comps or 0))

@@ -218,9 +218,11 @@ def centred(cohort: Cohort, max_features: int) -> tuple[Floats, Floats | None]:
     """
     n, d = cohort.points.shape
     if d <= min(max_features, n):
-        return cohort.points.astype(np.float64) - mean_cell(cohort), None
-    axes, points = span(cohort, max_features)
-    return points - mean_cell(cohort, points), axes
+        axes, points = None, cohort.points.astype(np.float64)
+    else:
+        axes, points = span(cohort, max_features)
+    points -= mean_cell(cohort, points)  # in place: another copy could be the most that is ever held
+    return points, axes
 
 
 def euclidean_start(
