@@ -75,6 +75,18 @@ def test_import_leaves_heavy_packages_alone(package: str) -> None:
     assert package not in run("import scggml\nprint(json.dumps(sorted(sys.modules)))")
 
 
+def test_the_first_metric_needs_neither_torch_nor_pot_nor_scanpy() -> None:
+    code = """
+import scggml as sg
+adata = sg.datasets.synthetic(n_samples=6, n_cells=20)
+sg.tl.ggml(adata, "sample_id", "label", progress=False)
+sg.tl.distances(adata, progress=False)
+print(json.dumps(sorted(sys.modules)))
+"""
+    assert {"numba", "anndata"} <= set(run(code))
+    assert {"torch", "ot", "scanpy", "matplotlib", "statsmodels"}.isdisjoint(run(code))
+
+
 def test_import_costs_less_than_anndata() -> None:
     ours = run("import scggml\nprint(json.dumps(sorted(sys.modules)))")
     theirs = run("import anndata\nprint(json.dumps(sorted(sys.modules)))")

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import ot
 from numpy.typing import ArrayLike, NDArray
 
 from scggml._arguments import shown
@@ -78,6 +77,8 @@ class Exact(Solver):
         return solve(first, second, costs / unit, unit)
 
     def _pot(self, a: Floats, b: Floats, cost: Floats, unit: float) -> Plan:
+        import ot  # noqa: PLC0415 - it brings torch along, where that is installed: more than a second
+
         rows, columns = np.flatnonzero(a), np.flatnonzero(b)  # POT reads beyond its arrays where a weight is 0
         coupling, log = ot.emd(
             a[rows],
