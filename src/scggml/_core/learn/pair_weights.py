@@ -117,7 +117,8 @@ def some_pairs(codes: Integers, most: int, rng: np.random.Generator) -> Integers
         return pairs
     kind, n_kinds = _kinds(codes, pairs)
     # One sort for all kinds, instead of a search for each.
-    order, counts = np.argsort(kind, kind="stable"), np.bincount(kind, minlength=n_kinds)
+    order = np.argsort(kind.astype(np.min_scalar_type(n_kinds)), kind="stable")  # of short numbers by radix
+    counts = np.bincount(kind, minlength=n_kinds)
     starts = np.cumsum(counts) - counts
     if n_kinds > most:
         firsts = order[starts + rng.integers(counts)]
@@ -144,8 +145,13 @@ def _level(counts: Integers, most: int) -> int:
 
 def _kinds(codes: Integers, pairs: Integers) -> tuple[Integers, int]:
     """Return which classes the samples of each pair have, as a code, and the number of such codes."""
-    found, kind = np.unique(_kind_codes(codes, pairs)[0], return_inverse=True)
-    return kind.ravel(), len(found)
+    kind, most = _kind_codes(codes, pairs)
+    if most > len(pairs):
+        found, kind = np.unique(kind, return_inverse=True)
+        return kind.ravel(), len(found)
+    # Few codes are counted, which takes less time than to sort millions of them.
+    there = np.bincount(kind, minlength=most) > 0
+    return (np.cumsum(there) - 1)[kind], int(there.sum())
 
 
 def _kind_codes(codes: Integers, pairs: Integers) -> tuple[Integers, int]:
