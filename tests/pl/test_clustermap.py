@@ -45,6 +45,22 @@ def tick_texts(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
+@pytest.mark.parametrize("letters", [1, 20, 60])
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+@pytest.mark.parametrize("n", [2, 6])
+def test_the_color_bar_stands_in_the_corner_of_the_trees(samples, letters, scale, n):
+    few = samples[:n].copy()
+    few.obs_names = [name.ljust(letters, "x") for name in few.obs_names]
+    few.obsp["ggml_distances"] = scale * few.obsp["ggml_distances"]
+    grid = sg.pl.clustermap(few, color=["label", "age"])
+    grid.figure.canvas.draw()
+    bar = grid.ax_cbar.get_tightbbox()
+    for other in (grid.ax_row_dendrogram, grid.ax_col_dendrogram, grid.ax_row_colors, grid.ax_col_colors):
+        assert not bar.overlaps(other.get_window_extent())
+    assert bar.x0 >= 0
+    assert bar.y1 <= grid.figure.bbox.y1
+
+
 # The table of colors
 
 

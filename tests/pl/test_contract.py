@@ -18,8 +18,8 @@ import scanpy as sc
 from _slots import assert_same, slots
 from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.collections import Collection
-from matplotlib.colors import to_hex
+from matplotlib.collections import Collection, LineCollection, PathCollection
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.legend import Legend
@@ -65,6 +65,9 @@ class Plot:
     fills: float = 0.9
     """Share of the width and the height of the figure that a saved file has at least."""
 
+
+NOTHING = ("None", "none", " ", "", None)
+"""Names that matplotlib has for no line and no marker."""
 
 OTHER = {"key": "other"}
 NO_METRIC = ("adata.uns['other']", "'ggml'", "sg.tl.ggml(adata")
@@ -536,6 +539,41 @@ def test_the_axes_are_returned_and_nothing_else_changes(name, call, data):
     assert len(axes_of(drawn)) == call.panels
     assert all(axes.has_data() for axes in axes_of(drawn))
     assert plt.get_fignums() == [figure_of(drawn).number]
+
+
+def signs(drawn: Drawn) -> Iterator[tuple[Any, Any]]:
+    """Yield the color inside of each line, mark and bar, and of each entry of a legend, and the color around it."""
+    handles = [handle for legend in legends_of(drawn) for handle in legend.legend_handles]
+    for artist in [*figure_of(drawn).findobj(), *handles]:
+        match artist:
+            case Line2D():
+                if artist.get_linestyle() not in NOTHING:
+                    yield "none", artist.get_color()
+                if artist.get_marker() not in NOTHING:
+                    yield artist.get_markerfacecolor(), artist.get_markeredgecolor()
+            case LineCollection():
+                yield from (("none", color) for color in artist.get_color())
+            case PathCollection():
+                faces, edges = (color.reshape(-1, 4) for color in (artist.get_facecolor(), artist.get_edgecolor()))
+                if len(faces) and len(edges):
+                    yield from zip(
+                        *(np.resize(c, (max(len(faces), len(edges)), 4)) for c in (faces, edges)), strict=True
+                    )
+            case Patch():
+                yield artist.get_facecolor(), artist.get_edgecolor()
+
+
+@over("call", CALLS)
+def test_lines_and_open_marks_are_seen_on_dark_paper(name, call, data):
+    with plt.style.context("dark_background"):
+        drawn = draw(name, data(call.data), call.options)
+        figure_of(drawn).canvas.draw()
+    for inside, around in signs(drawn):
+        line, face = to_rgba(around), to_rgba(inside)
+        if face[3] == 0:  # nothing but a line, if at all
+            assert line[3] == 0 or max(line[:3]) > 0.25
+        if min(face) == 1:  # white, as if it were open on white paper
+            assert min(line) == 1
 
 
 @over("call", FIRST)

@@ -1,8 +1,10 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
 
 import scggml as sg
 from scggml._anndata.forms import sealed
@@ -99,6 +101,27 @@ def test_without_true_classes_none_are_drawn():
     for truth in ([None] * 4, None):
         ax = sg.pl.predictions(stored() if truth is None else with_truth(truth))
         assert (len(ax.containers), len(ax.lines)) == (2, 0)
+
+
+def test_long_names_of_samples_leave_the_legend_of_long_classes_inside():
+    samples = stored()
+    samples.obs_names = [name.ljust(60, "x") for name in samples.obs_names]
+    samples.uns["prediction"]["classes"] = np.array([f"c{i}".ljust(60, "x") for i in range(2)])
+    ax = sg.pl.predictions(samples)
+    ax.figure.canvas.draw()
+    legend, figure = ax.get_legend().get_window_extent(), ax.figure.bbox
+    assert figure.x0 <= legend.x0 <= legend.x1 <= figure.x1
+
+
+def test_crosses_and_circles_are_seen_on_dark_paper():
+    samples = with_truth(["c0", "c1", "c1", "c0"])
+    samples.obs["abstains"] = True
+    samples.uns["prediction"]["abstain"] = 0.1
+    with plt.style.context("dark_background"):
+        ax = sg.pl.predictions(samples)
+    marks = [*ax.lines, *(entry for entry in ax.get_legend().legend_handles if isinstance(entry, Line2D))]
+    assert {to_hex(line.get_markeredgecolor()) for line in marks} == {"#ffffff"}
+    assert len(marks) == 4
 
 
 def test_a_correct_prediction_is_not_crossed():

@@ -15,7 +15,7 @@ from scggml._anndata.metric import read_metric
 from scggml._arguments import check_names, shown
 from scggml._core.metric import shares
 from scggml._docs import documented
-from scggml.pl._colors import FAINT, PLAIN
+from scggml.pl._colors import FAINT, PLAIN, ink
 from scggml.pl._figure import note, panels
 from scggml.pl._legend import BELOW, check_loc, draw_legend
 from scggml.pl._output import Title, entitle, finish
@@ -214,8 +214,8 @@ def _draw_types(ax: Axes, types: pd.DataFrame, legend_loc: str | None) -> None:
             part = np.where(np.sign(types[column]) == sign, types[column], 0.0)
             ax.barh(places, part, left=start, color=color, height=0.72, label=column if sign == 1 else None)
             start += part
-    ax.plot(types["excess"], places, linestyle="", marker="D", color="black", markersize=4, label="sum")
-    ax.axvline(0, color="black", linewidth=0.8)
+    ax.plot(types["excess"], places, linestyle="", marker="D", color=ink(), markersize=4, label="sum")
+    ax.axvline(0, color=ink(), linewidth=0.8)
     ax.set_yticks(places, types["cell_type"], fontsize="small")
     ax.set_ylim(len(types) - 0.4, -0.6)
     ax.set(xlabel="adds to the gap", title="cell types")

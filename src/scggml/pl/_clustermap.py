@@ -21,7 +21,7 @@ from scggml._arguments import shown
 from scggml._core.checks import check_choice, check_number
 from scggml._docs import documented
 from scggml.pl._annotations import color_table
-from scggml.pl._colors import Palette, check_needed
+from scggml.pl._colors import Palette, check_needed, ink
 from scggml.pl._embedding import draw_samples, embedding_table
 from scggml.pl._figure import column_names, note
 from scggml.pl._fit import fit_names, letters
@@ -167,8 +167,9 @@ def clustermap(
             yticklabels=named,
             figsize=(side + 0.5, side) if figsize is None else figsize,
             dendrogram_ratio=0.14,
+            tree_kws={"colors": [ink()]},
             colors_ratio=0.025,
-            cbar_pos=(0.02, 0.87, 0.03, 0.11),
+            cbar_pos=(0.02, 0.87, 0.03, 0.11),  # see `_place_scale`
             cbar_kws={"label": f"distance\n(largest {largest:.3g})", "extend": "max"} if cut else {"label": "distance"},
         )
     if cut:
@@ -181,6 +182,7 @@ def clustermap(
         grid.ax_row_colors.tick_params(labelsize="small", length=0)
         grid.ax_col_colors.tick_params(labelright=False, right=False)  # named at the rows already
     _fit_names(grid, letter)
+    _place_scale(grid)
     if basis is not None:
         beside = _axes_at_right(grid)
         how: dict[str, Any] = {"given": palette, "legend_loc": None, "basis": basis}
@@ -234,6 +236,15 @@ def _fit_names(grid: sns.matrix.ClusterGrid, largest: float) -> None:
         axis.set_tick_params(labelsize=min(largest, room))
     if grid.ax_row_colors is not None:
         fit_names(grid.ax_row_colors, "x")
+
+
+def _place_scale(grid: sns.matrix.ClusterGrid) -> None:
+    """Put the color bar into the corner between the trees, which is smaller the longer the names of the samples are."""
+    width, height = grid.figure.get_size_inches()
+    bottom = grid.ax_heatmap.get_position().y1 + 0.1 / height
+    top = grid.ax_col_dendrogram.get_position().y1 - 0.05 / height
+    grid.ax_cbar.set_position((0.03 / width, bottom, 0.1 / width, top - bottom))
+    grid.ax_cbar.yaxis.labelpad = 1.0
 
 
 def _axes_at_right(grid: sns.matrix.ClusterGrid) -> Axes:

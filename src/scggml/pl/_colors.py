@@ -41,6 +41,16 @@ FEW = 256
 """Colors of a scale; colormaps that list fewer hold colors of groups, which are taken one by one."""
 
 
+def ink() -> str:
+    """Return the color of lines and signs in the style in use, whose paper may be dark."""
+    return to_hex(mpl.rcParams["text.color"])
+
+
+def paper() -> str:
+    """Return the color inside of open marks, which is that behind all."""
+    return to_hex(mpl.rcParams["axes.facecolor"], keep_alpha=True)
+
+
 def is_number(values: pd.Series) -> bool:
     """Return whether values are drawn on a color scale rather than as groups."""
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)

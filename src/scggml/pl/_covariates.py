@@ -14,7 +14,7 @@ from matplotlib.transforms import ScaledTranslation
 from scggml._anndata.covariates import read_covariates
 from scggml._anndata.keys import Keys
 from scggml._docs import documented
-from scggml.pl._colors import FAINT, PLAIN
+from scggml.pl._colors import FAINT, PLAIN, ink, paper
 from scggml.pl._figure import note, panels
 from scggml.pl._fit import LETTER, fit_names, letters
 from scggml.pl._legend import BELOW, check_loc, draw_legend
@@ -108,7 +108,7 @@ def covariates(
         for i, (kind, color, _) in enumerate(KINDS):
             parts = {what: getattr(drawn, f"{kind}_{what}") for what in PARTS}
             _bar(ax, row + (i - 0.5) * HEIGHT, color=color, **parts)
-    ax.axvline(0, color="#000000", linewidth=0.8, zorder=1)
+    ax.axvline(0, color=ink(), linewidth=0.8, zorder=1)
     ax.set_yticks(range(len(table)), list(table["name"]))
     for text, label in zip(ax.get_yticklabels(), table["label"], strict=True):
         text.set_fontweight("bold" if label else "normal")
@@ -177,10 +177,10 @@ def _bar(ax: Axes, at: float, *, color: str, share: float, null95: float, found:
     """Draw a bar and the tick of permutations; nothing where nothing was measured."""
     if not np.isfinite(share):
         return
-    face = color if found else "white"
+    face = color if found else paper()
     ax.barh(at, share, height=HEIGHT - 0.04, facecolor=face, edgecolor=color, linewidth=0.9, zorder=2)
     if np.isfinite(null95):
-        ax.plot([null95] * 2, [at - HEIGHT / 2, at + HEIGHT / 2], color="#000000", linewidth=1.0, zorder=3)
+        ax.plot([null95] * 2, [at - HEIGHT / 2, at + HEIGHT / 2], color=ink(), linewidth=1.0, zorder=3)
 
 
 def _legend(*, label: bool, beyond: bool) -> list[Patch | Line2D]:
@@ -189,6 +189,6 @@ def _legend(*, label: bool, beyond: bool) -> list[Patch | Line2D]:
     entries: list[Patch | Line2D] = [Patch(facecolor=color, edgecolor=color, label=text) for _, color, text in drawn]
     if beyond and label:
         entries[1].set_label("beyond the label\n(the label: beyond others)")
-    entries.append(Patch(facecolor="white", edgecolor=PLAIN, label="false discovery rate > 5%"))
-    tick = Line2D([], [], marker="|", linestyle="", color="#000000", markersize=7, label="95% of permutations below")
+    entries.append(Patch(facecolor=paper(), edgecolor=PLAIN, label="false discovery rate > 5%"))
+    tick = Line2D([], [], marker="|", linestyle="", color=ink(), markersize=7, label="95% of permutations below")
     return [*entries, tick]

@@ -15,7 +15,7 @@ from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import read_ranking
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
-from scggml.pl._colors import FAINT, PLAIN
+from scggml.pl._colors import FAINT, PLAIN, ink
 from scggml.pl._figure import note, panels
 from scggml.pl._fit import LETTER, fit_names, letters
 from scggml.pl._legend import beside, check_loc, marks
@@ -114,7 +114,7 @@ def gene_stability(
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(axis="y", length=0)
         panel.tick_params(axis="x", labelsize="small")
-    left.axvline(0, color="black", linewidth=0.8)
+    left.axvline(0, color=ink(), linewidth=0.8)
     left.locator_params(axis="x", nbins=4)
     left.set_title(
         "whole metric" if component is None else name_of_component(adata, read_metric(adata, key), component)

@@ -11,7 +11,7 @@ from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, P
 
 from scggml._anndata.metric import StoredMetric, read_metric
 from scggml._docs import documented
-from scggml.pl._colors import OKABE_ITO
+from scggml.pl._colors import OKABE_ITO, ink, paper
 from scggml.pl._figure import panels
 from scggml.pl._fit import LETTER, letters
 from scggml.pl._legend import check_loc, draw_legend
@@ -140,13 +140,13 @@ def _draw_variates(stored: StoredMetric, axes: list[Axes], legend_loc: str | Non
         right.scatter(
             settings["gain"],
             places,
-            c=np.where(given_up, "white", colors).tolist(),
+            c=np.where(given_up, paper(), colors).tolist(),
             s=26,
             zorder=3,
             edgecolors=np.where(given_up, colors, "white").tolist(),
             linewidths=np.where(given_up, 1.2, 0.5).tolist(),
         )
-        right.axvline(0, color="black", linewidth=0.8)
+        right.axvline(0, color=ink(), linewidth=0.8)
         right.set_yticks(places, settings["setting"], fontsize="small")
         right.set_ylim(len(settings) - 0.5, -0.5)
         right.set_xlabel("gain on held-out training donors", fontsize="small", loc="right")  # names may be long

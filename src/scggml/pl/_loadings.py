@@ -15,7 +15,7 @@ from scggml._anndata.tested import real_components
 from scggml._core.checks import check_whole
 from scggml._core.metric import shares
 from scggml._docs import documented
-from scggml.pl._colors import FAINT, PLAIN
+from scggml.pl._colors import FAINT, PLAIN, ink
 from scggml.pl._figure import grid, note, panels, percent, sides
 from scggml.pl._fit import LARGEST, fit_names, letters
 from scggml.pl._output import Title, entitle, finish
@@ -120,10 +120,10 @@ def loadings(
         places = np.arange(len(part))
         panel.barh(places, part["length"], color=np.where(part["higher_in"] == NEITHER, FAINT, PLAIN), height=0.75)
         if stability and "lower" in part:
-            panel.hlines(places, part["lower"], part["upper"], color="black", linewidth=1.0)
+            panel.hlines(places, part["lower"], part["upper"], color=ink(), linewidth=1.0)
         panel.set_yticks(places, part["gene"], fontsize="small")
         panel.set_ylim(tallest[i // n_columns] - 0.5, -0.5)
-        panel.axvline(0, color="black", linewidth=0.8)
+        panel.axvline(0, color=ink(), linewidth=0.8)
         panel.set_title(f"{key}{component} ({percent(share[component - 1])})")
         panel.set_xlabel(end, fontsize="small")
         panel.locator_params(axis="x", nbins=4)

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from scggml._anndata.drawn import abstaining, obs_column, predicted_classes, read_prediction
 from scggml._anndata.messages import columns
 from scggml._docs import documented
-from scggml.pl._colors import MISSING, Palette, chosen, distinct, groups, is_number
+from scggml.pl._colors import MISSING, Palette, chosen, distinct, groups, ink, is_number
 from scggml.pl._figure import panels
 from scggml.pl._fit import LETTER, fit_names, letters
 from scggml.pl._legend import ABOVE, check_loc, draw_legend
@@ -35,10 +35,9 @@ CIRCLE: dict[str, Any] = {
     "marker": "o",
     "markersize": 4,
     "markerfacecolor": "none",
-    "markeredgecolor": "black",
     "clip_on": False,
 }
-"""A circle, as `Line2D` takes it."""
+"""A circle, as `Line2D` takes it, but for its color."""
 
 OPEN = -0.035
 """Where the circles of samples without a class are drawn."""
@@ -118,7 +117,7 @@ def predictions(
     row = min(ROW, max(TALLEST - above, 4.0) / len(table))
     named = row >= THINNEST
     left = LETTER * letters(table.index) if named else 0.0
-    width = max(WIDTH, 0.6 + 0.07 * letters(colors), 2.9 + left)
+    width = max(WIDTH, left + max(2.9, 0.6 + 0.075 * letters(colors)))  # the legend is centered above the bars
     given = ax is not None
     (ax,) = panels(1, ax, (width, min(TALLEST, above + row * len(table))), title=title)
     _draw_bars(ax, table, colors)
@@ -126,7 +125,7 @@ def predictions(
         _draw_truth(ax, table, truth, colors, cross=min(4.0, 0.6 * 72 * row))
     if undecided.any():
         rows = np.flatnonzero(undecided)
-        ax.plot(np.full(len(rows), OPEN), rows, **CIRCLE | {"markersize": min(4.0, 0.5 * 72 * row)})
+        ax.plot(np.full(len(rows), OPEN), rows, **CIRCLE | {"markersize": min(4.0, 0.5 * 72 * row), "color": ink()})
         ax.set_xlim(2 * OPEN, ax.get_xlim()[1])
     if named:
         names = [f"{name} *" if pale else str(name) for name, pale in zip(table.index, strange, strict=True)]
@@ -142,9 +141,9 @@ def predictions(
     if strange.any():
         handles.append(Patch(color="none", label="* unlike the reference" if named else "pale: unlike the reference"))
     if undecided.any():
-        handles.append(Line2D([], [], **CIRCLE, label=no_class))
+        handles.append(Line2D([], [], **CIRCLE, color=ink(), label=no_class))
     if truth is not None and wrong(table, truth).any():
-        handles.append(Line2D([], [], linestyle="", marker="x", markersize=4, color="black", label="wrong"))
+        handles.append(Line2D([], [], linestyle="", marker="x", markersize=4, color=ink(), label="wrong"))
     in_columns = {"ncols": n_columns} if legend_loc == ABOVE else None
     draw_legend(ax, handles, legend_loc, outside=in_columns, columnspacing=1.2, handlelength=1.2)
     if given:
@@ -221,6 +220,6 @@ def _draw_truth(ax: Axes, table: pd.DataFrame, truth: pd.Series, colors: dict[st
     paint = [colors.get(name, MISSING) for name in truth.iloc[known]]
     ax.barh(known, 0.06, left=TRUE - 0.03, color=paint, height=0.78, linewidth=0)
     missed = np.flatnonzero(wrong(table, truth))
-    ax.plot(np.full(len(missed), WRONG), missed, linestyle="", marker="x", markersize=cross, color="black")
+    ax.plot(np.full(len(missed), WRONG), missed, linestyle="", marker="x", markersize=cross, color=ink())
     ax.set_xlim(0, WRONG + 0.03)
     ax.set_xticks([0.0, 0.5, 1.0, TRUE], ["0", "0.5", "1", "true"])

@@ -14,7 +14,7 @@ from scggml._anndata.metric import read_metric
 from scggml._anndata.ranking import NEITHER, read_ranking
 from scggml._core.checks import check_number, check_whole
 from scggml._docs import documented
-from scggml.pl._colors import FAINT, PLAIN
+from scggml.pl._colors import FAINT, PLAIN, paper
 from scggml.pl._figure import note, panels, sides, spread
 from scggml.pl._fit import LINE, letters, shortened
 from scggml.pl._legend import beside, check_loc
@@ -119,7 +119,7 @@ def volcano(
     for layer, (chosen, paint) in enumerate(((~sure, FAINT), (sure, PLAIN))):
         for filled in (False, True):
             part = table[chosen & (directed == filled)]
-            face = paint if filled else "white"
+            face = paint if filled else paper()
             ax.scatter(part["x"], part["y"], s=14, c=face, edgecolors=paint, linewidths=0.8, zorder=2 + layer)
     ax.axhline(-np.log10(alpha), color=FAINT, linewidth=0.8, linestyle="--", zorder=1)
     top = max(float(table["y"].max()), -np.log10(alpha)) if len(table) else 1.0
@@ -133,7 +133,7 @@ def volcano(
     entries = [
         Line2D([], [], marker="o", linestyle="", markersize=4, color=PLAIN, label=f"FDR ≤ {alpha:g}"),
         Line2D([], [], marker="o", linestyle="", markersize=4, color=FAINT, label=f"FDR > {alpha:g}"),
-        Line2D([], [], marker="o", linestyle="", markersize=4, mfc="white", mec=PLAIN, label="no clear direction"),
+        Line2D([], [], marker="o", linestyle="", markersize=4, mfc=paper(), mec=PLAIN, label="no clear direction"),
     ]
     beside(ax, entries, loc=legend_loc)
     note(ax, read_ranking(adata, key).seen, "")
