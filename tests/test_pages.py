@@ -160,3 +160,12 @@ def test_inventories_have_each_name_with_its_page(tmp_path: Path) -> None:
     )
     assert url == "https://anndata.readthedocs.io/en/stable/"
     assert {"matplotlib", "numpy", "pandas", "python", "scanpy"} < set(mapping)
+
+
+def test_accuracies_on_the_page_of_choices_stand_among_the_benchmarks():
+    pages = ROOT / "docs"
+    measured = (pages / "benchmarks.md").read_text(encoding="utf-8")
+    measured += "".join(table.read_text(encoding="utf-8") for table in sorted((pages / "figures").glob("*.csv")))
+    chosen = set(re.findall(r"(?<![.\d])\.\d{3}\b", (pages / "choosing.md").read_text(encoding="utf-8")))
+    assert len(chosen) > 20
+    assert {number for number in chosen if not re.search(rf"(?<!\d)0?{re.escape(number)}(?!\d)", measured)} == set()
