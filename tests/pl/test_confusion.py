@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from _evaluations import cross_validated
@@ -33,3 +34,17 @@ def test_the_first_method_is_the_default_and_others_are_named():
 def test_numbers_have_no_confusion():
     with pytest.raises(ValueError, match="The labels are numbers"):
         sg.pl.confusion(cross_validated(classes=np.array([], dtype=object), probabilities=np.zeros((24, 1))))
+
+
+@pytest.mark.parametrize(("inches", "seen"), [(4.0, True), (1.6, True), (0.3, False)])
+def test_numbers_fit_into_the_fields_of_given_axes(inches, seen):
+    figure, ax = plt.subplots(figsize=(inches, inches))
+    sg.pl.confusion(cross_validated(), ax=ax)
+    figure.canvas.draw()
+    assert [text.get_visible() for text in ax.texts] == [seen] * 4
+    field = ax.transData.transform([[0, 0], [1, 1]])
+    wide, tall = np.abs(np.diff(field, axis=0)[0])
+    for text in filter(lambda text: text.get_visible(), ax.texts):
+        box = text.get_window_extent()
+        assert box.width <= wide
+        assert box.height <= tall

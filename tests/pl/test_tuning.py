@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,3 +107,13 @@ def test_the_chosen_pair_has_a_frame_and_axes_have_values():
 def test_a_tuning_of_before_there_were_maps_says_what_to_do():
     with pytest.raises(KeyError, match=r"holds no settings .* by their options; make it with sg\.tl\.tune"):
         sg.pl.tuning(stored(), key="cross_validation", options=("a", "b"))
+
+
+def test_numbers_fit_into_the_fields_of_given_axes():
+    figure, ax = plt.subplots(figsize=(2.4, 2.0))
+    adata = mapped([(a, b, 1) for a in range(4) for b in "xyz"])
+    sg.pl.tuning(adata, key="cross_validation", options=("a", "b"), ax=ax)
+    figure.canvas.draw()
+    assert len(ax.texts) == 12
+    for text in ax.texts:
+        assert not text.get_visible() or text.get_window_extent().width <= ax.bbox.width / 4

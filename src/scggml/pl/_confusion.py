@@ -14,7 +14,7 @@ from scggml._anndata.verdicts import read_cross_validation
 from scggml._docs import documented
 from scggml.pl._colors import FAINT
 from scggml.pl._figure import panels, wrapped
-from scggml.pl._fit import LARGEST, fit_names, letters
+from scggml.pl._fit import LARGEST, fit_names, fit_numbers, letters
 from scggml.pl._output import Title, entitle, finish
 
 CELL = 0.6
@@ -94,6 +94,8 @@ def confusion(
     heading = wrapped(str(table.attrs["method"]), max(LINE - 8, int(side * n / WIDE / 1.3)))
     size = (1.1 + max(WIDE * longest, below) + side * n, 1.3 + 0.18 * heading.count("\n") + below + side * n)
     (ax,) = panels(1, ax, size, title=title)
+    if given:
+        side = min(ax.bbox.width, ax.bbox.height) / ax.figure.figure.dpi / n
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(n, n):
         color = "white" if shares[i, j] > 0.5 else "black" if counts[i, j] else FAINT
@@ -105,6 +107,7 @@ def confusion(
     ax.set_yticks(range(n), names, fontsize="small")
     if given:
         fit_names(ax)
+        fit_numbers(ax, (n, n))
     ax.set(xlabel="predicted", ylabel="true", title=heading)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

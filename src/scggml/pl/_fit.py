@@ -45,6 +45,18 @@ def fit_names(ax: Axes, which: str = "y") -> None:
         label.set_visible(i % int(np.ceil(size / max(room, 1e-9) - 1e-9)) == 0)
 
 
+def fit_numbers(ax: Axes, shape: tuple[int, int]) -> None:
+    """Write the numbers on the (rows, columns) of a map as small as its fields need, and none that is too small."""
+    ax.figure.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    wide, tall = ax.bbox.width / shape[1], ax.bbox.height / shape[0]
+    fits = min((min(wide / box.width, tall / box.height) for box in boxes), default=1.0)
+    for text in ax.texts:
+        size = min(1.0, 0.95 * fits) * float(text.get_fontsize())
+        text.set_fontsize(size)
+        text.set_visible(size >= SMALLEST)
+
+
 def shortened(name: str, most: int) -> str:
     """Return a name of at most so many letters; both of its ends stay, which tell names apart."""
     if len(name) <= max(most, 3):

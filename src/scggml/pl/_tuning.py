@@ -17,7 +17,7 @@ from scggml._arguments import shown
 from scggml._docs import documented
 from scggml.pl._colors import OKABE_ITO
 from scggml.pl._figure import panels
-from scggml.pl._fit import LETTER, fit_names, letters
+from scggml.pl._fit import LETTER, fit_names, fit_numbers, letters
 from scggml.pl._legend import ABOVE, check_loc, draw_legend
 from scggml.pl._output import Title, entitle, finish
 
@@ -154,6 +154,7 @@ def _draw_map(scores: pd.DataFrame, ax: Axes | None, title: Title) -> Axes:
     ax.figure.colorbar(drawn, ax=ax).set_label(f"inner {scores.attrs['metric'].replace('_', ' ')}")
     if given:
         fit_names(ax)
+        fit_numbers(ax, values.shape)
     entitle([ax], title)
     return ax
 
