@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -75,6 +76,31 @@ def test_garbage_is_collected_again_when_it_is_compiled(kernels, monkeypatch):
             gc.enable()
     assert states
     assert not any(states)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_collects_garbage_though_a_thread_of_its_parent_compiles():
+    entered, leave = threading.Event(), threading.Event()
+
+    def compile_slowly():
+        with module._collection:
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=compile_slowly)
+    thread.start()
+    entered.wait()
+    try:
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if gc.isenabled() and module._collection._inside == 0 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert not gc.isenabled()
+    finally:
+        leave.set()
+        thread.join()
+    assert gc.isenabled()
 
 
 def noted(function, states):

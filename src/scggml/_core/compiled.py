@@ -1,6 +1,7 @@
 """Compiled functions. Their cache on disk spares time; without it, or with a damaged one, they are compiled anew."""
 
 import gc
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -74,8 +75,16 @@ class _Collection:
             if self._inside == 0 and self._was_on:
                 gc.enable()
 
+    def forget(self) -> None:
+        """Collect again in a fork, where the threads that were inside will never leave."""
+        if self._inside and self._was_on:
+            gc.enable()
+        self._lock, self._inside = Lock(), 0
+
 
 _collection = _Collection()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_collection.forget)
 
 
 def _cached(dispatcher: Any) -> Any:
