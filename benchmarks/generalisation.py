@@ -252,8 +252,8 @@ if __name__ == "__main__":
     parser.add_argument("--report", type=Path, help="folder for the tables and the figure of the documentation")
     parser.add_argument("--out", type=Path, default=Path("generalisation.csv"))
     given = parser.parse_args()
-    if given.folder is None and not given.synthetic:
-        parser.error("pass the folder of the cohorts, or --synthetic")
+    if given.folder is None and not (given.synthetic and set(given.cohorts or ()) <= set(SYNTHETIC)):
+        parser.error(f"pass the folder of the cohorts, or --synthetic for {', '.join(map(repr, SYNTHETIC))}")
     main(
         given.folder,
         cohorts=given.cohorts or (SYNTHETIC if given.synthetic else COHORTS),
