@@ -70,7 +70,7 @@ def compared(
             for name, parts in results.items()
             for repeat, value in batch_removal(parts, codes).items()
         ]
-    differences = compare(results, target, CONFIDENCE)
+    differences = compare(results, target, evaluation.groups, CONFIDENCE)
     return {
         "scores": table(
             {field.name: [getattr(score, field.name) for score in scores] for field in fields(Score)},

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import beta, t, ttest_1samp
 
-from scggml._core.evaluate.intervals import corrected_interval
+from scggml._core.evaluate.intervals import corrected_interval, least_error
 
 
 def test_without_overlap_it_is_the_interval_of_students_t():
@@ -25,6 +25,21 @@ def test_equal_differences_have_an_interval_of_no_width():
     assert corrected_interval(np.full(5, 0.5), test_share=0.25).p_value == 0.0
     found = corrected_interval(np.zeros(5), test_share=0.25)
     assert (found.low, found.high, found.p_value) == (0.0, 0.0, 1.0)
+
+
+def test_donors_who_all_agree_leave_room_for_others():
+    """The least error is the standard deviation of the posterior of Jeffreys, averaged over the classes."""
+    spread = [beta(n + 0.5, 0.5).std() for n in (6, 9)]
+    assert least_error([6, 9]) == pytest.approx(np.hypot(*spread) / 2)
+    found = corrected_interval(np.full(5, 0.5), test_share=0.25, least=least_error([6, 9]))
+    reach = t.ppf(0.975, 4) * least_error([6, 9])
+    assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.5 - reach, 0.5 + reach))
+    assert found.p_value == pytest.approx(2 * t.sf(0.5 / least_error([6, 9]), 4))
+    same = corrected_interval(np.zeros(5), test_share=0.25, least=least_error([6, 9]))
+    assert same.p_value == 1.0
+    assert same.low < 0 < same.high
+    wide = np.array([0.0, 1.0, 0.0, 1.0])
+    assert corrected_interval(wide, test_share=0.25, least=0.01) == corrected_interval(wide, test_share=0.25)
 
 
 def test_one_fold_has_no_interval():

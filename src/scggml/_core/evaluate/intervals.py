@@ -1,5 +1,6 @@
 """Confidence intervals of the difference between two methods in repeated cross-validation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,21 @@ class Interval:
     p_value: float
 
 
-def corrected_interval(differences: Floats, *, test_share: float, confidence: float = 0.95) -> Interval:
+def least_error(donors: Sequence[int]) -> float:
+    r"""Return the standard error of a balanced accuracy where all donors (n of each class) agree.
+
+    That all of few donors are recognized, or none, or by both of two methods, does not say that all others are: the
+    share of these has the posterior of Jeffreys, Beta(n + 1/2, 1/2), with the variance
+
+    .. math:: \frac{(n + 1/2) / 2}{(n + 1)^2 (n + 2)}.
+    """
+    n = np.asarray(donors, dtype=np.float64)
+    return float(np.sqrt(((n + 0.5) / 2 / ((n + 1) ** 2 * (n + 2))).sum()) / len(n))
+
+
+def corrected_interval(
+    differences: Floats, *, test_share: float, confidence: float = 0.95, least: float = 0.0
+) -> Interval:
     r"""Return the confidence interval of the mean of paired differences over the folds of repeated cross-validation.
 
     Training sets overlap, so differences of folds are not independent and the usual standard error is too small. The
@@ -38,17 +53,20 @@ def corrected_interval(differences: Floats, *, test_share: float, confidence: fl
         (J,) one per fold and repeat.
     test_share
         n_test / n_train.
+    least
+        Least standard error: folds that all say the same would have none. See `least_error`.
 
     References
     ----------
-    Nadeau and Bengio, *Inference for the generalization error*, Machine Learning 2003.
+    Nadeau and Bengio, *Inference for the generalization error*, Machine Learning 2003; Brown, Cai and DasGupta,
+    *Interval estimation for a binomial proportion*, Statistical Science 2001, for the prior.
     """
     check_number("confidence", confidence, "a share in (0, 1)", 0, 1, open_low=True)
     J = len(differences)
     mean = float(np.mean(differences))
     if J < 2:
         return Interval(mean, float("nan"), float("nan"), float("nan"))
-    error = float(np.sqrt((1 / J + test_share) * np.var(differences, ddof=1)))
+    error = max(float(np.sqrt((1 / J + test_share) * np.var(differences, ddof=1))), least)
     if error <= ROUNDING:
         return Interval(mean, mean, mean, 1.0 if abs(mean) <= ROUNDING else 0.0)
     reach = float(t.ppf(0.5 + confidence / 2, J - 1)) * error

@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 
 from scggml._core.cohort import Floats, Integers
 from scggml._core.evaluate.classify import knn_votes
-from scggml._core.evaluate.intervals import Interval, corrected_interval
+from scggml._core.evaluate.intervals import Interval, corrected_interval, least_error
 from scggml._core.evaluate.prediction import Method, Prediction
 from scggml._core.evaluate.scores import (
     balanced_accuracy,
@@ -127,18 +127,22 @@ def fold_success(results: Sequence[HeldOut], target: Target) -> Floats:
 
 
 def compare(
-    results: Mapping[str, Sequence[HeldOut]], target: Target, confidence: float
+    results: Mapping[str, Sequence[HeldOut]], target: Target, groups: Integers, confidence: float
 ) -> list[tuple[str, str, Interval]]:
-    """Return paired differences of all pairs of methods on the same folds, the first one minus the second."""
+    """Return paired differences of all pairs of methods on the same folds, the first one minus the second.
+
+    `groups` (P,) are the donors, whose number in each class bounds how sure a difference of accuracies can be.
+    """
     names = list(results)
     folds = [result.fold for result in results[names[0]]]
     # Training sets of different folds overlap, which the interval corrects for by this ratio (Nadeau and Bengio 2003).
     share = float(np.mean([len(fold.test) / len(fold.train) for fold in folds]))
     success = {name: fold_success(results[name], target) for name in names}
+    how = {"test_share": share, "confidence": confidence}
+    if target.kind != "numbers":
+        how["least"] = least_error([len(np.unique(groups[target.codes == c])) for c in np.unique(target.codes)])
     return [
-        (a, b, corrected_interval(success[a] - success[b], test_share=share, confidence=confidence))
-        for i, a in enumerate(names)
-        for b in names[i + 1 :]
+        (a, b, corrected_interval(success[a] - success[b], **how)) for i, a in enumerate(names) for b in names[i + 1 :]
     ]
 
 
