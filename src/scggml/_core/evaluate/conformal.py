@@ -29,13 +29,14 @@ def conformal_p_values(
 ) -> Floats:
     r"""Return (n, C) p-values of "this sample is of class c", by full conformal prediction within each class.
 
-    .. math:: p_c = \frac{1 + \#\{g \in c : a_g \ge a_{\mathrm{new}}\}}{1 + n_c}
+    .. math:: p_c = \frac{1 + \sum_{g \in c} \#\{i \in g : a_i \ge a_{\mathrm{new}}\} / n_g}{1 + n_c}
 
     For each class c the new sample joins the known ones with that label. Then everything is done anew with it, and
-    :math:`a` is one minus the probability of c that a donor of class c has when it is left out. If donors of class c
-    are exchangeable, the new one among them, :math:`p_c \le \alpha` has a chance of at most :math:`\alpha`. That needs
-    a procedure that does not know which of the samples is new: they are brought in an order that follows from their
-    cells alone, before anything is drawn. Samples of one donor and class count as one, by their mean.
+    :math:`a` is one minus the probability of c that a sample of class c has when its donor is left out. If the
+    :math:`n_c` donors g of class c are exchangeable, the new one among them, :math:`p_c \le \alpha` has a chance of at
+    most :math:`\alpha`. That needs a procedure that does not know which of the samples is new: they are brought in an
+    order that follows from their cells alone, before anything is drawn. The :math:`n_g` samples of one donor and class
+    count as one together, each for its part: their mean would be less extreme than the one sample of the new donor.
 
     Parameters
     ----------
@@ -51,7 +52,8 @@ def conformal_p_values(
     References
     ----------
     Vovk, Gammerman and Shafer, *Algorithmic learning in a random world*, 2005; Vovk, *Conditional validity of inductive
-    conformal predictors*, 2013.
+    conformal predictors*, 2013; Lee, Barber and Willett, *Distribution-free inference with hierarchical data*, 2023,
+    for several samples of a donor.
     """
     # Plans between cells see no label, so all of what follows shares them.
     everyone = with_shared_work(ensemble, together(known, new), np.random.default_rng([seed, 0]), n_jobs=n_jobs)
@@ -102,9 +104,9 @@ class _Trial:
         if held_out is None:
             return 1.0  # too few donors to leave one out: every class is possible
         strange = 1.0 - held_out.mean(axis=0)[:, c]
+        mine = strange[members[order] == P + new][0]
         own = target.codes == c
-        donors, place = np.unique(samples.groups[own], return_inverse=True)
-        by_donor = np.bincount(place, strange[own]) / np.bincount(place)
-        mine = by_donor[donors == samples.groups[np.flatnonzero(members[order] == P + new)[0]]][0]
+        _, place = np.unique(samples.groups[own], return_inverse=True)
         # equal up to rounding counts as equal
-        return float((by_donor >= mine - 1e-12).mean())
+        reached = strange[own] >= mine - 1e-12
+        return float((np.bincount(place, reached) / np.bincount(place)).mean())
