@@ -3,7 +3,7 @@ import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from scggml._core.folds import BINS, make_folds, strata_of
-from scggml._core.samples import Target
+from scggml._core.samples import Target, mixed_batches
 
 
 def classes(*counts):
@@ -172,3 +172,20 @@ def test_numbers_give_the_same_folds_from_either_end(n):
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         folds(classes(4, 4), **options)
+
+
+@pytest.mark.parametrize("options", [{"n_splits": 2, "n_repeats": 40}, {"train_size": 0.5, "n_repeats": 40}])
+def test_training_samples_of_matched_pairs_keep_a_batch_with_different_labels(options):
+    target, batch = classes(4, 4), np.tile(np.arange(4), 2)
+
+    def usable(found):
+        return [mixed_batches(target.take(fold.train), batch[fold.train]) for fold in found]
+
+    assert not all(usable(folds(target, **options)))
+    assert all(usable(folds(target, batch=batch, **options)))
+
+
+def test_where_no_batch_can_stay_mixed_the_split_is_the_usual_one():
+    target, batch = classes(3, 3), np.array([0, 1, 2, 0, 3, 4])
+    for one, other in zip(folds(target, n_splits=3), folds(target, batch=batch, n_splits=3), strict=True):
+        np.testing.assert_array_equal(one.test, other.test)

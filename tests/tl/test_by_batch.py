@@ -161,3 +161,14 @@ def test_a_stored_metric_with_a_batch_is_evaluated_by_batch():
     assert sg.get.cross_validation(adata).by_batch.summary.loc["ggml", "balanced_accuracy"] >= 0.9
     sg.tl.tune(adata, space={"shrinkage": [0.4]}, n_splits=2, n_inner_splits=2, **QUIET)
     assert sg.get.cross_validation(adata, key="tuning").by_batch is None
+
+
+@pytest.mark.parametrize("method", ["canonical", sg.tl.Learner(bags=4)])
+def test_matched_pairs_of_few_sites_can_be_evaluated_whatever_the_folds(method):
+    """Case and control of each site: folds, inner folds and bags may split all pairs, which leaves nothing to learn."""
+    adata = sg.datasets.synthetic(n_classes=2, n_samples=4, n_cells=6, n_noise=3)
+    adata.obs["site"] = adata.obs["sample_id"].astype(str).str[-2:]
+    options = {"batch_key": "site", "preprocess": None, "n_splits": 3, "n_repeats": 1, "n_jobs": 1, "progress": False}
+    for seed in range(6):
+        sg.tl.cross_validate(adata, "sample_id", "label", methods={"mine": method}, rng=seed, **options)
+        assert np.isfinite(adata.uns["cross_validation"]["probabilities"]).all()

@@ -6,8 +6,7 @@ from scggml._anndata.messages import choices, warn
 from scggml._anndata.reading import Reading
 from scggml._anndata.selection import Selection
 from scggml._core.learn.covariates import free_samples, left_within
-from scggml._core.learn.pair_weights import mixed_batches
-from scggml._core.samples import Target
+from scggml._core.samples import Target, mixed_batches
 
 BARELY = 0.1
 """Share of the variance of a covariate within labels below which its slope there is carried too far."""

@@ -54,8 +54,9 @@ def write_predicted(
     }
     if held_out is None:
         raise TooFewDonorsError(
-            "A class of the reference has so few groups (donors) that all of them were left out at once, so no "
-            "probability can be calibrated. Raise n_splits, leave the class out, or merge it with another."
+            "A class of the reference has so few groups (donors), in all or within batches, that all of them were left "
+            "out at once, so no probability can be calibrated. Raise n_splits, leave the class out, or merge it with "
+            "another."
         )
     if target.kind == "numbers":
         return views | _write_numbers(out, known, target, said.scores[:, 0], held_out)

@@ -1,5 +1,6 @@
 """Splits of samples by donor: what is learned from, and what is held out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,14 +10,21 @@ from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, Stra
 
 from scggml._core.checks import check_choice, check_number, check_whole
 from scggml._core.cohort import Integers
-from scggml._core.samples import Target
+from scggml._core.samples import Target, mixed_batches
 from scggml._core.threads import ignored
 
 Split = Literal["stratified", "leave_one_group_out", "leave_one_batch_out"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+Parts = list[tuple[np.ndarray, np.ndarray]]
+"""Training and held-out samples of the parts of a split."""
+
 BINS = 3
 """Ranges of equal size that numbers are stratified by; an odd number, so that the middle has one of its own."""
+
+
+TRIES = 50
+"""Stratified splits that are drawn until one leaves something to learn from within batches."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,8 @@ def make_folds(
     train_size
         One split for each repeat instead of K folds, with this share of the donors to learn from; the rest is held out.
     batch
-        (P,) batch (site) of each sample, for leaving one of them out at a time.
+        (P,) batch (site) of each sample, for leaving one of them out at a time. Stratified splits are drawn anew if no
+        batch would hold training samples with different labels, of which metrics learn within batches.
     """
     check_whole("n_splits", n_splits, 2)
     check_whole("n_repeats", n_repeats, 1)
@@ -69,7 +78,10 @@ def make_folds(
     strata = strata_of(target)
     blank = np.zeros((len(groups), 1))
     if train_size is not None:
-        rounds = [[_one_split(strata, groups, float(train_size), rng)] for _ in range(n_repeats)]
+        share = float(train_size)
+        rounds = [
+            _learnable(lambda _: [_one_split(strata, groups, share, rng)], target, batch) for _ in range(n_repeats)
+        ]
     elif split == "leave_one_group_out":
         rounds = [list(LeaveOneGroupOut().split(blank, strata, groups))]
     elif split == "leave_one_batch_out":
@@ -80,8 +92,11 @@ def make_folds(
                 f"n_splits={n_splits} is more than the {n_groups} groups (donors) of the cohort; pass "
                 f"n_splits={n_groups} or fewer."
             )
-        seeds = rng.integers(2**31, size=n_repeats)
-        rounds = [_kfold(blank, strata, groups, n_splits, int(seed)) for seed in seeds]
+
+        def kfold(seed: int) -> Parts:
+            return _learnable(lambda k: _kfold(blank, strata, groups, n_splits, seed + k), target, batch)
+
+        rounds = [kfold(int(seed)) for seed in rng.integers(2**31, size=n_repeats)]
     folds = [
         Fold(repeat, number, np.asarray(train, dtype=np.int64), np.asarray(test, dtype=np.int64))
         for repeat, parts in enumerate(rounds)
@@ -89,6 +104,11 @@ def make_folds(
     ]
     _check_training(target, folds)
     return folds
+
+
+def learnable(target: Target, batch: Integers, folds: list[Fold]) -> bool:
+    """Return whether the training samples of all folds have a batch with different labels."""
+    return all(mixed_batches(target.take(fold.train), batch[fold.train]) for fold in folds)
 
 
 def strata_of(target: Target) -> Integers:
@@ -112,6 +132,22 @@ def _whole_batches(groups: Integers, batch: Integers | None) -> Integers:
             "be recognized by its donors. Pass another batch_key or split."
         )
     return batch
+
+
+def _learnable(draw: Callable[[int], Parts], target: Target, batch: Integers | None) -> Parts:
+    """Return the first of the splits drawn whose training samples all have a batch with different labels.
+
+    Without one it is the first split, of which those that learn within batches say what is wrong.
+    """
+    first = draw(0)
+    if batch is None or not mixed_batches(target, batch):
+        return first
+
+    def usable(parts: Parts) -> bool:
+        return all(mixed_batches(target.take(train), batch[train]) for train, _ in parts)
+
+    others = (draw(k) for k in range(1, TRIES))
+    return first if usable(first) else next(filter(usable, others), first)
 
 
 def _kfold(

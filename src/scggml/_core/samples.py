@@ -59,6 +59,12 @@ class Target:
         return replace(self, values=self.values[samples])
 
 
+def mixed_batches(target: Target, batch: Integers) -> bool:
+    """Return whether some batch holds samples with different labels: only such pairs show how labels differ."""
+    _, first, place = np.unique(batch, return_index=True, return_inverse=True)
+    return bool((target.values != target.values[first][place.reshape(-1)]).any())
+
+
 @dataclass(frozen=True)
 class Samples:
     """Samples as a method sees them: cells, and what else is known that is not to be predicted.

@@ -171,7 +171,8 @@ def tune(
     values = _check_space(_usual_space(subject.learner) if space is None else space, build)
     design = read_design(adata, subject)
     generator = np.random.default_rng([seed, 3])
-    folds = make_folds(design.target, design.groups, n_splits=n_splits, n_repeats=n_repeats, rng=generator)
+    splits: dict[str, Any] = {"n_splits": n_splits, "n_repeats": n_repeats}
+    folds = make_folds(design.target, design.groups, batch=design.batch, rng=generator, **splits)
     evaluation = read_evaluation(subject, design)
     everyone = evaluation.samples(None)
     asked = max((n_comps for n_comps in values.get("n_comps", ()) if n_comps is not None), default=1)

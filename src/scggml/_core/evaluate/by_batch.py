@@ -6,8 +6,7 @@ import numpy as np
 
 from scggml._core.cohort import Integers, Names
 from scggml._core.folds import Fold, make_folds
-from scggml._core.learn.pair_weights import mixed_batches
-from scggml._core.samples import Target
+from scggml._core.samples import Target, mixed_batches
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from scggml._core.evaluate.methods import learners_of, needs_of
 from scggml._core.evaluate.prediction import Fitted, Method, Need, Prediction
 from scggml._core.evaluate.run import by_repeat, evaluate_fold, pooled
 from scggml._core.evaluate.temperature import Temperature, at_most, fit_temperature, highest_probability
-from scggml._core.folds import TooFewDonorsError, make_folds
+from scggml._core.folds import TooFewDonorsError, learnable, make_folds
 from scggml._core.learn.covariates import Adjustment, adjust, estimate
 from scggml._core.learn.learner import Learner
 from scggml._core.learn.shared import Work
@@ -104,7 +104,10 @@ class Calibrated:
     def _held_out(
         self, training: Samples, target: Target, rng: np.random.Generator, *, n_jobs: int | None, progress: str | None
     ) -> Floats | None:
-        """Return (n_repeats, P, C) scores of the training samples without their donors; None if these are too few."""
+        """Return (n_repeats, P, C) scores of the training samples without their donors; None if these are too few.
+
+        They are too few, too, if a metric that is learned within batches would have none with different labels left.
+        """
         seed = int(rng.integers(2**31))
         said = out_of_bag(self.method, training, target, rng=np.random.default_rng(seed))
         if said is not None:
@@ -115,9 +118,12 @@ class Calibrated:
                 training.groups,
                 n_splits=min(self.n_splits, len(np.unique(training.groups))),
                 n_repeats=self.n_repeats,
+                batch=training.batch,
                 rng=rng,
             )
         except TooFewDonorsError:
+            return None
+        if training.batch is not None and learners_of(self.method) and not learnable(target, training.batch, folds):
             return None
         tasks = [(training, target, fold, {VIEW: self.method}, seed) for fold in folds]
         found = run_tasks(evaluate_fold, tasks, n_jobs=n_jobs, progress=progress, unit="fold")

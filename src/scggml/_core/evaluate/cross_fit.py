@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 from scipy.stats import f_oneway, pearsonr
 
 from scggml._core.checks import check_whole
 from scggml._core.cohort import Floats, Integers
-from scggml._core.folds import TooFewDonorsError, make_folds
+from scggml._core.folds import TRIES, TooFewDonorsError, make_folds
 from scggml._core.learn.covariates import Adjustment, adjust, estimate
 from scggml._core.learn.learner import Learner
 from scggml._core.runner import run_tasks
-from scggml._core.samples import Samples, Target
+from scggml._core.samples import Samples, Target, mixed_batches
 from scggml._core.transport.pairs import all_pairs
 from scggml._core.transport.products import project
 
@@ -85,7 +85,7 @@ def _inverse(scales: Floats) -> Floats:
 
 
 def split_donors(
-    target: Target, groups: Integers, *, n_splits: int, rng: np.random.Generator
+    target: Target, groups: Integers, *, n_splits: int, batch: Integers | None = None, rng: np.random.Generator
 ) -> tuple[Integers, list[tuple[int, int]]]:
     """Return (P,) the fold of each sample, and the folds that are left out, single ones twice and then each two.
 
@@ -97,13 +97,27 @@ def split_donors(
         raise TooFewDonorsError(
             f"There are {n_splits} donors; at least 3 are needed, since two folds are left out at a time."
         )
+    draws = (_draw(target, groups, n_splits, batch, rng) for _ in range(TRIES))
+    found = next(draws)
+    if batch is not None and mixed_batches(target, batch):
+        # without any two folds some batch must hold samples with different labels, of which a metric learns
+        usable = (one for one in chain([found], draws) if all(mixed_batches(target.take(q), batch[q]) for q in one[2]))
+        found = next(usable, found)
+    fold, left_out, left = found
+    _check(target, left)
+    return fold, left_out
+
+
+def _draw(
+    target: Target, groups: Integers, n_splits: int, batch: Integers | None, rng: np.random.Generator
+) -> tuple[Integers, list[tuple[int, int]], list[Integers]]:
+    """Return (P,) the fold of each sample, the folds that are left out, and what is left without them."""
     fold = np.empty(len(groups), dtype=np.int64)
-    for part in make_folds(target, groups, n_splits=n_splits, n_repeats=1, rng=rng):
+    for part in make_folds(target, groups, n_splits=n_splits, n_repeats=1, batch=batch, rng=rng):
         fold[part.test] = part.fold
     n_folds = int(fold.max()) + 1
     left_out = [(f, f) for f in range(n_folds)] + list(combinations(range(n_folds), 2))
-    _check(target, [np.flatnonzero(~np.isin(fold, out)) for out in left_out])
-    return fold, left_out
+    return fold, left_out, [np.flatnonzero(~np.isin(fold, out)) for out in left_out]
 
 
 def cross_fit(
@@ -117,7 +131,7 @@ def cross_fit(
     progress: bool = False,
 ) -> CrossFit:
     """Learn a metric without each fold of donors and without each two of them, settings decided again each time."""
-    fold, left_out = split_donors(target, samples.groups, n_splits=n_splits, rng=rng)
+    fold, left_out = split_donors(target, samples.groups, n_splits=n_splits, batch=samples.batch, rng=rng)
     seeds = rng.integers(2**63, size=len(left_out))
     tasks = [(np.flatnonzero(~np.isin(fold, out)), seed) for out, seed in zip(left_out, seeds, strict=True)]
     shared = learner.with_work(samples, rng=rng, n_jobs=n_jobs)

@@ -60,7 +60,8 @@ class Tuned:
         """Return the best setting and the inner score of each that was tried; among equal ones the first is taken."""
         seed = int(rng.integers(2**31))
         n_splits = min(self.n_splits, len(np.unique(training.groups)))
-        folds = make_folds(target, training.groups, n_splits=n_splits, n_repeats=self.n_repeats, rng=rng)
+        given: dict[str, Any] = {"n_splits": n_splits, "n_repeats": self.n_repeats}
+        folds = make_folds(target, training.groups, batch=training.batch, rng=rng, **given)
         tried: dict[str, tuple[Setting, tuple[float, float]]] = {}
 
         def score(setting: Setting) -> float:

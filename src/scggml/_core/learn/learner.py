@@ -24,7 +24,7 @@ from scggml._core.learn.shrinkage import Shrinkage, batch_directions, check_shri
 from scggml._core.learn.spectrum import usable_rank
 from scggml._core.learn.triplets import Triplets, fit, refine
 from scggml._core.params import from_params, to_params
-from scggml._core.samples import LabelKind, Samples, Target, blind, check_design, labelled
+from scggml._core.samples import LabelKind, Samples, Target, blind, check_design, labelled, mixed_batches
 from scggml._core.seeds import as_seed
 from scggml._core.transport.plans import GroundCost
 from scggml._core.transport.solver import Solver
@@ -239,6 +239,10 @@ class Learner:
             W, record = self._find(samples, target, k, choice, work, rng=rng, **how)
         else:
             positions = draw_bags(target, samples.groups, self.bags, rng)
+            if samples.batch is not None:
+                # a bag whose batches have one label each says nothing; if all are such, the first says so
+                batch = samples.batch
+                positions = [own for own in positions if mixed_batches(target.take(own), batch[own])] or positions[:1]
             parts = [samples.take(own) for own in positions]
             fits = [
                 self._find(part, target.take(own), k, choice, self._work(part), rng=rng, n_jobs=n_jobs, progress=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scggml._core.cohort import Floats, Integers
-from scggml._core.samples import Target
+from scggml._core.samples import Target, mixed_batches
 from scggml._core.transport.pairs import all_pairs
 
 
@@ -83,11 +83,6 @@ def weigh_pairs(
     within, between = within[used], between[used]
     tiny = np.finfo(float).tiny
     return PairWeights(pairs[used], within / max(within.sum(), tiny), between / max(between.sum(), tiny))
-
-
-def mixed_batches(target: Target, batch: Integers) -> bool:
-    """Return whether some batch holds samples with different labels: only such pairs show how labels differ."""
-    return any(len(np.unique(target.values[batch == code])) > 1 for code in np.unique(batch))
 
 
 def check_batches(target: Target, batch: Integers) -> None:
