@@ -586,8 +586,10 @@ def test_a_sparse_matrix_gives_the_same_metric(adata, kind):
     assert sparse.issparse(other.X)
 
 
+@pytest.mark.parametrize("used", [4, 3, 1])
 @pytest.mark.parametrize("kind", ["dense", "csr", "csc"])
-def test_a_file_on_disk_gives_the_same_metric(adata, kind, tmp_path):
+def test_a_file_on_disk_gives_the_same_metric(adata, kind, used, tmp_path):
+    adata.var["highly_variable"] = np.arange(4) >= 4 - used
     stored = adata.copy()
     if kind != "dense":
         stored.X = getattr(sparse, f"{kind}_matrix")(adata.X)

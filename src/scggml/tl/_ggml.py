@@ -288,7 +288,7 @@ def ggml(
         learner, found, tested = _real_ones(learner, found, samples, target, reading, **given)
 
     record: dict[str, Any] = {"learner": learner, "reading": reading, "target": target, "scale": scale}
-    _store(adata, Keys(key_added), found, near, everyone, cohort=samples.cohort, n_jobs=n_jobs, **record)
+    _store(adata, Keys(key_added), found, features, everyone, near=near, cohort=samples.cohort, n_jobs=n_jobs, **record)
     if tested is not None:
         stored = read_metric(adata, key_added)
         write_component_test(adata, stored, tested, seed=reading.seed)
@@ -331,6 +331,7 @@ def _store(
     features: Features,
     everyone: Selection,
     *,
+    near: Features,
     cohort: Cohort,
     learner: Learner,
     reading: Reading,
@@ -338,12 +339,15 @@ def _store(
     scale: str | None,
     n_jobs: int | None,
 ) -> None:
-    """Embed all cells and write the metric, with loadings where its features lead back to genes."""
+    """Embed all cells and write the metric, with loadings where its features lead back to genes.
+
+    `near` are the features at hand, which no longer say where among the genes they are.
+    """
     components, use_rep = found.components, reading.use_rep
     loadings = gene_loadings(adata, features, components, use_rep)
     if loadings is None:
         warn_of_loadings(adata, use_rep)
-    embedded = embed_cells(features, components, n_jobs)
+    embedded = embed_cells(near, components, n_jobs)
     if found.adjustment is not None:
         embedded -= covariate_shifts(reading, everyone, found.adjustment, components)[everyone.owner]
     origin = kept_loadings(adata, use_rep, components.shape[1])
