@@ -25,7 +25,7 @@ def test_the_graph_is_in_the_slots_that_scanpy_reads():
     write_neighbors(samples, "tumor", cdist(points, points), 5, 7)
     assert set(samples.obsp) == {"connectivities", "distances"}
     params = samples.uns["neighbors"]["params"]
-    assert (params["metric"], params["use_rep"], params["random_state"]) == ("tumor_distances", "X", 7)
+    assert (params["distances"], params["use_rep"], params["random_state"]) == ("tumor_distances", "X", 7)
     sc.tl.leiden(samples, flavor="igraph", n_iterations=2)
     assert samples.obs["leiden"].notna().all()
 

@@ -4,6 +4,7 @@ import pytest
 import scanpy as sc
 from _slots import assert_round_trip, assert_same, slots
 from anndata import AnnData
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 import scggml as sg
@@ -119,6 +120,17 @@ def test_scanpy_works_on_the_graph():
     time = samples.obs["dpt_pseudotime"].to_numpy()
     assert time[0] == 0
     assert np.isfinite(time[labels == "0"]).all()
+
+
+@pytest.mark.filterwarnings("ignore:Graph is not fully connected")
+def test_umap_lays_out_a_graph_of_many_pieces():
+    clumps = 20 * np.repeat(np.eye(8), 3, axis=0)
+    samples = AnnData(clumps + np.random.default_rng(0).normal(size=clumps.shape))
+    samples.obsp["ggml_distances"] = cdist(samples.X, samples.X)
+    sg.tl.neighbors(samples, n_neighbors=3)
+    assert connected_components(samples.obsp["connectivities"])[0] == 8
+    sc.tl.umap(samples)
+    assert np.isfinite(samples.obsm["X_umap"]).all()
 
 
 @pytest.mark.parametrize("n", [3, 4, 5])

@@ -12,7 +12,7 @@ from scggml._anndata.coordinates import read_cells, read_held_out_cells
 from scggml._anndata.covariates import belongs_to_others, record_of
 from scggml._anndata.features import find_basis
 from scggml._anndata.forms import OPTIONS, Entry, check_entry, check_form
-from scggml._anndata.graph import GRAPHED
+from scggml._anndata.graph import GRAPH_OF, GRAPHED
 from scggml._anndata.keys import (
     MDS,
     MDS_RECORD,
@@ -197,8 +197,8 @@ def key_of(samples: AnnData, basis: str) -> str | None:
     if not basis.removeprefix("X_").startswith(GRAPHED):
         return None
     graph = samples.uns.get(NEIGHBORS)
-    metric = dict(graph.get("params", {})).get("metric") if isinstance(graph, Mapping) else None
-    return next((key for key in distance_keys(samples.obsp) if Keys(key).distances == metric), None)
+    slot = dict(graph.get("params", {})).get(GRAPH_OF) if isinstance(graph, Mapping) else None
+    return next((key for key in distance_keys(samples.obsp) if Keys(key).distances == slot), None)
 
 
 def is_mds(samples: AnnData, basis: str) -> bool:

@@ -16,6 +16,9 @@ from scggml._core.cohort import Floats
 GRAPHED = ("umap", "diffmap", "draw_graph")
 """Coordinates that scanpy makes from the neighbor graph."""
 
+GRAPH_OF = "distances"
+"""Parameter of a graph that names its distances; scanpy takes its `metric` for one of scikit-learn."""
+
 
 def write_neighbors(samples: AnnData, key: str, distances: Floats, n_neighbors: int, seed: int) -> None:
     """Write the graph that scanpy makes of (P, P) distances, with at most `n_neighbors` neighbors of each sample."""
@@ -24,8 +27,8 @@ def write_neighbors(samples: AnnData, key: str, distances: Floats, n_neighbors: 
     graph.obs_names = samples.obs_names
     write_obsp(samples, CONNECTIVITIES, graph.obsp[CONNECTIVITIES])
     write_obsp(samples, NEAREST, nearest.others(distances))
-    # scanpy lays out UMAP from this slot where the graph falls into pieces: the mean profiles
-    params = graph.uns[NEIGHBORS]["params"] | {"metric": Keys(key).distances, "use_rep": "X"}
+    # where the graph falls into pieces scanpy lays these out by Euclidean distances of this slot: the mean profiles
+    params = graph.uns[NEIGHBORS]["params"] | {GRAPH_OF: Keys(key).distances, "metric": "euclidean", "use_rep": "X"}
     write_uns(samples, NEIGHBORS, dict(graph.uns[NEIGHBORS]) | {"params": params})
 
 
@@ -63,7 +66,7 @@ def warn_of_graph(samples: AnnData, basis: str) -> None:
     if not stored or not basis.removeprefix("X_").startswith(GRAPHED) or not isinstance(graph, Mapping):
         return
     params = dict(graph.get("params", {}))
-    if params.get("metric") not in stored:
+    if params.get(GRAPH_OF) not in stored:
         key = next(iter(stored.values()))
         warn(
             f"samples.uns[{NEIGHBORS!r}] is the graph of sc.pp.neighbors ({params.get('metric')} distances in "
