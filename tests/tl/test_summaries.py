@@ -111,6 +111,13 @@ def test_a_combination_works_or_is_refused_in_a_sentence(cohort, name, solver, m
         assert sg.get.metric(adata).gene_importance.idxmax() == "signal"
 
 
+def test_the_rank_is_that_of_the_points_that_stand_for_the_cells(composed):
+    n = composed.n_obs
+    said = rf"between 1 and \d, the rank of adata\.X \(\d+ points that stand for {n} cells, 4 of 4 features vary\)"
+    with pytest.raises(ValueError, match=said):
+        learn(composed, sg.tl.Groups("type"), n_comps=4)
+
+
 @pytest.mark.parametrize("summary", [sg.tl.Groups("type"), sg.tl.Groups("type", shared=False)], ids=repr)
 def test_groups_survive_files_and_give_the_same_distances(composed, tmp_path, summary):
     adata = learn(composed, summary)

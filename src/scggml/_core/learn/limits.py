@@ -23,7 +23,9 @@ def check_rank(n_comps: int | None, init: Any, cohort: Cohort, where: str) -> No
     rank = usable_rank(cohort, max(N_COMPS, n_comps or 0))
     if n_comps is not None and n_comps > rank:
         n_varying = int((variances(cohort) > 0).sum())
-        said = f"{len(cohort.points)} cells, {n_varying} of {cohort.n_features} features vary"
+        n, n_cells = len(cohort.points), int(cohort.counts.sum())
+        points = "" if n == n_cells else f"{n} points that stand for "
+        said = f"{points}{n_cells} cells, {n_varying} of {cohort.n_features} features vary"
         refuse_n_comps(n_comps, rank, where, said)
     if isinstance(init, np.ndarray):
         check_start(init, (min(rank, N_COMPS) if n_comps is None else n_comps, cohort.n_features))
