@@ -252,6 +252,17 @@ def test_a_layer_with_the_scale_of_the_pca_can_be_named(counts, new_counts):
     np.testing.assert_allclose(other.obsm["X_ggml"], new_counts.obsm["X_ggml"], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*unlike any sample of the reference")
+@pytest.mark.parametrize("call", ["project", "predict"])
+def test_raw_counts_that_go_through_the_genes_of_a_pca_are_warned_of(counts, call):
+    raw = sg.datasets.synthetic_counts(n_samples=2, n_cells=20, n_genes=100, n_planted=10, rng=3)
+    raw.obs["sample_id"] = "new " + raw.obs["sample_id"].astype(str)
+    options = {} if call == "project" else {"n_jobs": 1} | QUIET
+    text = r"adata\.X holds counts .*, and the metric 'ggml' was learned on logarithms"
+    with pytest.warns(UserWarning, match=text):
+        getattr(sg.tl, call)(raw, counts, **options)
+
+
 def test_a_pca_of_the_new_cells_is_taken_where_they_have_it(counts, new_counts):
     new_counts.obsm["X_pca"] = np.random.default_rng(0).normal(size=(new_counts.n_obs, 10))
     new_counts.varm["PCs"] = counts.varm["PCs"]  # of the same genes

@@ -16,6 +16,7 @@ from scggml._anndata.messages import choices, warn
 from scggml._anndata.metric import StoredMetric
 from scggml._anndata.origin import ROUNDING, some_rows
 from scggml._anndata.parts import embed_cells
+from scggml._anndata.scales import look, warn_of_other_scale
 from scggml._core.cohort import Floats
 
 
@@ -135,7 +136,9 @@ def through_genes(
             f"out where they are). Pass the layer of both AnnData that holds this scale, or compute {use_rep!r} for "
             "the new cells."
         )
-    return embed_cells(pick(read_features(adata, layer=layer), genes, what), weights) + shift
+    expression = pick(read_features(adata, layer=layer), genes, what)
+    warn_of_other_scale(expression, look(seen).kind, stored.key)
+    return embed_cells(expression, weights) + shift
 
 
 def with_axes(adata: AnnData, reference: AnnData, stored: StoredMetric) -> AnnData:

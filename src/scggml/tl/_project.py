@@ -58,8 +58,8 @@ def project(
     Warns
     -----
     UserWarning
-        Several genes of one name, which get no loadings; new cells with a PCA whose loadings are missing and that is
-        not what their genes give.
+        Several genes of one name, which get no loadings; new cells whose genes are on another scale, such as raw
+        counts; new cells with a PCA whose loadings are missing and that is not what their genes give.
 
     Examples
     --------
