@@ -217,6 +217,21 @@ def test_a_ground_cost_without_closed_form_is_refused_before_cells_are_read(coho
             sg.tl.cross_validate(broken, "sample_id", "label", methods=methods, preprocess=None, **GAUSSIAN)
 
 
+@pytest.mark.parametrize("summary", [sg.tl.Gaussian(), sg.tl.Mixture(2)], ids=repr)
+def test_no_function_and_no_other_metric_has_a_closed_form_whatever_its_name(cohort, summary):
+    def euclidean(x, y):
+        return np.abs(x[:, None] - y).sum(axis=2)
+
+    for metric, called in ((euclidean, "euclidean"), ("correlation", "'correlation'"), ("canberra", "'canberra'")):
+        with pytest.raises(ValueError, match=rf"has a closed form under .* alone, not under {called}\. Pass"):
+            sg.tl.distances(cohort, metric=metric, sample_key="sample_id", summary=summary, **QUIET)
+    chosen = {"mine": sg.tl.Blend([euclidean])}
+    with pytest.raises(ValueError, match=r"alone, not under euclidean\. Pass"):
+        sg.tl.cross_validate(
+            cohort, "sample_id", "label", methods=chosen, n_splits=2, preprocess=None, summary=summary, **QUIET
+        )
+
+
 def test_a_learner_with_a_solver_is_refused_before_cells_are_read(cohort):
     pytest.importorskip("torch")
     broken = cohort.copy()

@@ -245,7 +245,8 @@ def _engine(
     else:
         engine = as_solver(solver)
     cost = "euclidean" if fixed is None else fixed.ground.cost
-    check_combination(summary, engine, cost=cost.name if isinstance(cost, FreeCost) else cost)
+    name = None if fixed is None else repr(fixed.name)
+    check_combination(summary, engine, cost=cost, called=cost.name if isinstance(cost, FreeCost) else name)
     if isinstance(cost, FreeCost):
         check_solver(engine, cost)
     return engine

@@ -87,12 +87,12 @@ class Bures(Solver):
         return Moments(cohort, n_jobs=n_jobs)
 
 
-def check_closed_form(cost: object, summary: str = "Gaussian()") -> None:
-    """Raise unless Gaussians have a closed form under a ground cost."""
+def check_closed_form(cost: object, summary: str = "Gaussian()", *, called: str | None = None) -> None:
+    """Raise unless Gaussians have a closed form under a ground cost, which messages may call otherwise."""
     if cost not in COSTS:
         raise ValueError(
-            f"summary={summary} has a closed form under {' and '.join(map(repr, COSTS))} alone, not under {cost!r}. "
-            "Pass one of these, or summary=None (all cells)."
+            f"summary={summary} has a closed form under {' and '.join(map(repr, COSTS))} alone, not under "
+            f"{called or repr(cost)}. Pass one of these, or summary=None (all cells)."
         )
 
 

@@ -48,7 +48,7 @@ def solve_distances(
     """
     solver = engine_of(cohort, solver)
     if isinstance(cost, FreeCost) and cohort.of_moments:
-        check_closed_form(cost.name)
+        check_closed_form(cost, called=cost.name)
     # Epsilon is relative to the costs of all pairs, not to those of a tile.
     if isinstance(cost, FreeCost):
         solver = at_free_scale(solver, cohort, points, pairs, cost)

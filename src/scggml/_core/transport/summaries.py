@@ -42,15 +42,17 @@ def check_shares(summary: object, what: str) -> None:
     )
 
 
-def check_cost(summary: object, cost: str) -> None:
+def check_cost(summary: object, cost: object, *, called: str | None = None) -> None:
     """Raise unless what a summary makes of samples can be compared under a ground cost."""
     if isinstance(summary, Summarizer) and summary.traits.atoms != "points":
-        check_closed_form(cost, repr(summary))
+        check_closed_form(cost, repr(summary), called=called)
 
 
-def check_combination(summary: object, solver: Solver, *, cost: str = "euclidean") -> None:
+def check_combination(
+    summary: object, solver: Solver, *, cost: object = "euclidean", called: str | None = None
+) -> None:
     """Raise unless a solver compares what a summary makes of samples, and all that it needs is installed."""
-    check_cost(summary, cost)
+    check_cost(summary, cost, called=called)
     if isinstance(summary, Summarizer):
         names = {kind: name for name, kind in SOLVERS.items()}
         able = summary.traits.solvers
