@@ -87,6 +87,12 @@ def test_a_p_value_of_zero_can_be_drawn(adata):
     sg.pl.enrichment(adata)
 
 
+def test_colors_begin_at_p_values_of_one_also_where_all_are(adata):
+    adata.uns["ggml_enrichment"]["table"]["p_adjusted"] = 1.0
+    ax = sg.pl.enrichment(adata, max_p_adjusted=1.0)
+    assert ax.collections[0].get_clim() == (0.0, 1.0)
+
+
 def test_what_is_drawn_is_the_table(adata):
     table = table_of(adata)
     ax = sg.pl.enrichment(adata)

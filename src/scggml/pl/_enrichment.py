@@ -124,6 +124,7 @@ def enrichment(
         c=table["log_p"],
         cmap=mpl.colormaps[NUMBERS].reversed(),
         vmin=0.0,
+        vmax=max(1.0, float(table["log_p"].max())),  # where all p-values are 1 a color stands for 1 still
         edgecolors="#444444",
         linewidths=0.4,
     )
