@@ -172,3 +172,12 @@ def test_matched_pairs_of_few_sites_can_be_evaluated_whatever_the_folds(method):
     for seed in range(6):
         sg.tl.cross_validate(adata, "sample_id", "label", methods={"mine": method}, rng=seed, **options)
         assert np.isfinite(adata.uns["cross_validation"]["probabilities"]).all()
+
+
+def test_matched_pairs_of_few_sites_can_be_tuned():
+    adata = sg.datasets.synthetic(n_classes=2, n_samples=4, n_cells=6, n_noise=3)
+    adata.obs["site"] = adata.obs["sample_id"].astype(str).str[-2:]
+    options = {"space": {"n_comps": [1, 2]}, "n_splits": 3, "n_repeats": 1, "batch_key": "site"}
+    for seed in range(3):
+        sg.tl.tune(adata, "sample_id", "label", rng=seed, **options, **QUIET)
+        assert np.isfinite(sg.get.cross_validation(adata, key="tuning").scores["value"]).all()

@@ -9,7 +9,7 @@ import numpy as np
 
 from scggml._core.evaluate.prediction import Fitted, Method, Prediction
 from scggml._core.evaluate.run import main_score, ranked
-from scggml._core.folds import make_folds
+from scggml._core.folds import learnable, make_folds
 from scggml._core.samples import Samples, Target
 from scggml._core.threads import ignored
 
@@ -62,6 +62,9 @@ class Tuned:
         n_splits = min(self.n_splits, len(np.unique(training.groups)))
         given: dict[str, Any] = {"n_splits": n_splits, "n_repeats": self.n_repeats}
         folds = make_folds(target, training.groups, batch=training.batch, rng=rng, **given)
+        if training.batch is not None:
+            # Where few matched pairs are left, some folds leave no batch with different labels to learn from.
+            folds = [one for one in folds if learnable(target, training.batch, [one])] or folds
         tried: dict[str, tuple[Setting, tuple[float, float]]] = {}
 
         def score(setting: Setting) -> float:
