@@ -202,7 +202,8 @@ def cross_validate(
         (n_methods, P, P) float32, mean over repeats; row p is under metrics that were learned without sample p, and
         NaN if `train_size` never held it out.
     `differences`
-        Mean paired difference of each two methods with its 95 % confidence interval (Nadeau and Bengio).
+        Mean paired difference of each two methods with its 95 % confidence interval (Nadeau and Bengio; not narrower
+        than donors who all agree allow).
     `by_batch`
         With `batch_key`: `scores`, `predictions` (and the `batch` of each sample), `probabilities` and `differences`
         where one batch was left out at a time, as `split="leave_one_batch_out"` gives them. What was learned of a batch
