@@ -123,7 +123,7 @@ ARRAYS = {
     "triton",
 }
 # Optional or heavy packages that may be imported inside a function.
-INSIDE = {"dask", "decoupler", "optuna", "patpy", "rdata", "torch", "triton"}
+INSIDE = {"dask", "decoupler", "optuna", "ot", "patpy", "rdata", "torch", "triton"}
 # Where an AnnData keeps its data, and the rooms that may touch it.
 SLOTS = {"obs", "obsm", "obsp", "uns", "var", "varm", "varp", "layers"}
 DOORS = ("scggml._anndata", "scggml.datasets")

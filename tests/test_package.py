@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # scanpy is a dependency for the users' sake: the neighbor graph and the samples are made for its functions.
 FOR_USERS = {"scanpy"}
+# POT brings torch along, which takes more than a second: it is imported where it is used.
+LATER = {"ot"}
 
 
 def canonical(name: str) -> str:
@@ -24,7 +26,10 @@ def imported() -> set[str]:
     """Distributions behind the imports at the top of modules; what is imported inside a function is optional."""
     tops = set()
     for path in (ROOT / "src").rglob("*.py"):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        inside = (node for node in ast.walk(module) if isinstance(node, ast.Import))
+        tops |= {alias.name for node in inside for alias in node.names} & LATER
+        for node in module.body:
             if isinstance(node, ast.Import):
                 tops |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
