@@ -19,7 +19,7 @@ FLOORS = {
     "scggml._core": 19,
     "scggml._core.checks": 10,
     "scggml._core.cohort": 10,
-    "scggml._core.compiled": 10,
+    "scggml._core.compiled": 12,
     "scggml._core.mds": 10,
     "scggml._core.metric": 10,
     "scggml._core.params": 10,

@@ -4,11 +4,13 @@ import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from threading import Lock, RLock
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from threading import RLock
 from typing import Any
 
 import numba
+
+from scggml._core.threads import Together
 
 _config: Any = numba.config
 _enabling = RLock()
@@ -31,7 +33,7 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         compile_it = dispatcher.compile
 
         def compile_quickly(signature: Any) -> Any:
-            with _enabled() if disabled else nullcontext(), _collection:
+            with _enabled() if disabled else nullcontext(), _without_collection():
                 return compile_it(signature)
 
         dispatcher.compile = compile_quickly
@@ -51,40 +53,16 @@ def _enabled() -> Iterator[None]:
             _config.DISABLE_JIT = before
 
 
-class _Collection:
-    """The collection of garbage, which stops inside of `with`, in however many threads that is.
-
-    A compiler makes millions of objects that live until it is done: to look through them, and through all others of the
-    process, again and again takes an eighth of its time.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._inside, self._was_on = 0, False
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._was_on = gc.isenabled()
-                gc.disable()
-            self._inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and self._was_on:
-                gc.enable()
-
-    def forget(self) -> None:
-        """Collect again in a fork, where the threads that were inside will never leave."""
-        if self._inside and self._was_on:
-            gc.enable()
-        self._lock, self._inside = Lock(), 0
+def _stop_collecting(undo: ExitStack) -> None:
+    """Stop the collection of garbage: a compiler makes millions of objects, all of which live until it is done."""
+    if gc.isenabled():
+        gc.disable()
+        undo.callback(gc.enable)
 
 
-_collection = _Collection()
+_without_collection = Together(_stop_collecting)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_collection.forget)
+    os.register_at_fork(after_in_child=_without_collection.restore_in_fork)
 
 
 def _cached(dispatcher: Any) -> Any:

@@ -156,6 +156,11 @@ class Together:
         finally:
             count.leave()
 
+    def restore_in_fork(self) -> None:
+        """Restore it in a fork, where the threads that were inside will never leave; of what threads do not hold."""
+        self._count.restore()
+        self._count = _Count()
+
 
 class _Count:
     """Count the blocks of code that are inside, and keep the way to restore what the first one has set."""
@@ -179,7 +184,10 @@ class _Count:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._undo.close()
+                self.restore()
+
+    def restore(self) -> None:
+        self._undo.close()
 
 
 @contextmanager
